@@ -1,0 +1,333 @@
+"""Trains the `street` model that ships with the package: U-Net on MobileNetV2, CamVid.
+
+    python -m pixelwise.training.street --data CAMVID --encoder-weights FILE --output RUN
+
+The run folder holds `log.jsonl`, `checkpoint.safetensors` with `checkpoint.json` (a second start
+goes on from there) and `best.safetensors`, the averaged weights of the epoch that scored best on
+val. Order and augmentation follow from the seed, the epoch and the picture alone, so they do not
+depend on the number of workers or on where a run was cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pixelwise.data.augment import Augmentation, augment
+from pixelwise.data.camvid import CAMVID_IGNORE_INDEX, CamVidSample, read_camvid
+from pixelwise.losses.dice import dice_loss
+from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
+from pixelwise.models.unet import UNet, UNetConfig
+
+__all__ = ["Recipe", "evaluate", "train"]
+
+CLASSES = 11
+_INPUT_STEP = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice of the training.
+
+    Attributes:
+        epochs: passes over the 367 training photos.
+        batch: photos per step.
+        learning_rate: of the decoder, after the warm-up; falls by a cosine to 0.
+        encoder_rate: the encoder's learning rate as a fraction of the decoder's.
+        weight_decay: AdamW's, on weights of more than one dimension.
+        warmup_steps: steps over which the learning rate rises.
+        dice_weight: the loss is cross-entropy + dice_weight · Dice.
+        ema_decay: of the averaged weights that are scored and shipped.
+        seed: of the initial weights, the order and the augmentation.
+        score_every: epochs between two scorings on val; the last tenth is scored every epoch.
+    """
+
+    epochs: int = 80
+    batch: int = 8
+    learning_rate: float = 1e-3
+    encoder_rate: float = 0.3
+    weight_decay: float = 1e-2
+    warmup_steps: int = 100
+    dice_weight: float = 0.5
+    ema_decay: float = 0.998
+    seed: int = 20
+    score_every: int = 5
+
+
+class _Photos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    def __init__(self, samples: list[CamVidSample], augmentation: Augmentation, seed: int) -> None:
+        self.samples = samples
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, index = key
+        sample = self.samples[index]
+        image, mask = augment(
+            sample.image,
+            sample.mask,
+            self.augmentation,
+            ignore_index=CAMVID_IGNORE_INDEX,
+            generator=np.random.default_rng((self.seed, epoch, index)),
+        )
+        return torch.from_numpy(image.copy()), torch.from_numpy(mask.copy())
+
+
+class _EpochOrder(Sampler[tuple[int, int]]):
+    """(epoch, index) of every photo, in an order that the seed and the epoch give."""
+
+    def __init__(self, count: int, epoch: int, seed: int) -> None:
+        self.count = count
+        self.epoch = epoch
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+def normalise(image: torch.Tensor) -> torch.Tensor:
+    """uint8 `[B, H, W, 3]` -> float32 `[B, 3, H, W]` in -1..1, the range of the encoder weights."""
+    return (image.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def class_weights(samples: list[CamVidSample]) -> torch.Tensor:
+    """Square root of median-frequency weights, float32 `[CLASSES]`.
+
+    Median-frequency balancing is Eigen, Fergus, ICCV 2015, section 4.3.2; its square root raises
+    thin and rare classes without giving large ones away.
+    """
+    counts = np.zeros(256, np.int64)
+    for sample in samples:
+        counts += np.bincount(sample.mask.ravel(), minlength=256)
+    frequency = counts[:CLASSES] / counts[:CLASSES].sum()
+    return torch.tensor(np.sqrt(np.median(frequency) / frequency), dtype=torch.float32)
+
+
+@torch.inference_mode()
+def evaluate(network: nn.Module, samples: list[CamVidSample]) -> SemanticScores:
+    """CamVid's protocol: original size, one confusion matrix over all photos, void left out."""
+    network.eval()
+    matrix = ConfusionMatrix(CLASSES, ignore_index=CAMVID_IGNORE_INDEX)
+    for sample in samples:
+        height, width = sample.mask.shape
+        bottom, right = (-(size - 1) % _INPUT_STEP for size in (height, width))
+        image = normalise(torch.from_numpy(sample.image)[None])  # [1, 3, H, W]
+        padded = functional.pad(image, (0, right, 0, bottom))  # [1, 3, 32m + 1, 32n + 1]
+        logits = functional.interpolate(
+            network(padded), size=padded.shape[-2:], mode="bilinear", align_corners=True
+        )  # [1, CLASSES, 32m + 1, 32n + 1]
+        matrix.update(sample.mask, logits[0, :, :height, :width].argmax(0).numpy())
+    return matrix.scores()
+
+
+def train(data: Path, encoder_weights: Path, output: Path, recipe: Recipe) -> float:
+    """Trains, or goes on where `output` stopped; returns the best val mIoU."""
+    output.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    samples, held_out = read_camvid(data, "train"), read_camvid(data, "val")
+    network = UNet(UNetConfig(classes=CLASSES))
+    network.encoder.load_pretrained(encoder_weights)
+    network = network.to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(network).eval()
+    optimizer = _optimizer(network, recipe)
+    weights = class_weights(samples)
+    photos = _Photos(samples, Augmentation(), recipe.seed)
+    steps = len(samples) // recipe.batch
+    state = _State(output)
+    first_epoch, best = state.load(network, averaged, optimizer)
+    for epoch in range(first_epoch, recipe.epochs):
+        started = time.monotonic()
+        # Statistics of the encoder's normalisation come from many domains; CamVid alone would
+        # narrow them.
+        network.train()
+        network.encoder.eval()
+        losses = []
+        loader = DataLoader(
+            photos,
+            batch_size=recipe.batch,
+            sampler=_EpochOrder(len(samples), epoch, recipe.seed),
+            num_workers=1,
+            drop_last=True,
+            generator=torch.Generator().manual_seed(recipe.seed),
+        )
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        for step, (image, target) in enumerate(loader, start=epoch * steps):
+            _set_learning_rate(optimizer, recipe, step, recipe.epochs * steps)
+            loss = _loss(network, image, target.long(), weights, recipe)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+            _average(averaged, network, min(recipe.ema_decay, (step + 1) / (step + 10)))
+            losses.append(float(loss.detach()))
+        entry = {"epoch": epoch, "loss": float(np.mean(losses))}
+        last_tenth = epoch >= recipe.epochs - max(1, recipe.epochs // 10)
+        if last_tenth or (epoch + 1) % recipe.score_every == 0:
+            scores = evaluate(averaged, held_out)
+            entry |= {"mean_iou": scores.mean_iou, "iou": scores.iou.round(4).tolist()}
+            if scores.mean_iou > best:
+                best = scores.mean_iou
+                _save(averaged.state_dict(), output / "best.safetensors")
+        entry["seconds"] = round(time.monotonic() - started, 1)
+        state.save(network, averaged, optimizer, epoch + 1, best)
+        with (output / "log.jsonl").open("a") as log:
+            log.write(json.dumps(entry) + "\n")
+        print(json.dumps(entry), flush=True)
+    return best
+
+
+def _loss(
+    network: nn.Module,
+    image: torch.Tensor,
+    target: torch.Tensor,
+    weights: torch.Tensor,
+    recipe: Recipe,
+) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(normalise(image))  # [B, CLASSES, H/2, W/2]
+    logits = functional.interpolate(
+        logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=True
+    )  # [B, CLASSES, H, W]
+    entropy = functional.cross_entropy(logits, target, weights, ignore_index=CAMVID_IGNORE_INDEX)
+    dice = dice_loss(logits, target, ignore_index=CAMVID_IGNORE_INDEX)
+    return entropy + recipe.dice_weight * dice
+
+
+def _optimizer(network: UNet, recipe: Recipe) -> torch.optim.AdamW:
+    groups = []
+    for inside_encoder in (True, False):
+        for decayed in (True, False):
+            groups.append(
+                {
+                    "params": [
+                        parameter
+                        for name, parameter in network.named_parameters()
+                        if name.startswith("encoder.") == inside_encoder
+                        and (parameter.ndim > 1) == decayed
+                    ],
+                    "weight_decay": recipe.weight_decay if decayed else 0.0,
+                    "share": recipe.encoder_rate if inside_encoder else 1.0,
+                }
+            )
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+
+
+def _set_learning_rate(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, total: int
+) -> None:
+    warmup = min(1.0, (step + 1) / recipe.warmup_steps)
+    rate = recipe.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / total))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    for kept, new in zip(
+        averaged.state_dict().values(), network.state_dict().values(), strict=True
+    ):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+class _State:
+    """The checkpoint of a run: tensors in safetensors, the rest in JSON, both swapped in whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tensors = folder / "checkpoint.safetensors"
+        self.facts = folder / "checkpoint.json"
+
+    def save(
+        self,
+        network: nn.Module,
+        averaged: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        next_epoch: int,
+        best: float,
+    ) -> None:
+        tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+        tensors |= {f"averaged.{key}": value for key, value in averaged.state_dict().items()}
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+        # The epoch stands inside the tensor file too: a kill between the two swaps shows.
+        tensors["next_epoch"] = torch.tensor(next_epoch)
+        _save(tensors, self.tensors)
+        _swap_in(self.facts, json.dumps({"next_epoch": next_epoch, "best": best}).encode())
+
+    def load(
+        self, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[int, float]:
+        if not self.tensors.is_file():
+            return 0, 0.0
+        tensors = load_file(self.tensors)
+        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
+        for key, value in tensors.items():
+            part, _, rest = key.partition(".")
+            if part in parts:
+                parts[part][rest] = value
+        network.load_state_dict(parts["network"])
+        averaged.load_state_dict(parts["averaged"])
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in parts["optimizer"].items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict(
+            {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
+        facts = json.loads(self.facts.read_text()) if self.facts.is_file() else {"best": 0.0}
+        return int(tensors["next_epoch"]), float(facts["best"])
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    temporary = path.with_name(path.name + ".new")
+    save_file({key: value.contiguous() for key, value in tensors.items()}, temporary)
+    os.replace(temporary, path)
+
+
+def _swap_in(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description="train the street model that ships")
+    parser.add_argument("--data", type=Path, required=True, help="CamVid, 480x360 form")
+    parser.add_argument("--encoder-weights", type=Path, required=True, help="safetensors, timm keys")
+    parser.add_argument("--output", type=Path, required=True, help="run folder")
+    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    arguments = parser.parse_args()
+    recipe = Recipe(epochs=arguments.epochs)
+    print(json.dumps(asdict(recipe)), flush=True)
+    best = train(arguments.data, arguments.encoder_weights, arguments.output, recipe)
+    print(f"best val mIoU {best:.4f}")
+
+
+if __name__ == "__main__":
+    main()
