@@ -1,0 +1,55 @@
+"""pixelwise: semantic segmentation, from a photo to a class for every pixel.
+
+>>> import pixelwise as pw
+>>> seg = pw.load("street").predict("photo.jpg")
+>>> seg.labels, seg.overlay()
+
+Names load on first use, so that the import itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from pixelwise.version import VERSION
+
+if TYPE_CHECKING:
+    from pixelwise.api import (
+        ClassInfo,
+        ClassTable,
+        Model,
+        PixelwiseError,
+        Segmentation,
+        Window,
+        load,
+        models,
+        read_image,
+        read_mask,
+    )
+
+__version__ = VERSION
+
+__all__ = [
+    "ClassInfo",
+    "ClassTable",
+    "Model",
+    "PixelwiseError",
+    "Segmentation",
+    "Window",
+    "__version__",
+    "load",
+    "models",
+    "read_image",
+    "read_mask",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
+    return getattr(importlib.import_module("pixelwise.api"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

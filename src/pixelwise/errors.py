@@ -17,6 +17,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "OutputError",
+    "OutputExistsError",
     "PixelwiseError",
     "UnknownModelError",
     "UsageError",
@@ -53,7 +54,9 @@ class PixelwiseError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.got, self.fix)
 
 
-def _rebuild(kind: type[PixelwiseError], what: str, where: str, got: str, fix: str) -> PixelwiseError:
+def _rebuild(
+    kind: type[PixelwiseError], what: str, where: str, got: str, fix: str
+) -> PixelwiseError:
     return kind(what, where=where, got=got, fix=fix)
 
 
@@ -93,6 +96,10 @@ class OutputError(PixelwiseError, OSError):
     __str__ = PixelwiseError.__str__
 
 
+class OutputExistsError(OutputError):
+    """A file is in the way that is not ours to replace."""
+
+
 class ModelFileError(PixelwiseError, OSError):
     """A model file is missing, broken or not one of ours."""
 
@@ -126,7 +133,9 @@ class WeightsError(PixelwiseError, ValueError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that offers the known names, the nearest first."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(
+        name.lower(), [known.lower() for known in names], n=3, cutoff=0.5
+    )
     near_names = [known for known in names if known.lower() in near]
     offered = "did you mean " + " or ".join(near_names) + "? " if near_names else ""
     return f"{offered}known: {', '.join(names)}"

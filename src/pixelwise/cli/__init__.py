@@ -1,0 +1,25 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import typer
+
+from pixelwise.cli.models import models
+from pixelwise.cli.predict import predict
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="pixelwise",
+    help="Semantic segmentation: a class for every pixel of a picture.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(predict)
+app.command()(models)
+
+
+def main() -> None:
+    """Entry point of the `pixelwise` command."""
+    app()

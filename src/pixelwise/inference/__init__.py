@@ -1,0 +1,1 @@
+"""Model files, engines, and the way from a photo to a `Segmentation`."""

@@ -78,7 +78,11 @@ class ConfusionMatrix:
                 raise ArrayError(
                     f"{name} holds ids outside the class table",
                     got=f"ids {outside[:10].tolist()}, expected 0 … {self.classes - 1}"
-                    + (f" or {self.ignore_index} (ignored)" if self.ignore_index is not None else ""),
+                    + (
+                        f" or {self.ignore_index} (ignored)"
+                        if self.ignore_index is not None
+                        else ""
+                    ),
                     fix="map the ids to the table, or name the ignored one as ignore_index",
                 )
         cell = truth.astype(np.int64) * self.classes + prediction

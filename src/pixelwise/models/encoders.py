@@ -33,11 +33,10 @@ class Encoder(nn.Module):
     def __init__(self, name: str, *, in_channels: int = 3) -> None:
         super().__init__()
         self.name = name
-        self.body = timm.create_model(
-            name, pretrained=False, features_only=True, in_chans=in_channels
-        )
-        self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
-        self.strides: tuple[int, ...] = tuple(self.body.feature_info.reduction())
+        body = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels)
+        self.channels: tuple[int, ...] = tuple(body.feature_info.channels())
+        self.strides: tuple[int, ...] = tuple(body.feature_info.reduction())
+        self.body: nn.Module = body
 
     def load_pretrained(self, path: Path) -> None:
         """Reads classification weights in timm's key layout from a safetensors file.
@@ -62,7 +61,9 @@ class Encoder(nn.Module):
                 got="; ".join(faults[:10]) + (" …" if len(faults) > 10 else ""),
                 fix=f"give weights of timm's {self.name} in its own key layout",
             )
-        self.body.load_state_dict({key: stored[key].to(tensor.dtype) for key, tensor in wanted.items()})
+        self.body.load_state_dict(
+            {key: stored[key].to(tensor.dtype) for key, tensor in wanted.items()}
+        )
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, 3, H, W]` -> one `[B, channels[i], ~H/strides[i], ~W/strides[i]]` for each i."""

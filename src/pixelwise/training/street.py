@@ -14,7 +14,6 @@ import argparse
 import copy
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,13 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pixelwise.data.augment import Augmentation, augment
 from pixelwise.data.camvid import CAMVID_IGNORE_INDEX, CamVidSample, read_camvid
+from pixelwise.formats.files import write_atomic
 from pixelwise.losses.dice import dice_loss
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.models.unet import UNet, UNetConfig
@@ -178,7 +178,7 @@ def train(data: Path, encoder_weights: Path, output: Path, recipe: Recipe) -> fl
             _set_learning_rate(optimizer, recipe, step, recipe.epochs * steps)
             loss = _loss(network, image, target.long(), weights, recipe)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             _average(averaged, network, min(recipe.ema_decay, (step + 1) / (step + 10)))
@@ -217,21 +217,19 @@ def _loss(
 
 
 def _optimizer(network: UNet, recipe: Recipe) -> torch.optim.AdamW:
-    groups = []
-    for inside_encoder in (True, False):
-        for decayed in (True, False):
-            groups.append(
-                {
-                    "params": [
-                        parameter
-                        for name, parameter in network.named_parameters()
-                        if name.startswith("encoder.") == inside_encoder
-                        and (parameter.ndim > 1) == decayed
-                    ],
-                    "weight_decay": recipe.weight_decay if decayed else 0.0,
-                    "share": recipe.encoder_rate if inside_encoder else 1.0,
-                }
-            )
+    groups = [
+        {
+            "params": [
+                parameter
+                for name, parameter in network.named_parameters()
+                if name.startswith("encoder.") == inside_encoder and (parameter.ndim > 1) == decayed
+            ],
+            "weight_decay": recipe.weight_decay if decayed else 0.0,
+            "share": recipe.encoder_rate if inside_encoder else 1.0,
+        }
+        for inside_encoder in (True, False)
+        for decayed in (True, False)
+    ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
@@ -277,7 +275,7 @@ class _State:
         # The epoch stands inside the tensor file too: a kill between the two swaps shows.
         tensors["next_epoch"] = torch.tensor(next_epoch)
         _save(tensors, self.tensors)
-        _swap_in(self.facts, json.dumps({"next_epoch": next_epoch, "best": best}).encode())
+        write_atomic(self.facts, json.dumps({"next_epoch": next_epoch, "best": best}).encode())
 
     def load(
         self, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
@@ -304,22 +302,16 @@ class _State:
 
 
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    temporary = path.with_name(path.name + ".new")
-    save_file({key: value.contiguous() for key, value in tensors.items()}, temporary)
-    os.replace(temporary, path)
-
-
-def _swap_in(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_atomic(path, save({key: value.contiguous() for key, value in tensors.items()}))
 
 
 def main() -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description="train the street model that ships")
     parser.add_argument("--data", type=Path, required=True, help="CamVid, 480x360 form")
-    parser.add_argument("--encoder-weights", type=Path, required=True, help="safetensors, timm keys")
+    parser.add_argument(
+        "--encoder-weights", type=Path, required=True, help="safetensors, timm keys"
+    )
     parser.add_argument("--output", type=Path, required=True, help="run folder")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     arguments = parser.parse_args()

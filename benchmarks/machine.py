@@ -1,0 +1,21 @@
+"""The machine that a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import date
+from pathlib import Path
+
+
+def describe_machine() -> str:
+    """Processor, cores, Python and date in one line."""
+    model = platform.processor() or platform.machine()
+    facts = Path("/proc/cpuinfo")
+    if facts.is_file():
+        names = [line for line in facts.read_text().splitlines() if line.startswith("model name")]
+        flags = facts.read_text()
+        model = names[0].split(":", 1)[1].strip() if names else model
+        model += ", AVX-512" if "avx512f" in flags else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores, Python {platform.python_version()}, {date.today()}"

@@ -1,0 +1,46 @@
+// Loops over the pixels of a picture: counting, overlay, input normalisation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pixelwise {
+
+// Adds the number of pixels of each class to counts[0 .. classes). Returns the highest label.
+template <class Label>
+std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t classes,
+                          std::int64_t* counts);
+
+struct BlendJob {
+    const std::uint8_t* image;  // [height, width, 3]
+    const std::uint8_t* palette;  // [colours, 3]
+    std::int32_t height;
+    std::int32_t width;
+    std::int32_t colours;
+    std::int32_t weight;  // of the palette colour, in 1/256
+    bool borders;
+    std::uint8_t* out;  // [height, width, 3]
+};
+
+// Rows first <= y < last. `workspace` holds 3 * width + 1 values. Returns the highest label; rows
+// with a label that has no colour are left alone.
+template <class Label>
+std::int64_t blend(const BlendJob& job, const Label* labels, int first, int last,
+                   std::uint16_t* workspace);
+
+struct NormaliseJob {
+    const std::uint8_t* image;  // [height, width, bands]
+    std::int32_t height;
+    std::int32_t width;
+    std::int32_t bands;
+    const float* scale;
+    const float* shift;
+    std::int32_t out_height;
+    std::int32_t out_width;
+    float* out;  // [bands, out_height, out_width]
+};
+
+// Rows first <= y < last of the output.
+void normalise(const NormaliseJob& job, int first, int last);
+
+}  // namespace pixelwise

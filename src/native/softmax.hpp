@@ -1,0 +1,172 @@
+// Scores and softmax probabilities of output pixels. Nothing of size [classes, rows, columns]
+// exists unless it is the answer.
+#pragma once
+
+#include "labels.hpp"
+#include "sweep.hpp"
+
+namespace pixelwise {
+namespace PIXELWISE_VARIANT {
+
+// e^x for x <= 0 with a relative error below 2e-7; 0 below -87 and for NaN. x = n ln 2 + r with
+// |r| <= ln 2 / 2: 2^n goes into the exponent bits, e^r is the Taylor series to r^7 (the rest is
+// below 6e-9).
+PIXELWISE_INLINE Floats exponential(Floats x) {
+    // Adding 1.5 * 2^23 leaves no bits for a fraction, and n in the lowest bits.
+    const Floats shifted = x * 1.44269504f + 12582912.0f;
+    const Floats n = shifted - 12582912.0f;
+    // ln 2 in two parts: the product of n and the first is exact.
+    const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Floats power = r * (1.0f / 5040) + 1.0f / 720;
+    power = power * r + 1.0f / 120;
+    power = power * r + 1.0f / 24;
+    power = power * r + 1.0f / 6;
+    power = power * r + 0.5f;
+    power = power * r + 1.0f;
+    power = power * r + 1.0f;
+    const Floats value = from_bits(bits(power) + (bits(shifted) << 23));
+    return x > spread(-87.0f) ? value : Floats{};
+}
+
+struct SoftmaxBuffers {
+    SweepBuffers sweep;
+    float* block;  // [classes, LANES]
+};
+
+static SoftmaxBuffers take_softmax_buffers(Carver& carver, const DecodeJob& job) {
+    SoftmaxBuffers buffers{};
+    buffers.sweep = take_sweep_buffers(carver, job);
+    buffers.block = carver.take<float>(static_cast<std::size_t>(job.classes) * LANES);
+    return buffers;
+}
+
+// Interpolates all classes of LANES outputs into `block`; returns the largest of each output.
+template <bool Near>
+PIXELWISE_INLINE Floats fill_block(const float* line, int stride, int classes, const Taps& taps,
+                                   float* block) {
+    Floats largest = spread(NOTHING);
+    for (int c = 0; c < classes; ++c, line += stride, block += LANES) {
+        const Floats score = interpolate<Near>(line, taps);
+        store(block, score);
+        largest = larger(score, largest);
+    }
+    return largest;
+}
+
+// What is left out of a sum of `classes` terms, the largest of which is 1, by leaving out terms
+// below e^-reach: at most e^-17 = 4e-8 of it.
+static float reach_of(int classes) {
+    float reach = 17.0f;
+    for (int n = 1; n < classes; n *= 2) reach += 0.693148f;
+    return reach;
+}
+
+// Sum over the classes of e^(score - largest). Most scores are far below the largest, and where
+// all LANES are, nothing is computed; where some are, they add nothing, so that a pixel does not
+// depend on its neighbours.
+PIXELWISE_INLINE Floats sum_of_exponentials(const float* block, int classes, Floats largest,
+                                            Floats reach) {
+    Floats sum{};
+    for (int c = 0; c < classes;) {
+        // Short partial sums, because a float that adds thousands of terms loses digits.
+        Floats part{};
+        const int end = least(c + 64, classes);
+        for (; c < end; ++c) {
+            const Floats below = load(block + static_cast<std::size_t>(c) * LANES) - largest;
+            if (!at_least(below, reach)) continue;
+            part += below >= reach ? exponential(below) : Floats{};
+        }
+        sum += part;
+    }
+    return sum;
+}
+
+// A sum of 0 means that no score was a number: nothing is probable there.
+PIXELWISE_INLINE Floats share(Floats part, Floats sum) {
+    return sum > Floats{} ? part / sum : Floats{};
+}
+
+PIXELWISE_INLINE void store_part(float* to, Floats value, int count) {
+    if (count >= LANES) {
+        store(to, value);
+        return;
+    }
+    float lanes[LANES];
+    store(lanes, value);
+    for (int i = 0; i < count; ++i) to[i] = lanes[i];
+}
+
+// Calls body(output offset, count, sum, largest) with buffers.block filled for up to LANES outputs.
+template <bool Near, class Body>
+static void each_block(const DecodeJob& job, int first, int last, const SoftmaxBuffers& buffers,
+                       Body body) {
+    sweep(job, first, last, buffers.sweep,
+          [&](int y, const Tile& tile, const float* line, int stride) {
+              for (int x = tile.first; x < tile.last; x += LANES) {
+                  const Taps taps = taps_at(job.columns, x, tile.first_source);
+                  const Floats largest =
+                      fill_block<Near>(line, stride, job.classes, taps, buffers.block);
+                  body(static_cast<std::size_t>(y) * job.columns.size + x,
+                       least(LANES, tile.last - x), largest);
+              }
+          });
+}
+
+template <class Body>
+static void each_block(const DecodeJob& job, int first, int last, const SoftmaxBuffers& buffers,
+                       Body body) {
+    if (widest_block(job.columns) <= LANES) {
+        each_block<true>(job, first, last, buffers, body);
+    } else {
+        each_block<false>(job, first, last, buffers, body);
+    }
+}
+
+static void confidence(const DecodeJob& job, int first, int last, char* workspace, float* out) {
+    Carver carver{workspace, 0};
+    const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
+    const Floats reach = spread(-reach_of(job.classes));
+    each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats largest) {
+        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, reach);
+        store_part(out + offset, share(spread(1.0f), sum), count);
+    });
+}
+
+static void probability(const DecodeJob& job, int first, int last, char* workspace, float* out) {
+    Carver carver{workspace, 0};
+    const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
+    const Floats reach = spread(-reach_of(job.classes));
+    const float* const wanted = buffers.block + static_cast<std::size_t>(job.class_index) * LANES;
+    each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats largest) {
+        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, reach);
+        store_part(out + offset, share(exponential(load(wanted) - largest), sum), count);
+    });
+}
+
+static void scores(const DecodeJob& job, int first, int last, char* workspace, float* out) {
+    Carver carver{workspace, 0};
+    const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
+    const std::size_t plane = static_cast<std::size_t>(job.rows.size) * job.columns.size;
+    each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats) {
+        for (std::size_t c = 0; c < static_cast<std::size_t>(job.classes); ++c) {
+            store_part(out + c * plane + offset, load(buffers.block + c * LANES), count);
+        }
+    });
+}
+
+static void probabilities(const DecodeJob& job, int first, int last, char* workspace, float* out) {
+    Carver carver{workspace, 0};
+    const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
+    const Floats reach = spread(-reach_of(job.classes));
+    const std::size_t plane = static_cast<std::size_t>(job.rows.size) * job.columns.size;
+    each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats largest) {
+        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, reach);
+        for (std::size_t c = 0; c < static_cast<std::size_t>(job.classes); ++c) {
+            const Floats score = load(buffers.block + c * LANES);
+            store_part(out + c * plane + offset, share(exponential(score - largest), sum), count);
+        }
+    });
+}
+
+}  // namespace PIXELWISE_VARIANT
+}  // namespace pixelwise

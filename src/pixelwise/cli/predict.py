@@ -1,0 +1,269 @@
+"""`pixelwise predict`: pictures in, label maps and overlays out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pixelwise.cli.output import (
+    ExitCode,
+    error_facts,
+    fail,
+    print_columns,
+    print_error,
+    print_json,
+    print_line,
+)
+from pixelwise.errors import OutputError, OutputExistsError, PixelwiseError, UsageError
+from pixelwise.formats.files import make_folder, sweep_leftovers
+from pixelwise.inference.engines import usable_cores
+from pixelwise.inference.jobs import Job, Outcome, Outputs, collect_jobs, run_jobs, source_facts
+from pixelwise.inference.predictor import DEFAULT_MEGAPIXELS, Model, load
+
+__all__ = ["predict"]
+
+# From this many pictures on, side by side beats all cores on each.
+_MANY = 4
+_INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is wanted of every picture."""
+
+    output: Path
+    layers: bool
+    probabilities: bool
+    point: tuple[int, int] | None
+    summary: bool
+    overwrite: bool
+    max_megapixels: float
+    decode_timeout: float | None
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a finished picture is reported with."""
+
+    outputs: Outputs
+    shares: dict[str, float]
+    skipped: bool
+    point: dict[str, float] | None
+    summary: dict[str, Any] | None
+
+
+def predict(
+    photos: Annotated[
+        list[str], typer.Argument(help="Pictures, folders (with all below them) and patterns.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the results.", file_okay=True)
+    ] = Path("out"),
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, or path of a model file.")
+    ] = "street",
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also a mask and a heat map for each class.")
+    ] = False,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Also all probabilities (.npz, float32 [C, H, W])."),
+    ] = False,
+    at: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="Print the class scores at one pixel.")
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print tags, shares, boxes and centroids as JSON.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="Cores to use; 0 means all.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make results anew that are there already.")
+    ] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0, help="Refuse larger pictures before decoding them.")
+    ] = DEFAULT_MEGAPIXELS,
+    decode_timeout: Annotated[
+        float | None,
+        typer.Option(min=0, help="For files from strangers: decode each apart, at most N seconds."),
+    ] = None,
+) -> None:
+    """Segment pictures: for each an indexed PNG label map and an overlay with a legend.
+
+    Exit code 0: all done; 1: some pictures failed, the others are done; 2: could not start;
+    130: interrupted, the same command goes on.
+    """
+    try:
+        point = _parse_point(at)
+        jobs = collect_jobs(photos, output)
+        cores = threads or usable_cores()
+        workers = cores if len(jobs) >= _MANY else 1
+        loaded = load(
+            model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
+        )
+        make_folder(output)
+        sweep_leftovers(output)
+    except PixelwiseError as error:
+        fail(error)
+    request = _Request(
+        output=output,
+        layers=layers,
+        probabilities=probabilities,
+        point=point,
+        summary=json_output,
+        overwrite=overwrite,
+        max_megapixels=max_megapixels,
+        decode_timeout=decode_timeout,
+    )
+    finished: list[Outcome[_Done]] = []
+    ending = _run(loaded, jobs, request, workers, finished)
+    if json_output:
+        _print_json(finished)
+    else:
+        _print_report(finished, request)
+    if ending:
+        sys.stderr.write(
+            f"{ending}: {len(finished)} of {len(jobs)} pictures were worked through; "
+            "the same command goes on with the rest\n"
+        )
+    if ending == _INTERRUPTED:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if ending or any(outcome.error for outcome in finished):
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _run(
+    model: Model,
+    jobs: Sequence[Job],
+    request: _Request,
+    workers: int,
+    finished: list[Outcome[_Done]],
+) -> str:
+    """Works through the jobs into `finished`; returns why it ended early, or nothing."""
+    outcomes = run_jobs(jobs, lambda job: _work(model, job, request), workers=workers)
+    try:
+        with closing(outcomes), _progress(len(jobs)) as advance:
+            for outcome in outcomes:
+                finished.append(outcome)
+                advance()
+                if outcome.error is None:
+                    continue
+                print_error(outcome.error)
+                if _hits_every_picture(outcome.error):
+                    return "stopped, since no result can be written"
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return ""
+
+
+def _hits_every_picture(error: PixelwiseError) -> bool:
+    return isinstance(error, OutputError) and not isinstance(error, OutputExistsError)
+
+
+def _work(model: Model, job: Job, request: _Request) -> _Done:
+    facts = source_facts(job, model.sha256)
+    outputs = Outputs.of(
+        job, request.output, layers=request.layers, probabilities=request.probabilities
+    )
+    done = not request.overwrite and outputs.are_done(facts, model.classes)
+    if done and not request.summary and request.point is None:
+        shares = json.loads(outputs.stored_facts().get("shares", "{}"))
+        return _Done(outputs, shares, skipped=True, point=None, summary=None)
+    segmentation = model.predict(
+        job.source, max_megapixels=request.max_megapixels, timeout=request.decode_timeout
+    )
+    point = segmentation.at(*request.point) if request.point is not None else None
+    outputs.save(segmentation, facts, overwrite=request.overwrite)
+    return _Done(
+        outputs=outputs,
+        shares=segmentation.tags,
+        skipped=done,
+        point=point,
+        summary=segmentation.summary() if request.summary else None,
+    )
+
+
+def _parse_point(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        x, y = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            "a pixel is given as two whole numbers", got=f"--at {text}", fix="such as --at 120,48"
+        ) from None
+    return x, y
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], object]]:
+    """A bar on standard error; silent when that is no terminal or there is one picture only."""
+    if total == 1 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _print_json(finished: list[Outcome[_Done]]) -> None:
+    pictures, failed = [], []
+    for outcome in finished:
+        if outcome.result is not None and outcome.result.summary is not None:
+            entry = {
+                "source": str(outcome.job.source),
+                "outputs": outcome.result.outputs.paths(),
+                **outcome.result.summary,
+            }
+            if outcome.result.point is not None:
+                entry["at"] = outcome.result.point
+            pictures.append(entry)
+        elif outcome.error is not None:
+            failed.append({"source": str(outcome.job.source), **error_facts(outcome.error)})
+    print_json({"pictures": pictures, "failed": failed})
+
+
+def _print_report(finished: list[Outcome[_Done]], request: _Request) -> None:
+    results = [(outcome.job, outcome.result) for outcome in finished if outcome.result is not None]
+    for job, result in results:
+        if result.point is not None and request.point is not None:
+            print_columns(
+                ("class", "probability"),
+                [(name, f"{value:.3f}") for name, value in result.point.items()],
+                title=f"{job.source} at x={request.point[0]}, y={request.point[1]}",
+            )
+    if not results:
+        return
+    totals: dict[str, list[float]] = {}
+    for _, result in results:
+        for name, share in result.shares.items():
+            totals.setdefault(name, []).append(share)
+    rows = [
+        (name, f"{100 * sum(shares) / len(results):.1f} %", str(len(shares)))
+        for name, shares in sorted(totals.items(), key=lambda item: -sum(item[1]))
+    ]
+    print_columns(("class", "share", "pictures"), rows)
+    skipped = sum(result.skipped for _, result in results)
+    failed = len(finished) - len(results)
+    parts = [f"{len(results) - skipped} done"]
+    parts += [f"{skipped} already there"] if skipped else []
+    parts += [f"{failed} failed"] if failed else []
+    first = results[0][1].outputs
+    where = (
+        f"{first.labels} and {first.overlay}"
+        if len(results) == 1
+        else (f"{request.output / 'labels'} and {request.output / 'overlays'}")
+    )
+    print_line(f"{', '.join(parts)}: {where}")

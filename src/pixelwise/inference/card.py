@@ -1,0 +1,177 @@
+"""The card of a model: all that turns its network into answers, kept inside the ONNX file."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pixelwise.classes import ClassTable
+from pixelwise.errors import CardError, ClassTableError
+
+__all__ = ["CARD_KEY", "Card", "Postprocessing", "Preprocessing", "Resize", "Score", "read_card"]
+
+CARD_KEY = "pixelwise.card"
+
+_Side = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Resize(_Part):
+    """How a picture is brought to the network's scale.
+
+    Attributes:
+        rule: `"area"` keeps the aspect ratio and brings the picture to about `pixels`; `"exact"`
+            stretches it to `size`; `"none"` leaves it alone.
+        pixels: for `"area"`, height × width to reach.
+        size: for `"exact"`, `(H, W)`.
+        longest: for `"area"` and `"none"`, no side becomes longer than this.
+    """
+
+    rule: Literal["area", "exact", "none"]
+    pixels: Annotated[int, Field(ge=1, le=2**32)] | None = None
+    size: tuple[_Side, _Side] | None = None
+    longest: _Side = 4096
+
+    @model_validator(mode="after")
+    def _has_what_its_rule_needs(self) -> Resize:
+        if self.rule == "area" and self.pixels is None:
+            raise ValueError("the rule 'area' needs pixels")
+        if self.rule == "exact" and self.size is None:
+            raise ValueError("the rule 'exact' needs size")
+        return self
+
+
+class Preprocessing(_Part):
+    """From a photo to the network's input.
+
+    Attributes:
+        colour_order: of the input channels.
+        scale: each value 0..255 is multiplied by this first.
+        mean, std: then `(value - mean) / std`, for each channel.
+        resize: the rule for the size.
+        multiple, remainder: the input is padded with zeros, right and below, to the next size
+            that leaves `remainder` when divided by `multiple`.
+    """
+
+    colour_order: Literal["RGB", "BGR"] = "RGB"
+    scale: Annotated[float, Field(gt=0)]
+    mean: tuple[float, float, float]
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+    resize: Resize
+    multiple: _Side = 1
+    remainder: Annotated[int, Field(ge=0)] = 0
+
+    def describe(self) -> str:
+        """The input rule in one line."""
+        if self.resize.rule == "exact" and self.resize.size is not None:
+            size = f"stretched to {self.resize.size[0]}×{self.resize.size[1]} (H×W)"
+        elif self.resize.rule == "area":
+            size = f"brought to about {self.resize.pixels:,} pixels, aspect ratio kept"
+        else:
+            size = "not resized"
+        padding = (
+            f"sides padded to {self.multiple}k + {self.remainder}" if self.multiple > 1 else ""
+        )
+        return "; ".join(part for part in ("any size", size, padding, self.colour_order) if part)
+
+
+class Postprocessing(_Part):
+    """From the network's scores to the picture.
+
+    Attributes:
+        alignment: `"corners"`: the outer scores lie on the centres of the outer input pixels
+            (`align_corners=True`); `"half_pixel"`: scores are the centres of equal cells.
+        activation: what makes probabilities of the scores.
+    """
+
+    alignment: Literal["corners", "half_pixel"]
+    activation: Literal["softmax"] = "softmax"
+
+
+class Score(_Part):
+    """A measured figure and the protocol that gives it a meaning."""
+
+    metric: str
+    value: float
+    protocol: str
+
+
+class Card(_Part):
+    """Everything a model file says of itself.
+
+    Attributes:
+        format: version of this form.
+        name, description: of the model.
+        class_table: in the form of `ClassTable.to_dict`.
+        preprocessing, postprocessing: from photo to input, from scores to picture.
+        weights_licence: under which the weights may be used.
+        data: the training data.
+        data_licence: its licence.
+        non_commercial: whether the training data forbids commercial use.
+        scores: measured figures with their protocols.
+        command: what trained the model.
+        storage: how the weights are kept in the file; computation is float32.
+        written_by: the version of pixelwise that wrote the file.
+    """
+
+    format: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    class_table: dict[str, Any]
+    preprocessing: Preprocessing
+    postprocessing: Postprocessing
+    weights_licence: str
+    data: str
+    data_licence: str
+    non_commercial: bool
+    scores: tuple[Score, ...] = ()
+    command: str = ""
+    storage: Literal["float32", "float16", "int8"] = "float32"
+    written_by: str
+
+    @property
+    def classes(self) -> ClassTable:
+        """The class table; channel i of the scores is its i-th class."""
+        return ClassTable.from_dict(self.class_table)
+
+    def to_json(self) -> str:
+        """The text that goes into the file."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+
+
+def read_card(text: str, *, where: str) -> Card:
+    """Reads and checks a card, listing every fault at once.
+
+    Raises:
+        CardError: the text is no card, or its class table contradicts itself.
+    """
+    try:
+        card = Card.model_validate_json(text)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(step) for step in fault['loc']) or 'card'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
+        raise CardError(
+            "the card of this model cannot be used",
+            where=where,
+            got="; ".join(faults[:20]) + (" …" if len(faults) > 20 else ""),
+            fix="export the model again with this version of pixelwise",
+        ) from None
+    try:
+        card.classes  # noqa: B018 - building the table checks it
+    except ClassTableError as error:
+        raise CardError(
+            "the class table of this model cannot be used",
+            where=where,
+            got=f"{error.what} {error.got}".strip(),
+            fix="export the model again with a table that holds together",
+        ) from None
+    return card

@@ -1,0 +1,208 @@
+"""Engines run a network: one interface, `run(batch) -> scores`, over several libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.errors import DeviceError, EngineError, MissingExtraError, UsageError
+from pixelwise.inference.model_file import ModelFile
+
+__all__ = ["ENGINES", "Engine", "make_engine", "usable_cores"]
+
+ENGINES = ("auto", "onnxruntime", "openvino")
+_ONNXRUNTIME_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
+_DEVICES = ("cpu", "gpu")
+_SHAPES_KEPT = 4
+
+
+class Engine(Protocol):
+    """Runs one network.
+
+    Attributes:
+        description: library, device and precision, such as `"onnxruntime cpu float32"`.
+    """
+
+    description: str
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`[B, 3, H, W]` -> scores `[B, C, h, w]`; may be called from several threads.
+
+        Raises:
+            EngineError: the network cannot be run on this batch.
+        """
+        ...
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def make_engine(
+    model: ModelFile,
+    *,
+    engine: str = "auto",
+    device: str = "cpu",
+    threads: int = 0,
+    streams: int = 1,
+) -> Engine:
+    """The engine that was asked for; `"auto"` takes OpenVINO where it is installed.
+
+    Args:
+        model: the network.
+        engine: one of `ENGINES`.
+        device: `"cpu"` or `"gpu"`.
+        threads: cores for one run; 0 means all that may be used.
+        streams: runs that go on side by side, each in a thread of the caller.
+
+    Raises:
+        UsageError: no engine or device of that name, threads below 0 or streams below 1.
+        MissingExtraError: the engine is not installed.
+        DeviceError: the device is not there.
+        EngineError: the engine refuses the network.
+    """
+    if engine not in ENGINES:
+        raise UsageError(
+            "there is no such engine", got=f"engine={engine!r}", fix=f"one of {', '.join(ENGINES)}"
+        )
+    if device not in _DEVICES:
+        raise UsageError(
+            "there is no such device", got=f"device={device!r}", fix=f"one of {', '.join(_DEVICES)}"
+        )
+    if threads < 0 or streams < 1:
+        raise UsageError(
+            "threads must be 0 (all cores) or more, and streams 1 or more",
+            got=f"threads={threads}, streams={streams}",
+        )
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    if engine == "openvino" and not has_openvino:
+        raise MissingExtraError(
+            "the engine openvino is not installed", fix='pip install "pixelwise[openvino]"'
+        )
+    count = threads or usable_cores()
+    if engine == "openvino" or (engine == "auto" and has_openvino and device == "cpu"):
+        return _OpenVino(model, device, count, streams)
+    return _OnnxRuntime(model, device, count)
+
+
+class _OnnxRuntime:
+    def __init__(self, model: ModelFile, device: str, threads: int) -> None:
+        import onnxruntime
+
+        provider = _ONNXRUNTIME_PROVIDERS[device]
+        present = onnxruntime.get_available_providers()
+        if provider not in present:
+            raise DeviceError(
+                f"onnxruntime has no {device} here",
+                got=f"it offers {', '.join(present)}",
+                fix="pass device='cpu', or install onnxruntime-gpu in the place of onnxruntime",
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        # A spinning pool burns the core that decodes the next picture.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.description = f"onnxruntime {device} float32"
+        self._output = model.output_name
+        self._input = model.input_name
+        with _as_engine_error("onnxruntime refuses this network", str(model.path)):
+            self._session = onnxruntime.InferenceSession(
+                model.content, options, providers=[provider]
+            )
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        with _as_engine_error("onnxruntime could not run the network", f"input {batch.shape}"):
+            scores: NDArray[np.float32] = self._session.run([self._output], {self._input: batch})[0]
+        return scores
+
+
+class _OpenVino:
+    def __init__(self, model: ModelFile, device: str, threads: int, streams: int) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        name = device.upper()
+        present = self._core.available_devices
+        if name not in present:
+            raise DeviceError(
+                f"OpenVINO has no {device} here",
+                got=f"it offers {', '.join(present) or 'none'}",
+                fix="pass device='cpu'",
+            )
+        self._device = name
+        self._settings: dict[str, Any] = {
+            # Without the hint OpenVINO computes in bf16 on processors that can.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "NUM_STREAMS": streams,
+        }
+        if device == "cpu":
+            self._settings["INFERENCE_NUM_THREADS"] = threads * streams
+        cache = _cache_folder()
+        if cache is not None:
+            self._settings["CACHE_DIR"] = str(cache)
+        self.description = f"openvino {device} float32"
+        self._content = model.content
+        self._where = str(model.path)
+        self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        with _as_engine_error("OpenVINO refuses this network", self._where):
+            self._core.read_model(self._content)
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        with _as_engine_error("OpenVINO could not run the network", f"input {batch.shape}"):
+            request = self._compile(batch.shape).create_infer_request()
+            request.infer([batch], share_inputs=True)
+            return np.array(request.get_output_tensor(0).data)
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        # A network compiled for one shape runs faster than one for any shape; photos of one
+        # camera share theirs.
+        with self._lock:
+            if shape not in self._compiled:
+                network = self._core.read_model(self._content)
+                network.reshape(list(shape))
+                self._compiled[shape] = self._core.compile_model(
+                    network, self._device, self._settings
+                )
+                if len(self._compiled) > _SHAPES_KEPT:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(shape)
+            return self._compiled[shape]
+
+
+def _cache_folder() -> Path | None:
+    """Where OpenVINO may keep compiled networks; None where nothing can be written."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(base) / "pixelwise" / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+class _as_engine_error(contextlib.AbstractContextManager[None]):  # noqa: N801 - used like a function
+    def __init__(self, what: str, where: str) -> None:
+        self._what = what
+        self._where = where
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # The libraries raise plain RuntimeError, ValueError or types of their own.
+        if isinstance(error, Exception) and not isinstance(error, EngineError):
+            reason = str(error).strip().splitlines()
+            raise EngineError(
+                self._what,
+                where=self._where,
+                got=reason[-1][:500] if reason else type(error).__name__,
+                fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
+            ) from error

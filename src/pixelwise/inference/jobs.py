@@ -1,0 +1,238 @@
+"""Folders of pictures: which there are, where their results go, and a run over all of them."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pixelwise.classes import ClassTable
+from pixelwise.errors import OutputExistsError, PixelwiseError, UsageError
+from pixelwise.formats.files import write_atomic
+from pixelwise.formats.images import IMAGE_SUFFIXES, read_image
+from pixelwise.formats.masks import read_png_text
+from pixelwise.segmentation import PROVENANCE_KEY, Segmentation, layer_file_names
+
+__all__ = ["Job", "Outcome", "Outputs", "collect_jobs", "run_jobs", "source_facts"]
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture, and the name of its results below the output folder, without suffix."""
+
+    source: Path
+    name: Path
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[_Result]):
+    """What became of a job: a result or an error, never both."""
+
+    job: Job
+    result: _Result | None
+    error: PixelwiseError | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of one result.
+
+    Attributes:
+        labels: the label map, always written, and last: it marks the result as whole.
+        overlay: the overlay, always written.
+        layers: folder of masks and heat maps, or None where not asked for.
+        probabilities: `.npz` file, or None where not asked for.
+    """
+
+    labels: Path
+    overlay: Path
+    layers: Path | None
+    probabilities: Path | None
+
+    @staticmethod
+    def of(job: Job, folder: Path, *, layers: bool, probabilities: bool) -> Outputs:
+        """`labels/NAME.png`, `overlays/NAME.png`, `layers/NAME/`, `probabilities/NAME.npz`."""
+
+        def path(kind: str, suffix: str) -> Path:
+            return folder / kind / job.name.with_name(job.name.name + suffix)
+
+        return Outputs(
+            labels=path("labels", ".png"),
+            overlay=path("overlays", ".png"),
+            layers=path("layers", "") if layers else None,
+            probabilities=path("probabilities", ".npz") if probabilities else None,
+        )
+
+    def paths(self) -> dict[str, str]:
+        """Kind and path of every file or folder asked for."""
+        pairs = {
+            "labels": self.labels,
+            "overlay": self.overlay,
+            "layers": self.layers,
+            "probabilities": self.probabilities,
+        }
+        return {kind: str(path) for kind, path in pairs.items() if path is not None}
+
+    def stored_facts(self) -> dict[str, Any]:
+        """What the label map that is there says of itself; `{}` where none of ours is."""
+        return _facts_in(self.labels)
+
+    def are_done(self, facts: dict[str, str], classes: ClassTable) -> bool:
+        """Whether all that is asked for is there, made from this picture by this model.
+
+        Raises:
+            OutputExistsError: a file is in the way that was made otherwise.
+        """
+        for path in (self.labels, self.overlay):
+            if path.exists() and not facts.items() <= _facts_in(path).items():
+                raise OutputExistsError(
+                    "a file is there already that another picture, model or program made",
+                    where=str(path),
+                    fix="pass --overwrite, or give another output folder",
+                )
+        return self.labels.exists() and not self._missing(classes)
+
+    def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
+        """Writes what is asked for; of a result that is marked as whole, only what it lacks.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        whole = self.labels.exists() and not overwrite
+        wanted = self._missing(segmentation.classes) if whole else set(self.paths())
+        if "overlay" in wanted:
+            write_atomic(self.overlay, segmentation.encode_overlay(**facts))
+        if self.layers is not None and "layers" in wanted:
+            segmentation.save_layers(self.layers)
+        if self.probabilities is not None and "probabilities" in wanted:
+            segmentation.save_probabilities(self.probabilities)
+        if "labels" in wanted:
+            shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
+            write_atomic(self.labels, segmentation.encode(**facts, shares=json.dumps(shares)))
+
+    def _missing(self, classes: ClassTable) -> set[str]:
+        missing = set()
+        if not self.overlay.exists():
+            missing.add("overlay")
+        if self.probabilities is not None and not self.probabilities.exists():
+            missing.add("probabilities")
+        if self.layers is not None:
+            names = [name for info in classes for name in layer_file_names(info)]
+            if not all((self.layers / name).exists() for name in names):
+                missing.add("layers")
+        return missing
+
+
+def source_facts(job: Job, model_hash: str) -> dict[str, str]:
+    """What a result must say of itself to stand for this picture and model.
+
+    Raises:
+        ImageFileError: the picture is not there.
+    """
+    try:
+        status = job.source.stat()
+    except OSError:
+        read_image(job.source)
+        raise
+    return {
+        "model_hash": model_hash,
+        "source_state": f"{job.source.name}, {status.st_size} bytes, changed {status.st_mtime_ns}",
+    }
+
+
+def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
+    """The pictures that files, folders (with all below them) and patterns name, each once.
+
+    Results of earlier runs inside `output` are passed over.
+
+    Raises:
+        UsageError: lists every argument that names nothing, and every pair of pictures whose
+            results would have one name.
+    """
+    faults: list[str] = []
+    found: dict[Path, Path] = {}
+    for photo in photos:
+        path = Path(photo)
+        if path.is_dir():
+            members = [file for file in sorted(path.rglob("*")) if _is_picture(file, path, output)]
+            found |= {file: file.relative_to(path) for file in members}
+            if not members:
+                faults.append(f"{photo}: no picture in this folder")
+        elif path.is_file() or not glob.has_magic(photo):
+            # A file that is not there is reported with the others when it is read.
+            found[path] = Path(path.name)
+        else:
+            matches = [Path(match) for match in sorted(glob.glob(photo, recursive=True))]
+            files = [match for match in matches if match.is_file()]
+            found |= {file: Path(file.name) for file in files}
+            if not files:
+                faults.append(f"{photo}: the pattern matches no file")
+    jobs = [Job(source, name.with_suffix("")) for source, name in found.items()]
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        owner = owners.setdefault(job.name, job.source)
+        if owner != job.source:
+            faults.append(f"{owner} and {job.source}: both results would be named {job.name}")
+    if faults:
+        raise UsageError(
+            "these pictures cannot be worked through",
+            got="; ".join(faults[:20]) + (f"; and {len(faults) - 20} more" * (len(faults) > 20)),
+            fix="name pictures that exist, and give pictures of one name separate output folders",
+        )
+    return jobs
+
+
+def run_jobs(
+    jobs: Sequence[Job], work: Callable[[Job], _Result], *, workers: int
+) -> Generator[Outcome[_Result], None, None]:
+    """Works through the jobs with several threads and gives the outcomes in their order.
+
+    An error of one picture is its outcome and the others go on. When the caller stops early, jobs
+    under way are finished and no new one starts. At most two jobs a worker are begun and not yet
+    given, so memory does not grow with the number of jobs.
+    """
+    if workers == 1 or len(jobs) == 1:
+        for job in jobs:
+            yield _outcome(job, work)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pixelwise")
+    try:
+        waiting: list[Future[Outcome[_Result]]] = []
+        for job in jobs:
+            waiting.append(pool.submit(_outcome, job, work))
+            if len(waiting) >= 2 * workers:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(job: Job, work: Callable[[Job], _Result]) -> Outcome[_Result]:
+    try:
+        return Outcome(job, work(job), None)
+    except PixelwiseError as error:
+        return Outcome(job, None, error)
+
+
+def _facts_in(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(read_png_text(path).get(PROVENANCE_KEY, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _is_picture(file: Path, folder: Path, output: Path) -> bool:
+    below = file.relative_to(folder)
+    if file.suffix.lower() not in IMAGE_SUFFIXES or any(
+        part.startswith(".") for part in below.parts
+    ):
+        return False
+    return output not in file.parents and file.is_file()

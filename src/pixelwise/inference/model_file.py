@@ -1,0 +1,134 @@
+"""A model is one file: an ONNX network with its card inside."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from pixelwise.errors import CardError, ModelFileError, UnknownModelError, did_you_mean
+from pixelwise.inference.card import CARD_KEY, Card, read_card
+from pixelwise.inference.onnx_file import OnnxFacts, read_onnx
+
+__all__ = ["ModelFile", "find_model", "read_model", "shipped_models"]
+
+# Largest file that protocol buffers allow.
+_LARGEST = 2**31
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A checked model file, in memory: engines get these bytes, never the path.
+
+    Attributes:
+        path: where it was read.
+        content: the whole file.
+        sha256: of the content, in hexadecimal.
+        card: what the model says of itself.
+        input_name, output_name: of the network's tensors.
+    """
+
+    path: Path
+    content: bytes
+    sha256: str
+    card: Card
+    input_name: str
+    output_name: str
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and file of every model that comes with the package."""
+    folder = Path(str(resources.files("pixelwise"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def find_model(name: str | Path) -> Path:
+    """The file of a shipped name or a path.
+
+    Raises:
+        UnknownModelError: there is neither.
+    """
+    shipped = shipped_models()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    path = Path(name)
+    if path.is_file():
+        return path
+    looks_like_path = path.suffix == ".onnx" or len(path.parts) > 1
+    raise UnknownModelError(
+        "there is no such model file" if looks_like_path else "no model of this name ships",
+        where=str(name),
+        got="a folder" if path.is_dir() else "",
+        fix=f"give the path of a model file, or a name. {did_you_mean(str(name), shipped)}",
+    )
+
+
+def read_model(name: str | Path) -> ModelFile:
+    """Reads and checks a model, by shipped name or by path.
+
+    Raises:
+        UnknownModelError: there is no such model.
+        ModelFileError: the file is broken, foreign, or refers to other files.
+        CardError: the card is missing, incomplete, or does not fit the network.
+    """
+    path = find_model(name)
+    try:
+        if path.stat().st_size >= _LARGEST:
+            raise ModelFileError("an ONNX file of 2 GiB or more cannot be read", where=str(path))
+        content = path.read_bytes()
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise ModelFileError(
+            "the model file cannot be read",
+            where=str(path),
+            got=error.strerror or str(error),
+            fix="check the file's permissions",
+        ) from None
+    facts = read_onnx(content, where=str(path))
+    if CARD_KEY not in facts.metadata:
+        raise CardError(
+            "this ONNX file carries no pixelwise card",
+            where=str(path),
+            got=f"metadata: {', '.join(sorted(facts.metadata)) or 'none'}",
+            fix="write one into it with pixelwise.export.write_card",
+        )
+    card = read_card(facts.metadata[CARD_KEY], where=str(path))
+    _check_fit(facts, card, path)
+    return ModelFile(
+        path=path,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        card=card,
+        input_name=facts.inputs[0].name,
+        output_name=facts.outputs[0].name,
+    )
+
+
+def _check_fit(facts: OnnxFacts, card: Card, path: Path) -> None:
+    faults = []
+    if len(facts.inputs) != 1 or len(facts.outputs) != 1:
+        faults.append(
+            f"{len(facts.inputs)} inputs and {len(facts.outputs)} outputs, expected one of each"
+        )
+    else:
+        given, answer = facts.inputs[0], facts.outputs[0]
+        if len(given.shape) != 4 or given.shape[1] not in (3, None) or not given.is_float32:
+            faults.append(f"input {_shape_text(given.shape)}, expected float32 [B, 3, H, W]")
+        classes = len(card.classes)
+        if len(answer.shape) != 4 or not answer.is_float32:
+            faults.append(f"output {_shape_text(answer.shape)}, expected float32 [B, C, h, w]")
+        elif answer.shape[1] not in (classes, None):
+            faults.append(f"{answer.shape[1]} score maps for a table of {classes} classes")
+    if faults:
+        raise CardError(
+            "the card does not fit its network",
+            where=str(path),
+            got="; ".join(faults),
+            fix="export the model again with the class table it was trained on",
+        )
+
+
+def _shape_text(shape: tuple[int | None, ...]) -> str:
+    return f"[{', '.join('free' if side is None else str(side) for side in shape)}]"

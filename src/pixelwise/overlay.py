@@ -1,0 +1,106 @@
+"""Pictures for people: a label map laid over its photo, and the legend below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from pixelwise import kernels
+from pixelwise.classes import ClassInfo
+
+__all__ = ["LegendEntry", "draw_legend", "draw_overlay", "heat_map"]
+
+_BACKGROUND = (24, 24, 27)
+_TEXT = (235, 235, 235)
+_FRAME = (110, 110, 115)
+
+# Points of the heat map, dark to bright with rising lightness, so that it reads in grey too.
+_HEAT_POINTS = np.array(
+    [
+        (0, 0, 4),
+        (58, 9, 99),
+        (130, 37, 104),
+        (203, 65, 73),
+        (243, 128, 36),
+        (247, 209, 61),
+        (252, 255, 200),
+    ],
+    np.float64,
+)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One line of a legend: a class and its share of the picture, 0..1."""
+
+    info: ClassInfo
+    share: float
+
+    @property
+    def text(self) -> str:
+        """Name and percentage; a share below 0.1 % is not shown as none."""
+        percent = 100 * self.share
+        return f"{self.info.name} {'<0.1' if percent < 0.1 else f'{percent:.1f}'} %"
+
+
+def draw_overlay(
+    image: NDArray[np.uint8],
+    labels: NDArray[np.uint8] | NDArray[np.uint16],
+    palette: NDArray[np.uint8],
+    entries: list[LegendEntry],
+    *,
+    opacity: float,
+    legend: bool,
+    threads: int,
+) -> NDArray[np.uint8]:
+    """The photo `[H, W, 3]` under its classes, with the legend as a strip below.
+
+    Returns:
+        uint8 `[H + strip, max(W, 160), 3]`; the photo stays at the upper left, pixel for pixel.
+    """
+    blended = kernels.blend(image, labels, palette, opacity=opacity, borders=True, threads=threads)
+    if not legend or not entries:
+        return blended
+    strip = draw_legend(entries, width=max(blended.shape[1], 160), picture_height=blended.shape[0])
+    canvas = np.empty((blended.shape[0] + strip.shape[0], strip.shape[1], 3), np.uint8)
+    canvas[:] = _BACKGROUND
+    canvas[: blended.shape[0], : blended.shape[1]] = blended
+    canvas[blended.shape[0] :] = strip
+    return canvas
+
+
+def draw_legend(
+    entries: list[LegendEntry], *, width: int, picture_height: int
+) -> NDArray[np.uint8]:
+    """Swatch, name and share of each class, in as many columns as fit: uint8 `[h, width, 3]`."""
+    size = int(np.clip(min(width, picture_height * 2) / 42, 11, 40))
+    font = ImageFont.load_default(size)
+    gap = size // 2
+    column = max(font.getlength(entry.text) for entry in entries) + size + 3 * gap
+    columns = max(1, int((width - gap) // column))
+    rows = -(-len(entries) // columns)
+    line = size + gap
+    strip = Image.new("RGB", (width, rows * line + gap), _BACKGROUND)
+    draw = ImageDraw.Draw(strip)
+    for position, entry in enumerate(entries):
+        left = gap + round(position % columns * column)
+        top = gap + position // columns * line
+        draw.rectangle((left, top, left + size, top + size), fill=entry.info.colour, outline=_FRAME)
+        draw.text(
+            (left + size + gap, top + size / 2), entry.text, fill=_TEXT, font=font, anchor="lm"
+        )
+    return np.asarray(strip)
+
+
+def heat_map(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities 0..1 `[H, W]` as uint8 `[H, W, 3]`: black 0, red 0.5, pale yellow 1."""
+    steps = np.linspace(0, len(_HEAT_POINTS) - 1, 256)
+    table = np.stack(
+        [np.interp(steps, np.arange(len(_HEAT_POINTS)), channel) for channel in _HEAT_POINTS.T],
+        axis=1,
+    )
+    index = np.clip(probability * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.rint(table).astype(np.uint8)[index]

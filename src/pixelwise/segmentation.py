@@ -1,0 +1,508 @@
+"""The one result: every pixel of a picture and its class.
+
+A `Segmentation` keeps the network's own low-resolution scores and the geometry that leads to the
+picture. Everything else is worked out when it is asked for, so nothing of size `[C, H, W]` exists
+until then.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise import kernels
+from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.errors import ArrayError, UsageError
+from pixelwise.formats.files import write_atomic
+from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Geometry", "Layer", "Provenance", "Segment", "Segmentation", "Window"]
+
+PROVENANCE_KEY = "pixelwise"
+_OPACITY = 0.5
+
+Labels = NDArray[np.uint8] | NDArray[np.uint16]
+_Array = TypeVar("_Array", bound=np.ndarray[Any, Any])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the pixels of the picture fall on the grid of scores, for each side."""
+
+    rows: kernels.Axis
+    columns: kernels.Axis
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(H, W)` of the picture."""
+        return self.rows.size, self.columns.size
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the picture: pixels `left <= x < right`, `top <= y < bottom`."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result came from.
+
+    Attributes:
+        model: name of the model.
+        model_hash: SHA-256 of the model file.
+        engine: what ran the network, with device and precision.
+        network_size: `(H, W)` of the picture that the network saw, padding included.
+        source: the picture's name.
+        version: of pixelwise.
+    """
+
+    model: str
+    model_hash: str
+    engine: str
+    network_size: tuple[int, int]
+    source: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One connected region of one class.
+
+    Attributes:
+        info: its class.
+        area: pixels.
+        share: of the picture, 0..1.
+        box: `(x1, y1, x2, y2)` in pixels; x2 and y2 lie just outside.
+        centroid: `(x, y)`, where the upper left pixel's centre is (0, 0).
+        confidence: mean probability of the class over the region, 0..1.
+    """
+
+    info: ClassInfo
+    area: int
+    share: float
+    box: tuple[int, int, int, int]
+    centroid: tuple[float, float]
+    confidence: float
+
+
+class Layer:
+    """One class of a `Segmentation`, by itself."""
+
+    def __init__(self, segmentation: Segmentation, index: int) -> None:
+        self._segmentation = segmentation
+        self._index = index
+        self.info = segmentation.classes.classes[index]
+
+    def __repr__(self) -> str:
+        return f"Layer({self.info.name!r}, {100 * self.share:.1f} %)"
+
+    @property
+    def share(self) -> float:
+        """Part of the picture that this class fills, 0..1."""
+        return self._segmentation.shares[self.info.name]
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """bool `[H, W]`: where this class is the best one."""
+        return _read_only(self._segmentation.labels == self.info.id)
+
+    @cached_property
+    def probability(self) -> NDArray[np.float32]:
+        """float32 `[H, W]`, 0..1."""
+        source = self._segmentation
+        return _read_only(
+            kernels.decode_probability(
+                source.scores,
+                self._index,
+                source.geometry.rows,
+                source.geometry.columns,
+                threads=source.threads,
+            )
+        )
+
+    def save_mask(self, path: str | Path) -> None:
+        """Writes the mask as a grey PNG of 0 and 255.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        write_atomic(Path(path), encode_grey(self.mask.astype(np.uint8) * np.uint8(255)))
+
+    def save_heat_map(self, path: str | Path) -> None:
+        """Writes the probability as a colour PNG: black 0, red 0.5, pale yellow 1.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        from pixelwise.overlay import heat_map
+
+        write_atomic(Path(path), encode_rgb(heat_map(self.probability)))
+
+
+class Segmentation:
+    """A picture `[H, W]` in which every pixel has a class.
+
+    Args:
+        scores: logits, float32 `[C, h, w]`, one map for each class of the table, in its order.
+        classes: the class table.
+        geometry: how the picture's pixels fall on the scores.
+        provenance: where the result came from.
+        image: the photo, uint8 `[H, W, 3]` RGB, for overlays.
+        threads: cores that may be used to work things out; 0 means all.
+
+    Raises:
+        ArrayError: an array has the wrong shape, type or values.
+    """
+
+    def __init__(
+        self,
+        scores: NDArray[np.float32],
+        classes: ClassTable,
+        geometry: Geometry,
+        provenance: Provenance,
+        image: NDArray[np.uint8] | None = None,
+        threads: int = 0,
+    ) -> None:
+        faults = []
+        if scores.dtype != np.float32 or scores.ndim != 3:
+            faults.append(f"scores {scores.dtype} {scores.shape}, expected float32 [C, h, w]")
+        elif scores.shape[0] != len(classes):
+            faults.append(f"scores of {scores.shape[0]} classes, the table has {len(classes)}")
+        elif not np.isfinite(scores.min(initial=0)) or not np.isfinite(scores.max(initial=0)):
+            faults.append("scores that are not finite")
+        if image is not None and (image.dtype != np.uint8 or image.shape != (*geometry.size, 3)):
+            height, width = geometry.size
+            faults.append(
+                f"image {image.dtype} {image.shape}, expected uint8 ({height}, {width}, 3)"
+            )
+        if faults:
+            raise ArrayError("a segmentation cannot be made of these arrays", got="; ".join(faults))
+        self.scores = _read_only(np.ascontiguousarray(scores))
+        self.classes = classes
+        self.geometry = geometry
+        self.provenance = provenance
+        self.threads = threads
+        self.image = None if image is None else _read_only(image)
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        parts = ", ".join(f"{name} {share:.0%}" for name, share in self.tags.items())
+        return f"Segmentation({height}×{width}: {parts})"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(H, W)` of the picture in pixels."""
+        return self.geometry.size
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The class id of every pixel, uint8 `[H, W]` (uint16 where an id exceeds 255).
+
+        The exact best class of the bilinearly interpolated scores; a tie takes the lowest id.
+        """
+        rows, columns = self.geometry.rows, self.geometry.columns
+        best = kernels.decode_labels(self.scores, rows, columns, threads=self.threads)
+        ids = np.array(self.classes.ids)
+        if np.array_equal(ids, np.arange(len(ids))):
+            return _read_only(best)
+        return _read_only(ids.astype(np.uint8 if ids.max() < 256 else np.uint16)[best])
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability of the best class at every pixel, float32 `[H, W]`, 1/C..1."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        return _read_only(
+            kernels.decode_confidence(self.scores, rows, columns, threads=self.threads)
+        )
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """Part of the picture that each class fills, 0..1, for every class of the table."""
+        counts = kernels.count_labels(self.labels, max(self.classes.ids) + 1, threads=self.threads)
+        return {info.name: float(counts[info.id] / self.labels.size) for info in self.classes}
+
+    @cached_property
+    def tags(self) -> dict[str, float]:
+        """The classes that occur, with their share of the picture, the largest first."""
+        present = {name: share for name, share in self.shares.items() if share > 0}
+        return dict(sorted(present.items(), key=lambda item: -item[1]))
+
+    def logits(self, window: Window | None = None) -> NDArray[np.float32]:
+        """Scores at the picture's size, float32 `[C, H, W]`, of the whole picture or a window.
+
+        Raises:
+            UsageError: the window is empty or leaves the picture.
+        """
+        geometry = self._geometry_of(window)
+        return kernels.decode_scores(
+            self.scores, geometry.rows, geometry.columns, threads=self.threads
+        )
+
+    def probabilities(self, window: Window | None = None) -> NDArray[np.float32]:
+        """Softmax of the scores, float32 `[C, H, W]`, 0..1, sum 1 at each pixel.
+
+        Raises:
+            UsageError: the window is empty or leaves the picture.
+        """
+        geometry = self._geometry_of(window)
+        return kernels.decode_probabilities(
+            self.scores, geometry.rows, geometry.columns, threads=self.threads
+        )
+
+    def one_hot(self, window: Window | None = None) -> NDArray[np.uint8]:
+        """uint8 `[C, H, W]`: 1 in the layer of the pixel's class, else 0.
+
+        Raises:
+            UsageError: the window is empty or leaves the picture.
+        """
+        self._geometry_of(window)
+        labels = self.labels
+        if window is not None:
+            labels = labels[window.top : window.bottom, window.left : window.right]
+        ids = np.array(self.classes.ids, labels.dtype)
+        return (labels[None] == ids[:, None, None]).astype(np.uint8)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """One layer for each class of the table, in its order; each is worked out when read."""
+        return tuple(Layer(self, index) for index in range(len(self.classes)))
+
+    def layer(self, name: str | int) -> Layer:
+        """The layer of one class, by name, alias or id.
+
+        Raises:
+            ClassNameError: the table has no such class.
+        """
+        return Layer(self, self.classes.index(name))
+
+    def at(self, x: int, y: int) -> dict[str, float]:
+        """Probability of every class at one pixel, the likeliest first.
+
+        Raises:
+            UsageError: the pixel lies outside the picture.
+        """
+        height, width = self.size
+        if not (0 <= x < width and 0 <= y < height):
+            raise UsageError(
+                "the pixel lies outside the picture",
+                got=f"x={x}, y={y} in a picture {width} wide and {height} high",
+                fix=f"x from 0 to {width - 1}, y from 0 to {height - 1}",
+            )
+        values = self.probabilities(Window(x, y, x + 1, y + 1))[:, 0, 0]
+        # A stable sort keeps the lowest id first where two are equal, as in `labels`.
+        order = np.argsort(-values, kind="stable")
+        return {self.classes.classes[index].name: float(values[index]) for index in order}
+
+    def segments(self, *, min_area: int = 1) -> tuple[Segment, ...]:
+        """The connected regions (8 neighbours), the largest first.
+
+        Args:
+            min_area: regions of fewer pixels are left out.
+        """
+        regions = kernels.label_regions(self.labels, connectivity=8)
+        certainty = np.bincount(
+            regions.components.ravel(), weights=self.confidence.ravel(), minlength=len(regions.area)
+        )
+        order = np.argsort(-regions.area, kind="stable")
+        return tuple(
+            Segment(
+                info=self.classes.find(int(regions.label[index])),
+                area=int(regions.area[index]),
+                share=float(regions.area[index] / self.labels.size),
+                box=_four_ints(regions.box[index]),
+                centroid=(float(regions.centroid[index, 0]), float(regions.centroid[index, 1])),
+                confidence=float(certainty[index] / regions.area[index]),
+            )
+            for index in order
+            if regions.area[index] >= min_area
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for JSON: per class that occurs its share, box, centroid and regions.
+
+        `box` and `centroid` of a class are those of all its pixels together; `regions` lists its
+        connected regions, the largest first.
+        """
+        height, width = self.size
+        segments = self.segments()
+        present = []
+        for name, share in self.tags.items():
+            own = [segment for segment in segments if segment.info.name == name]
+            area = sum(segment.area for segment in own)
+            present.append(
+                {
+                    "id": own[0].info.id,
+                    "name": name,
+                    "share": share,
+                    "area": area,
+                    "confidence": sum(part.confidence * part.area for part in own) / area,
+                    "box": [
+                        min(part.box[0] for part in own),
+                        min(part.box[1] for part in own),
+                        max(part.box[2] for part in own),
+                        max(part.box[3] for part in own),
+                    ],
+                    "centroid": [
+                        sum(part.centroid[axis] * part.area for part in own) / area
+                        for axis in (0, 1)
+                    ],
+                    "regions": [
+                        {
+                            "area": part.area,
+                            "box": list(part.box),
+                            "centroid": list(part.centroid),
+                            "confidence": part.confidence,
+                        }
+                        for part in own
+                    ],
+                }
+            )
+        return {
+            "height": height,
+            "width": width,
+            "tags": list(self.tags),
+            "classes": present,
+            "provenance": asdict(self.provenance),
+        }
+
+    def overlay(self, *, opacity: float = _OPACITY, legend: bool = True) -> Image.Image:
+        """The photo under its classes, with borders in full colour and a legend below.
+
+        Args:
+            opacity: of the class colours, 0..1.
+            legend: whether names, colours and shares are drawn in a strip below the photo.
+
+        Raises:
+            UsageError: the segmentation was made without its photo, or opacity is not in 0..1.
+        """
+        from PIL import Image
+
+        return Image.fromarray(self._overlay_array(opacity, legend))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the label map as a PNG: indexed, palette = class colours, index = class id.
+
+        Ids above 255 make it a 16-bit grey PNG. A text chunk named `pixelwise` says where the map
+        came from.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        write_atomic(Path(path), self.encode())
+
+    def encode(self, **facts: str) -> bytes:
+        """The PNG that `save` writes; `facts` are added to its provenance."""
+        palette = self.classes.palette if self.labels.dtype == np.uint8 else None
+        return encode_mask(self.labels, palette=palette, text=self._text(facts))
+
+    def encode_overlay(self, **facts: str) -> bytes:
+        """The PNG that `save_overlay` writes; `facts` are added to its provenance."""
+        return encode_rgb(self._overlay_array(_OPACITY, legend=True), text=self._text(facts))
+
+    def _text(self, facts: dict[str, str]) -> dict[str, str]:
+        return {PROVENANCE_KEY: json.dumps(asdict(self.provenance) | facts)}
+
+    def save_overlay(self, path: str | Path) -> None:
+        """Writes the overlay as a PNG; `overlay(…).save(…)` does it with other settings.
+
+        Raises:
+            OutputError: the file cannot be written.
+            UsageError: as `overlay`.
+        """
+        write_atomic(Path(path), self.encode_overlay())
+
+    def save_layers(self, folder: str | Path) -> None:
+        """Writes `<id>_<name>.mask.png` and `.heat.png` for every class of the table.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        for layer in self.layers():
+            mask_name, heat_name = layer_file_names(layer.info)
+            layer.save_mask(Path(folder) / mask_name)
+            layer.save_heat_map(Path(folder) / heat_name)
+
+    def save_probabilities(self, path: str | Path) -> None:
+        """Writes a compressed `.npz`: `probabilities` float32 `[C, H, W]`, `names` and `ids`.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            probabilities=self.probabilities(),
+            names=np.array(self.classes.names),
+            ids=np.array(self.classes.ids, np.uint16),
+        )
+        write_atomic(Path(path), buffer.getbuffer())
+
+    def _repr_png_(self) -> bytes:
+        if self.image is None:
+            return self.encode()
+        return self.encode_overlay()
+
+    def _overlay_array(self, opacity: float, legend: bool) -> NDArray[np.uint8]:
+        from pixelwise.overlay import LegendEntry, draw_overlay
+
+        if self.image is None:
+            raise UsageError(
+                "this segmentation was made without its photo", fix="pass image= when making it"
+            )
+        if not 0 <= opacity <= 1:
+            raise UsageError("opacity must lie in 0..1", got=f"opacity={opacity}")
+        entries = [LegendEntry(self.classes.find(name), share) for name, share in self.tags.items()]
+        return draw_overlay(
+            self.image,
+            self.labels,
+            self.classes.palette,
+            entries,
+            opacity=opacity,
+            legend=legend,
+            threads=self.threads,
+        )
+
+    def _geometry_of(self, window: Window | None) -> Geometry:
+        if window is None:
+            return self.geometry
+        height, width = self.size
+        inside = 0 <= window.left < window.right <= width
+        if not (inside and 0 <= window.top < window.bottom <= height):
+            raise UsageError(
+                "the window is empty or leaves the picture",
+                got=f"{window} in a picture {width} wide and {height} high",
+            )
+        return Geometry(
+            self.geometry.rows.window(window.top, window.bottom),
+            self.geometry.columns.window(window.left, window.right),
+        )
+
+
+def layer_file_names(info: ClassInfo) -> tuple[str, str]:
+    """Names of a class's mask and heat map: its id and name, with nothing a path stumbles over."""
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in info.name)
+    return f"{info.id:03d}_{name}.mask.png", f"{info.id:03d}_{name}.heat.png"
+
+
+def _read_only(array: _Array) -> _Array:
+    array.flags.writeable = False
+    return array
+
+
+def _four_ints(values: NDArray[np.int32]) -> tuple[int, int, int, int]:
+    first, second, third, fourth = (int(value) for value in values)
+    return first, second, third, fourth
