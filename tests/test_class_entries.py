@@ -85,6 +85,11 @@ def test_each_fault_is_told(changes, said):
         ClassTable.from_dict(plain(**changes))
 
 
+def test_letters_may_be_joined():
+    persian = "می\u200cخواهم"
+    assert table_faults(plain(name="made", aliases=[persian])) == []
+
+
 def test_missing_and_unknown_entries_are_all_listed():
     value = plain()
     del value["classes"][0]["colour"], value["source"]
@@ -176,6 +181,11 @@ def test_numbers_are_plain_digits():
     value, _ = read_lines("id,name,r,g,b\n1_0,a,٣,2, 3 \n", "made", "a test")
     assert value["classes"][0]["id"] == "1_0"
     assert value["classes"][0]["colour"] == ("٣", 2, 3)
+
+
+def test_a_number_of_many_digits_is_a_fault():
+    value, _ = read_lines(f"id,name,r,g,b\n{'9' * 5000},a,1,2,3\n", "made", "a test")
+    assert "id '999" in table_faults(value)[0]
 
 
 def test_names_count_as_one_by_their_letters():

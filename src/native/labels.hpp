@@ -167,8 +167,8 @@ static void append_winners(const DecodeJob& job, WinnerRows& state, int rows) {
 static void need_winners(const DecodeJob& job, WinnerRows& state, int upper, int lower, int ahead) {
     if (upper >= state.first_row && lower < state.first_row + state.rows) return;
     if (state.rows && upper == state.first_row + state.rows - 1 && state.finite) {
-        std::memcpy(state.winner, state.winner + static_cast<std::size_t>(state.rows - 1) * state.columns,
-                    sizeof(std::int32_t) * state.columns);
+        const std::size_t last = static_cast<std::size_t>(state.rows - 1) * state.columns;
+        std::memcpy(state.winner, state.winner + last, sizeof(std::int32_t) * state.columns);
         state.rows = 1;
     } else {
         state.rows = 0;
@@ -257,12 +257,13 @@ static void find_candidates(const DecodeJob& job, const CellBuffers& buffers, in
                             int lower, int* counts) {
     const std::size_t plane = static_cast<std::size_t>(job.height) * job.width;
     const int column = job.columns.low[0] + cell;
+    const int classes = job.classes;
     const float* top = job.scores + static_cast<std::size_t>(upper) * job.width;
     const float* bottom = job.scores + static_cast<std::size_t>(lower) * job.width;
     const bool inside = column + LANES + 1 <= job.width;
     float edge[4][LANES];
     Floats floor = spread(NOTHING);
-    for (int c = 0; c < job.classes; ++c, top += plane, bottom += plane) {
+    for (int c = 0; c < classes; ++c, top += plane, bottom += plane) {
         Floats corner[4];
         if (inside) {
             corner[0] = load(top + column);
@@ -293,12 +294,12 @@ static void find_candidates(const DecodeJob& job, const CellBuffers& buffers, in
                               : -NOTHING;
     }
     const Floats needed = load(threshold);
-    for (std::int32_t c = 0; c < job.classes; ++c) {
-        std::uint32_t can_win = at_least(load(buffers.largest + static_cast<std::size_t>(c) * LANES), needed);
-        for (int lane = 0; can_win; ++lane, can_win >>= 1) {
-            if (can_win & 1) {
-                buffers.candidates[static_cast<std::size_t>(lane) * job.classes + counts[lane]++] = c;
-            }
+    for (std::int32_t c = 0; c < classes; ++c) {
+        const Floats largest = load(buffers.largest + static_cast<std::size_t>(c) * LANES);
+        std::uint32_t can_win = at_least(largest, needed);
+        for (; can_win; can_win &= can_win - 1) {
+            const int lane = lowest_bit(can_win);
+            buffers.candidates[static_cast<std::size_t>(lane) * classes + counts[lane]++] = c;
         }
     }
 }
@@ -389,9 +390,10 @@ PIXELWISE_INLINE int end_of_cell_row(const DecodeJob& job, int first, int last) 
     return end;
 }
 
-// Searching for winners in noise is wasted. After a row of mostly unclear cells, the next 1, 2, 4
-// … MOST_SKIPPED rows of cells are taken by the full loop without a look.
-constexpr int MOST_SKIPPED = 16;
+// Searching for winners in noise is wasted. After a row of mostly unclear cells, the next 4, 8 …
+// MOST_SKIPPED rows of cells are taken by the full loop without a look.
+constexpr int FIRST_SKIPPED = 4;
+constexpr int MOST_SKIPPED = 32;
 
 template <class Label>
 static void labels(const DecodeJob& job, int first, int last, char* workspace, Label* out) {
@@ -401,7 +403,7 @@ static void labels(const DecodeJob& job, int first, int last, char* workspace, L
     const int most_ahead = least(WinnerRows::CAPACITY - 2, CHUNK / buffers.winners.columns);
     const int cells = buffers.cells.cells;
     int ahead = 0;
-    int skip = 1;
+    int skip = FIRST_SKIPPED;
     for (int y = first; y < last;) {
         int end = end_of_cell_row(job, y, last);
         const int upper = job.rows.low[y];
@@ -424,7 +426,7 @@ static void labels(const DecodeJob& job, int first, int last, char* workspace, L
                             sizeof(Label) * job.columns.size);
             }
             if (unclear) label_unclear_cells(job, buffers.cells, y, end, out);
-            skip = 1;
+            skip = FIRST_SKIPPED;
             // Looking ahead pays where rows of cells follow each other without gaps.
             const bool dense = end == last || job.rows.low[end] <= upper + 1;
             ahead = dense ? most_ahead : 0;

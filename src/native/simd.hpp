@@ -111,6 +111,17 @@ PIXELWISE_INLINE std::uint32_t at_least(Floats a, Floats b) {
 #endif
 }
 
+// The position of the lowest bit that is set; there is one.
+PIXELWISE_INLINE int lowest_bit(std::uint32_t mask) {
+#if defined(__GNUC__)
+    return __builtin_ctz(mask);
+#else
+    int position = 0;
+    while (!(mask >> position & 1)) ++position;
+    return position;
+#endif
+}
+
 // from[index] per lane, each index in [0, LANES), with from[0 .. LANES) readable: a permutation
 // inside one register, several times cheaper than a gather.
 PIXELWISE_INLINE Floats pick_near(const float* from, Ints index) {

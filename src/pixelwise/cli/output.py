@@ -42,7 +42,9 @@ def print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def print_columns(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str = "") -> None:
+def print_columns(
+    titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str = ""
+) -> None:
     """Writes a small table: the first column to the left, the others to the right.
 
     Plain text rather than rich, whose import alone would take a fifth of a prediction.

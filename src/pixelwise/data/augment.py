@@ -34,7 +34,7 @@ class Augmentation:
     """
 
     crop: tuple[int, int] = (353, 449)
-    scale: tuple[float, float] = (0.6, 1.8)
+    scale: tuple[float, float] = (0.75, 2.4)
     stretch: float = 1.1
     brightness: float = 0.25
     contrast: float = 0.3

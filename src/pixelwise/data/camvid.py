@@ -52,8 +52,8 @@ def read_camvid(root: Path, split: str) -> list[CamVidSample]:
             samples.append(
                 CamVidSample(
                     name=Path(image_name).stem,
-                    image=np.asarray(image.convert("RGB")),
-                    mask=np.asarray(mask),
+                    image=np.array(image.convert("RGB")),
+                    mask=np.array(mask),
                 )
             )
     return samples

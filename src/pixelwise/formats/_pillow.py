@@ -122,6 +122,10 @@ def decode_stream(stream: IO[bytes], name: str, max_megapixels: float) -> Pictur
             _check_size(image.size, max_megapixels, name)
             if _beyond_global_cap(image.size, container):
                 return None
+            if container == "BMP":
+                _refuse_misread_bmp(image, prefix, name)
+            elif container == "JPEG":
+                _refuse_endless_jpeg(stream, name)
             return _picture(image, container, name, png_bits=prefix[24])
 
 
@@ -231,7 +235,9 @@ def _picture(image: Image.Image, container: str, name: str, *, png_bits: int) ->
     # Read before turning: a turned copy loses the raw palette of some modes.
     palette = _palette(image)
     colour_key = _colour_key(image, bits if container == "PNG" else 8)
-    stored_as, kind, pixels = _pixels(image.transpose(turn) if turn else image, container, name)
+    # One of the turns is the number 0.
+    upright = image if turn is None else image.transpose(turn)
+    stored_as, kind, pixels = _pixels(upright, container, name)
     return Picture(
         pixels=pixels,
         kind=kind,
@@ -264,6 +270,35 @@ def _refuse_rare_tiff(image: Image.Image, tags: Any, name: str) -> None:
         )
 
 
+def _refuse_misread_bmp(image: Image.Image, prefix: bytes, name: str) -> None:
+    """Refuses the one BMP whose half-byte pixels Pillow takes for bytes."""
+    bits = prefix[24 if prefix[14] == 12 else 28]
+    if image.mode == "L" and bits < 8:
+        raise ImageFileError(
+            "this BMP is of a rare kind",
+            where=name,
+            got=f"{bits} bits per pixel with a grey palette",
+            fix="export it as PNG",
+        )
+
+
+def _refuse_endless_jpeg(stream: IO[bytes], name: str) -> None:
+    """Refuses a JPEG without an end marker after the start of its scan, where `stream` stands.
+
+    A broken download is often filled up with zeros, and libjpeg makes grey rows of them. Inside
+    a scan the marker cannot occur by chance: FF is always followed by 00 there (ITU-T T.81, B.1.1).
+    """
+    position = stream.tell()
+    if b"\xff\xd9" not in stream.read():
+        raise ImageFileError(
+            "the picture is cut off",
+            where=name,
+            got="JPEG: no end marker",
+            fix="copy or download the file again",
+        )
+    stream.seek(position)
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
@@ -280,6 +315,12 @@ def _palette(image: Image.Image) -> NDArray[np.uint8] | None:
     table[:, 3] = 255
     colours = np.asarray(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)[:256]
     table[: len(colours)] = colours
+    # Pillow keeps one transparent entry apart, and puts several into the palette or not.
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, bytes):
+        table[: len(hidden), 3] = np.frombuffer(hidden, np.uint8)[:256]
+    elif isinstance(hidden, int) and 0 <= hidden < 256:
+        table[hidden, 3] = 0
     return table
 
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 import sys
 import time
@@ -18,7 +17,7 @@ __all__ = ["make_folder", "sweep_leftovers", "write_atomic"]
 
 # A recycled process id is common in containers, where every run may be process 7: the token tells
 # this process's own files from those of an earlier one with the same id.
-_TOKEN = secrets.token_hex(4)
+_TOKEN = os.urandom(4).hex()
 _LEFTOVER = re.compile(r"\.pixelwise-(\d+)-([0-9a-f]{8})[0-9a-f]{8}\.tmp")
 _STALE_SECONDS = 3600.0
 
@@ -73,7 +72,7 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
     make_folder(path.parent)
     try:
         mode = _mode_of_existing(path)
-        temporary = path.with_name(f".pixelwise-{os.getpid()}-{_TOKEN}{secrets.token_hex(4)}.tmp")
+        temporary = path.with_name(f".pixelwise-{os.getpid()}-{_TOKEN}{os.urandom(4).hex()}.tmp")
         try:
             _write_and_sync(temporary, content, mode)
             temporary.replace(path)

@@ -207,15 +207,17 @@ def _ids_of_colours(
             got=f"grey of {picture.bits if picture.kind == 'I;16' else 32} bits",
             fix="read it without a colour table",
         )
-    # One more than the id, so that 0 stands for a colour outside the table.
-    lookup = np.zeros(1 << 24, np.uint32)
-    lookup[list(table)] = np.array(list(table.values()), np.uint32) + 1
+    # Rows of `ids`, in the fewest bytes, as the lookup has 2^24 of them; row 0 stands for a colour
+    # outside the table.
+    ids = np.array([0, *table.values()], np.min_scalar_type(max(table.values())))
+    lookup = np.zeros(1 << 24, np.min_scalar_type(len(table)))
+    lookup[list(table)] = np.arange(1, len(ids))
     codes = _codes(picture)
-    found = lookup[codes]
-    if not found.all():
-        raise _unknown_colours(codes[found == 0], len(table), name)
-    found -= 1
-    return found.astype(np.uint8) if max(table.values()) <= 255 else found.astype(np.uint16)
+    rows = lookup.take(codes)
+    if not rows.all():
+        raise _unknown_colours(codes[rows == 0], len(table), name)
+    found: NDArray[np.uint8] | NDArray[np.uint16] = ids.take(rows)
+    return found
 
 
 def _codes(picture: Picture) -> NDArray[np.uint32]:
@@ -227,14 +229,16 @@ def _codes(picture: Picture) -> NDArray[np.uint32]:
         return greys.astype(np.uint32) * np.uint32(factor)
     if picture.palette is not None:
         indices = pixels[..., 0] if pixels.ndim == 3 else pixels
-        return _packed(picture.palette)[indices]
+        codes: NDArray[np.uint32] = _packed(picture.palette)[indices]
+        return codes
     return _packed(pixels)
 
 
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    padded = np.zeros((*colours.shape[:-1], 4), np.uint8)
-    padded[..., :3] = colours[..., :3]
-    codes: NDArray[np.uint32] = padded.view("<u4")[..., 0].astype(np.uint32, copy=False)
+    codes = colours[..., 2].astype(np.uint32)
+    for channel in (1, 0):
+        codes <<= np.uint32(8)
+        codes |= colours[..., channel]
     return codes
 
 
@@ -317,20 +321,28 @@ def _likely_fix(found: set[int], outside: set[int], ids: set[int], ignore_index:
         number = max(outside)
         return f"{number} often marks unlabelled pixels: if it does here, set ignore_index={number}"
     if values - {0} <= {number + 1 for number in ids} and len(outside) == 1:
+        shifted = "subtract 1 from the mask, or give the class table the ids 1 and up"
+        if 0 not in values:
+            return f"the ids look one too high: {shifted}"
+        number = max(outside)
         return (
-            "the ids look one too high, with 0 for unlabelled pixels: subtract 1 from the mask, "
-            "or give the class table the ids 1 and up"
+            f"if {number} marks unlabelled pixels, set ignore_index={number}; if 0 does and the "
+            f"ids are one too high, {shifted}"
+        )
+    return _fix_of_greys(values, ids)
+
+
+def _fix_of_greys(values: set[int], ids: set[int]) -> str:
+    if values <= {_voc_grey(number) for number in {*ids, 255}}:
+        return (
+            "a palette mask was turned to grey (0, 38, 75, … for the ids 0, 1, 2, …): use the "
+            "original indexed PNG, and read it with read_mask"
         )
     step = _step(values, ids)
     if step:
         return (
             f"the ids look stretched to greys, {step:g} apart, as by a program that shows masks: "
             f"export the mask again unscaled, or divide it by {step:g}"
-        )
-    if values <= {_voc_grey(number) for number in {*ids, 255}}:
-        return (
-            "a palette mask was turned to grey (0, 38, 75, … for the ids 0, 1, 2, …): use the "
-            "original indexed PNG, and read it with read_mask"
         )
     return "map these values to class ids, add them to the class table, or set ignore_index"
 

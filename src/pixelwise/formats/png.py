@@ -106,7 +106,7 @@ def read_png_text(path: str | os.PathLike[str]) -> dict[str, str]:
 def _checked(
     array: NDArray[Any], types: tuple[type, ...], name: str, expected: str, ndim: int
 ) -> NDArray[Any]:
-    array = np.asarray(array)
+    array = np.ascontiguousarray(array)
     if array.ndim != ndim or array.size == 0 or array.dtype.type not in types:
         raise ArrayError(
             f"{name} must be {expected} with at least one pixel",

@@ -157,6 +157,9 @@ class _OpenVino:
         self._lock = threading.Lock()
         with _as_engine_error("OpenVINO refuses this network", self._where):
             self._core.read_model(self._content)
+        # The binding sets itself up with the first tensor; two threads at that at once wait for
+        # each other for ever (seen with 2026.4).
+        openvino.Tensor(np.zeros(1, np.float32))
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         with _as_engine_error("OpenVINO could not run the network", f"input {batch.shape}"):

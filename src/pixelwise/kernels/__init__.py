@@ -1,0 +1,34 @@
+"""Compiled loops on arrays, with NumPy twins that take over where they were not built.
+
+Everything here works on plain arrays, needs NumPy alone and never holds a [C, H, W] tensor that
+is not the answer.
+"""
+
+from __future__ import annotations
+
+from pixelwise.kernels.axis import Axis
+from pixelwise.kernels.backend import COMPILED
+from pixelwise.kernels.decode import (
+    decode_confidence,
+    decode_labels,
+    decode_probabilities,
+    decode_probability,
+    decode_scores,
+)
+from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
+from pixelwise.kernels.types import Regions
+
+__all__ = [
+    "COMPILED",
+    "Axis",
+    "Regions",
+    "blend",
+    "count_labels",
+    "decode_confidence",
+    "decode_labels",
+    "decode_probabilities",
+    "decode_probability",
+    "decode_scores",
+    "label_regions",
+    "normalise",
+]

@@ -7,6 +7,7 @@ The wrapper is the only place that talks to timm. A decoder asks it for `channel
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -33,7 +34,9 @@ class Encoder(nn.Module):
     def __init__(self, name: str, *, in_channels: int = 3) -> None:
         super().__init__()
         self.name = name
-        body = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels)
+        body: Any = timm.create_model(
+            name, pretrained=False, features_only=True, in_chans=in_channels
+        )
         self.channels: tuple[int, ...] = tuple(body.feature_info.channels())
         self.strides: tuple[int, ...] = tuple(body.feature_info.reduction())
         self.body: nn.Module = body

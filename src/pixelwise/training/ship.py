@@ -20,12 +20,12 @@ from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize
 from pixelwise.inference.predictor import load
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.models.unet import UNet, UNetConfig
+from pixelwise.training.street import INPUT_SIZE
 from pixelwise.version import VERSION
 
 __all__ = ["score_on_camvid", "ship", "street_card"]
 
-_PIXELS = 480 * 360
-_EXAMPLE_SIZE = (385, 481)
+_EXAMPLE_SIZE = (481, 641)
 _PROTOCOL = (
     "CamVid val, 101 photos 480×360, 11 classes, void ignored, original size, "
     "one confusion matrix over all photos"
@@ -46,7 +46,7 @@ def street_card(scores: tuple[Score, ...]) -> Card:
             scale=1 / 127.5,
             mean=(1.0, 1.0, 1.0),
             std=(1.0, 1.0, 1.0),
-            resize=Resize(rule="area", pixels=_PIXELS, longest=2048),
+            resize=Resize(rule="area", pixels=INPUT_SIZE[0] * INPUT_SIZE[1], longest=2048),
             multiple=32,
             remainder=1,
         ),

@@ -1,0 +1,50 @@
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.kernels.types import Bytes, Floats, Labels
+
+def decode_labels(
+    scores: Floats,
+    row_index: npt.NDArray[np.int32],
+    row_weight: Floats,
+    column_index: npt.NDArray[np.int32],
+    column_weight: Floats,
+    out: Labels,
+    threads: int,
+    full: bool = False,
+    variant: str = "",
+) -> None: ...
+def decode_values(
+    what: Literal["confidence", "probability", "scores", "probabilities"],
+    scores: Floats,
+    row_index: npt.NDArray[np.int32],
+    row_weight: Floats,
+    column_index: npt.NDArray[np.int32],
+    column_weight: Floats,
+    out: Floats,
+    class_index: int,
+    threads: int,
+    variant: str = "",
+) -> None: ...
+def label_regions(
+    labels: Labels, corners: bool, components: npt.NDArray[np.int32]
+) -> tuple[
+    npt.NDArray[np.uint16],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.float64],
+]: ...
+def count_labels(labels: Labels, counts: npt.NDArray[np.int64], threads: int) -> int: ...
+def blend(
+    image: Bytes,
+    labels: Labels,
+    palette: Bytes,
+    weight: int,
+    borders: bool,
+    out: Bytes,
+    threads: int,
+) -> int: ...
+def normalise(image: Bytes, scale: Floats, shift: Floats, out: Floats, threads: int) -> None: ...
+def variants() -> list[str]: ...

@@ -1,0 +1,34 @@
+"""The array types of the kernels, and the result of `label_regions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Bytes", "Floats", "Labels", "Regions"]
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Labels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """The connected regions of equal labels of a picture, in the raster order of first pixels.
+
+    Args:
+        components: int32 [H, W], the region of every pixel, 0 to n - 1.
+        label: uint16 [n], the label of each region.
+        area: int64 [n], pixels.
+        box: int32 [n, 4], x0, y0, x1, y1 in pixels; x1 and y1 are the first outside.
+        centroid: float64 [n, 2], mean x and y in pixels; the centre of the first pixel is (0, 0).
+    """
+
+    components: npt.NDArray[np.int32]
+    label: npt.NDArray[np.uint16]
+    area: npt.NDArray[np.int64]
+    box: npt.NDArray[np.int32]
+    centroid: npt.NDArray[np.float64]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+
+from pixelwise import kernels
+
+WITHOUT_NATIVE = """
+import sys, warnings
+sys.modules["pixelwise.kernels._native"] = None
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import numpy as np
+    from pixelwise import kernels
+    from pixelwise.errors import ArrayError
+    import pixelwise.kernels.decode
+assert not kernels.COMPILED
+(warning,) = [entry for entry in caught if "pixelwise" in str(entry.message)]
+assert warning.category is RuntimeWarning
+assert "pip install" in str(warning.message)
+Axis = kernels.Axis
+rng = np.random.default_rng(0)
+scores = rng.normal(size=(3, 5, 6)).astype(np.float32)
+case = (scores, Axis.half_pixel(11, 5), Axis.half_pixel(13, 6))
+labels = kernels.decode_labels(*case)
+image, palette = np.zeros((11, 13, 3), np.uint8), np.zeros((3, 3), np.uint8)
+for call in (
+    lambda: kernels.count_labels(labels, 1),
+    lambda: kernels.blend(image, labels, palette[:1], opacity=0.5),
+):
+    try:
+        call()
+    except ArrayError:
+        continue
+    raise SystemExit("a label outside the table was accepted")
+assert kernels.count_labels(labels, 3).sum() == labels.size
+assert kernels.label_regions(labels).area.sum() == labels.size
+assert kernels.blend(image, labels, palette, opacity=0.5).shape == image.shape
+assert kernels.normalise(image, [1, 1, 1], [0, 0, 0], (12, 14)).shape == (3, 12, 14)
+assert kernels.decode_confidence(*case).shape == labels.shape
+assert kernels.decode_probability(scores, 1, *case[1:]).shape == labels.shape
+assert kernels.decode_scores(*case).shape == (3, 11, 13)
+assert kernels.decode_probabilities(*case).shape == (3, 11, 13)
+print(labels.tobytes().hex())
+"""
+
+
+def test_without_the_extension_the_twins_answer_and_say_so_once():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NATIVE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    scores = np.random.default_rng(0).normal(size=(3, 5, 6)).astype(np.float32)
+    axes = (kernels.Axis.half_pixel(11, 5), kernels.Axis.half_pixel(13, 6))
+    assert done.stdout.strip() == kernels.decode_labels(scores, *axes).tobytes().hex()
+
+
+def test_importing_the_kernels_loads_numpy_alone():
+    code = "import sys, pixelwise.kernels; print('torch' in sys.modules, 'scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_public_names_are_pinned():
+    assert kernels.__all__ == [
+        "COMPILED",
+        "Axis",
+        "Regions",
+        "blend",
+        "count_labels",
+        "decode_confidence",
+        "decode_labels",
+        "decode_probabilities",
+        "decode_probability",
+        "decode_scores",
+        "label_regions",
+        "normalise",
+    ]
+    assert all(hasattr(kernels, name) for name in kernels.__all__)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import pixelwise.models.unet
+from pixelwise.models.unet import UNet, UNetConfig
+
+CLASSES = 5
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def network():
+    return UNet(UNetConfig(classes=CLASSES)).eval()
+
+
+def mirrored(picture):
+    return picture.flip(-1)
+
+
+def test_public_names_are_sorted():
+    assert pixelwise.models.unet.__all__ == ["UNet", "UNetConfig"]
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (1, 70), (33, 65), (47, 61), (64, 96), (65, 97), (100, 31)]
+)
+@torch.inference_mode()
+def test_scores_stand_on_every_second_pixel(network, height, width):
+    scores = network(torch.rand(1, 3, height, width))
+    assert scores.shape == (1, CLASSES, -(-height // 2), -(-width // 2))
+    assert scores.dtype == torch.float32
+    assert network.output_stride == 2
+
+
+@torch.inference_mode()
+def test_pictures_of_a_batch_do_not_meet(network):
+    batch = torch.rand(3, 3, 65, 97)
+    alone = torch.cat([network(picture[None]) for picture in batch])
+    torch.testing.assert_close(network(batch), alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_prediction_has_no_chance_in_it(network):
+    picture = torch.rand(1, 3, 33, 65)
+    assert torch.equal(network(picture), network(picture))
+
+
+@torch.inference_mode()
+def test_scores_are_not_normalised(network):
+    scores = network(torch.rand(1, 3, 65, 97))
+    assert not torch.allclose(scores.softmax(1), scores)
+    assert scores.min() < 0
+
+
+def test_gradients_reach_every_parameter():
+    network = UNet(UNetConfig(classes=CLASSES)).train()
+    network(torch.rand(2, 3, 65, 97)).square().mean().backward()
+    unreached = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert unreached == []
+
+
+def test_dropout_acts_in_training_only():
+    network = UNet(UNetConfig(classes=CLASSES, dropout=0.5))
+    picture = torch.rand(1, 3, 33, 65)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    assert not torch.equal(network(picture), network(picture))
+    network.eval()
+    assert torch.equal(network(picture), network(picture))
+
+
+def make_symmetric(network):
+    """Gives every kernel its own mirror image, so that the network cannot tell left from right."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.copy_((module.weight + mirrored(module.weight)) / 2)
+
+
+@pytest.mark.parametrize("width", [33, 97, 129])
+@torch.inference_mode()
+def test_corners_of_all_levels_align_at_32k_plus_1(network, width):
+    make_symmetric(network)
+    picture = torch.rand(1, 3, 65, width)
+    torch.testing.assert_close(
+        network(mirrored(picture)), mirrored(network(picture)), rtol=1e-4, atol=1e-5
+    )
+
+
+@torch.inference_mode()
+def test_corners_do_not_align_at_other_widths(network):
+    # Shows that the test above can fail.
+    make_symmetric(network)
+    picture = torch.rand(1, 3, 65, 96)
+    assert not torch.allclose(network(mirrored(picture)), mirrored(network(picture)), atol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_skip_carries_what_the_bottom_cannot(network):
+    # A change of one pixel in a far corner is seen in the scores beside it.
+    picture = torch.zeros(1, 3, 97, 97)
+    changed = picture.clone()
+    changed[..., 40, 60] = 1
+    difference = (network(changed) - network(picture)).abs().amax(1)[0]
+    row, column = divmod(int(difference.argmax()), difference.shape[1])
+    assert abs(2 * row - 40) <= 8
+    assert abs(2 * column - 60) <= 8
+
+
+@torch.inference_mode()
+def test_another_encoder_fits():
+    network = UNet(UNetConfig(classes=2, encoder="resnet18", decoder_channels=(32, 24, 16, 8)))
+    assert network.eval()(torch.rand(1, 3, 47, 61)).shape == (1, 2, 24, 31)
+    assert network.config.encoder == "resnet18"
