@@ -64,11 +64,14 @@ static float reach_of(int classes) {
 // depend on its neighbours.
 PIXELWISE_INLINE Floats sum_of_exponentials(const float* block, int classes, Floats largest,
                                             Floats reach) {
+    // About sqrt(classes) partial sums of as many terms: every addition may lose half a bit, and
+    // this way no term goes through more than 2 sqrt(classes) of them.
+    int length = 1;
+    while (length * length < classes) ++length;
     Floats sum{};
     for (int c = 0; c < classes;) {
-        // Short partial sums, because a float that adds thousands of terms loses digits.
         Floats part{};
-        const int end = least(c + 64, classes);
+        const int end = least(c + length, classes);
         for (; c < end; ++c) {
             const Floats below = load(block + static_cast<std::size_t>(c) * LANES) - largest;
             if (!at_least(below, reach)) continue;

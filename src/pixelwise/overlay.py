@@ -92,7 +92,8 @@ def draw_legend(
         draw.text(
             (left + size + gap, top + size / 2), entry.text, fill=_TEXT, font=font, anchor="lm"
         )
-    return np.asarray(strip)
+    drawn: NDArray[np.uint8] = np.asarray(strip)
+    return drawn
 
 
 def heat_map(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -103,4 +104,5 @@ def heat_map(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
         axis=1,
     )
     index = np.clip(probability * 255 + 0.5, 0, 255).astype(np.uint8)
-    return np.rint(table).astype(np.uint8)[index]
+    colours: NDArray[np.uint8] = np.rint(table).astype(np.uint8)[index]
+    return colours

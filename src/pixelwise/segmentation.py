@@ -220,7 +220,9 @@ class Segmentation:
         ids = np.array(self.classes.ids)
         if np.array_equal(ids, np.arange(len(ids))):
             return _read_only(best)
-        return _read_only(ids.astype(np.uint8 if ids.max() < 256 else np.uint16)[best])
+        if ids.max() < 256:
+            return _read_only(ids.astype(np.uint8)[best])
+        return _read_only(ids.astype(np.uint16)[best])
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
@@ -275,7 +277,8 @@ class Segmentation:
         if window is not None:
             labels = labels[window.top : window.bottom, window.left : window.right]
         ids = np.array(self.classes.ids, labels.dtype)
-        return (labels[None] == ids[:, None, None]).astype(np.uint8)
+        layers: NDArray[np.bool_] = labels[None] == ids[:, None, None]
+        return layers.view(np.uint8)
 
     def layers(self) -> tuple[Layer, ...]:
         """One layer for each class of the table, in its order; each is worked out when read."""

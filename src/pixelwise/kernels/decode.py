@@ -59,7 +59,8 @@ def decode_labels(scores: Floats, rows: Axis, columns: Axis, *, threads: int = 0
 def decode_confidence(scores: Floats, rows: Axis, columns: Axis, *, threads: int = 0) -> Floats:
     """The highest softmax probability of the interpolated scores, per picture pixel.
 
-    Softmax after interpolation, over all classes, within a relative error of 1e-6.
+    Softmax after interpolation, over all classes, within a relative error of
+    1.2e-7 * (5 + sqrt(C)): 2.1e-6 for 150 classes.
 
     Args:
         scores: float32 [C, h, w], 1 <= C <= 65535, finite. NaN takes no share of the probability;
@@ -87,7 +88,7 @@ def decode_probability(
 ) -> Floats:
     """The softmax probability p of one class, per picture pixel.
 
-    Within a relative error of 1e-6 + 1.2e-7 |ln p|, and 0 where it is below 1e-37.
+    Within a relative error of 1.2e-7 * (5 + sqrt(C) + |ln p|), and 0 where it is below 1e-37.
 
     Args:
         scores: float32 [C, h, w], 1 <= C <= 65535, finite; NaN as in `decode_confidence`.

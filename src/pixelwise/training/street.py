@@ -58,7 +58,7 @@ class Recipe:
         score_every: epochs between two scorings on val; the last tenth is scored every epoch.
     """
 
-    epochs: int = 76
+    epochs: int = 52
     batch: int = 8
     learning_rate: float = 1e-3
     encoder_rate: float = 0.3
