@@ -51,31 +51,36 @@ PIXELWISE_INLINE Floats fill_block(const float* line, int stride, int classes, c
     return largest;
 }
 
-// What is left out of a sum of `classes` terms, the largest of which is 1, by leaving out terms
-// below e^-reach: at most e^-17 = 4e-8 of it.
-static float reach_of(int classes) {
+// How terms e^(score - largest) are summed over the classes; the largest term is 1.
+struct Summing {
+    // Terms below e^-reach are left out: all of them together are below e^-17 = 4e-8.
+    Floats reach;
+    // About sqrt(classes) partial sums of as many terms: every addition may lose half a bit, and
+    // this way no term goes through more than 2 sqrt(classes) of them.
+    int length;
+};
+
+static Summing summing_of(int classes) {
     float reach = 17.0f;
     for (int n = 1; n < classes; n *= 2) reach += 0.693148f;
-    return reach;
+    int length = 1;
+    while (length * length < classes) ++length;
+    return {spread(-reach), length};
 }
 
 // Sum over the classes of e^(score - largest). Most scores are far below the largest, and where
 // all LANES are, nothing is computed; where some are, they add nothing, so that a pixel does not
 // depend on its neighbours.
 PIXELWISE_INLINE Floats sum_of_exponentials(const float* block, int classes, Floats largest,
-                                            Floats reach) {
-    // About sqrt(classes) partial sums of as many terms: every addition may lose half a bit, and
-    // this way no term goes through more than 2 sqrt(classes) of them.
-    int length = 1;
-    while (length * length < classes) ++length;
+                                            const Summing& summing) {
     Floats sum{};
     for (int c = 0; c < classes;) {
         Floats part{};
-        const int end = least(c + length, classes);
+        const int end = least(c + summing.length, classes);
         for (; c < end; ++c) {
             const Floats below = load(block + static_cast<std::size_t>(c) * LANES) - largest;
-            if (!at_least(below, reach)) continue;
-            part += below >= reach ? exponential(below) : Floats{};
+            if (!at_least(below, summing.reach)) continue;
+            part += below >= summing.reach ? exponential(below) : Floats{};
         }
         sum += part;
     }
@@ -126,9 +131,9 @@ static void each_block(const DecodeJob& job, int first, int last, const SoftmaxB
 static void confidence(const DecodeJob& job, int first, int last, char* workspace, float* out) {
     Carver carver{workspace, 0};
     const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
-    const Floats reach = spread(-reach_of(job.classes));
+    const Summing summing = summing_of(job.classes);
     each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats largest) {
-        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, reach);
+        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, summing);
         store_part(out + offset, share(spread(1.0f), sum), count);
     });
 }
@@ -136,10 +141,10 @@ static void confidence(const DecodeJob& job, int first, int last, char* workspac
 static void probability(const DecodeJob& job, int first, int last, char* workspace, float* out) {
     Carver carver{workspace, 0};
     const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
-    const Floats reach = spread(-reach_of(job.classes));
+    const Summing summing = summing_of(job.classes);
     const float* const wanted = buffers.block + static_cast<std::size_t>(job.class_index) * LANES;
     each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats largest) {
-        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, reach);
+        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, summing);
         store_part(out + offset, share(exponential(load(wanted) - largest), sum), count);
     });
 }
@@ -158,10 +163,10 @@ static void scores(const DecodeJob& job, int first, int last, char* workspace, f
 static void probabilities(const DecodeJob& job, int first, int last, char* workspace, float* out) {
     Carver carver{workspace, 0};
     const SoftmaxBuffers buffers = take_softmax_buffers(carver, job);
-    const Floats reach = spread(-reach_of(job.classes));
+    const Summing summing = summing_of(job.classes);
     const std::size_t plane = static_cast<std::size_t>(job.rows.size) * job.columns.size;
     each_block(job, first, last, buffers, [&](std::size_t offset, int count, Floats largest) {
-        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, reach);
+        const Floats sum = sum_of_exponentials(buffers.block, job.classes, largest, summing);
         for (std::size_t c = 0; c < static_cast<std::size_t>(job.classes); ++c) {
             const Floats score = load(buffers.block + c * LANES);
             store_part(out + c * plane + offset, share(exponential(score - largest), sum), count);

@@ -135,6 +135,25 @@ def test_crops_reach_every_part_of_a_large_photo():
     assert found == {0, 1, 2, 3, 4}
 
 
+def test_a_photo_twice_as_large_is_cut_at_a_pixel():
+    mask = blocks(50, 70, 3, 1)
+    _, moved = run(picture_of(mask), mask, replace(STILL, crop=(30, 40), scale=(2.0, 2.0)), 5)
+    enlarged = np.kron(mask, np.ones((2, 2), np.uint8))
+    places = np.lib.stride_tricks.sliding_window_view(enlarged, (30, 40))
+    assert any((places == each).all(axis=(2, 3)).any() for each in (moved, moved[:, ::-1]))
+
+
+def test_stretch_stays_within_its_bounds():
+    mask = np.full((60, 60), 3, np.uint8)
+    settings_ = replace(STILL, crop=(120, 120), stretch=1.5)
+    ratios = []
+    for seed in range(60):
+        found = run(picture_of(mask), mask, settings_, seed)[1] == 3
+        ratios.append(found.any(1).sum() / found.any(0).sum())
+    assert 1 / 1.53 <= min(ratios) <= 0.75
+    assert 1.33 <= max(ratios) <= 1.53
+
+
 def test_scale_stays_within_its_bounds():
     mask = np.full((40, 40), 3, np.uint8)
     settings_ = replace(STILL, crop=(120, 120), scale=(0.5, 2.0))

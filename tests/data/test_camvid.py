@@ -25,7 +25,7 @@ def save_pair(root, split, name, *, mode="L", colour=(10, 200, 30)):
     Image.new("RGB", (8, 6), colour).save(root / split / f"{name}.png")
     picture = Image.fromarray(mask)
     if mode == "P":
-        picture.putpalette([value for index in range(256) for value in (index, 0, 255 - index)])
+        picture.putpalette([value for index in range(256) for value in (255 - index, 0, index)])
         assert picture.mode == "P"
     picture.save(root / f"{split}annot" / f"{name}.png")
     return f"{split}/{name}.png {split}annot/{name}.png", mask
@@ -58,7 +58,8 @@ def test_grey_photos_become_rgb(tmp_path):
     line, _ = save_pair(tmp_path, "train", "photo")
     Image.new("L", (8, 6), 77).save(tmp_path / "train" / "photo.png")
     (tmp_path / "train.txt").write_text(line)
-    assert (read_camvid(tmp_path, "train")[0].image == 77).all()
+    image = read_camvid(tmp_path, "train")[0].image
+    np.testing.assert_array_equal(image, np.full((6, 8, 3), 77))
 
 
 def test_a_missing_list_is_an_error(tmp_path):

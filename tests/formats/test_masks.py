@@ -231,6 +231,15 @@ def test_files_that_cannot_be_read(tmp_path):
         read_mask(IDS)
 
 
+def test_a_mask_above_the_limit_of_pillow():
+    size = (9_500, 9_500)
+    assert size[0] * size[1] > Image.MAX_IMAGE_PIXELS
+    content = encoded(Image.new("1", size, 1), "TIFF", compression="group4")
+    mask = read_mask(content)
+    assert mask.shape == size
+    assert mask.all()
+
+
 def test_ids_of_the_table_pass():
     check_ids(IDS, range(6), ignore_index=None, where="a")
     check_ids(np.array([[1, 255]], np.uint8), [1], ignore_index=255, where="a")

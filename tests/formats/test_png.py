@@ -154,7 +154,8 @@ def test_broken_and_endless_texts_are_left_out(tmp_path):
     packed = chunk(b"iTXt", b"Packed\0\1\0\0\0" + zlib.compress(b"a"))
     foreign = chunk(b"iTXt", b"Foreign\0\0\0de\0fremd\0x\xff")
     kept = chunk(b"tEXt", b"Kept\0a")
-    (tmp_path / "a.png").write_bytes(start + long + packed + foreign + kept + kept[:-1] + b"?")
+    broken = chunk(b"tEXt", b"Broken\0a")[:-1] + b"?"
+    (tmp_path / "a.png").write_bytes(start + long + packed + foreign + kept + broken)
     assert read_png_text(tmp_path / "a.png") == {"Foreign": "x�", "Kept": "a"}
     (tmp_path / "a.png").write_bytes(start + chunk(b"tEXt", b"Nil") * 2000 + kept)
     assert read_png_text(tmp_path / "a.png") == {"Nil": ""}

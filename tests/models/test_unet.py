@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import pixelwise.models.unet
-from pixelwise.models.unet import UNet, UNetConfig
+from pixelwise.models.unet import UNet, UNetConfig, UpBlock
 
 CLASSES = 5
 
@@ -109,6 +109,15 @@ def test_corners_do_not_align_at_other_widths(network):
     make_symmetric(network)
     picture = torch.rand(1, 3, 65, 96)
     assert not torch.allclose(network(mirrored(picture)), mirrored(network(picture)), atol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_step_up_puts_corners_on_corners():
+    seen = []
+    block = UpBlock(1, 1, 4).eval()
+    block.first.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    block(torch.tensor([[[[0.0, 2.0, 4.0]]]]), torch.zeros(1, 1, 1, 5))
+    assert seen[0][0, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 @torch.inference_mode()

@@ -12,10 +12,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import pixelwise.training.street
 from pixelwise.data.camvid import CamVidSample, read_camvid
+from pixelwise.metrics.confusion import SemanticScores
 from pixelwise.models.encoders import Encoder
+from pixelwise.models.unet import UNet, UNetConfig
 from pixelwise.training.street import CLASSES, Recipe, class_weights, evaluate, normalise, train
 
 RECIPE = Recipe(epochs=2, batch=2, warmup_steps=1, score_every=1)
@@ -62,10 +65,21 @@ def material(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(material, tmp_path_factory):
+def rates():
+    """The learning rates of encoder and decoder at every step of the unbroken run."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def unbroken(material, rates, tmp_path_factory):
     """The folder of a run that went through, and the score that it told."""
     output = tmp_path_factory.mktemp("unbroken") / "run"
-    return output, train(*material, output, RECIPE)
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, _, __: rates.append([group["lr"] for group in optimizer.param_groups])
+    )
+    best = train(*material, output, RECIPE)
+    hook.remove()
+    return output, best
 
 
 def log_of(run):
@@ -101,6 +115,28 @@ def test_a_run_leaves_a_log_a_checkpoint_and_the_best_weights(unbroken):
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("unbroken")
+def test_the_learning_rate_falls_by_a_cosine_over_the_whole_run(rates):
+    fall = np.array([1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
+    expected = 1e-3 * fall[:, None] * [0.3, 0.3, 1, 1]
+    np.testing.assert_allclose(rates, expected)
+
+
+def test_a_worse_epoch_does_not_replace_the_best_weights(material, tmp_path, monkeypatch):
+    scored = []
+
+    def scores_that_fall(network, _):
+        scored.append({key: value.clone() for key, value in network.state_dict().items()})
+        mean_iou = 0.5 / len(scored)
+        return SemanticScores(np.full(CLASSES, mean_iou), mean_iou, np.zeros(CLASSES), 0.0, 0.0)
+
+    monkeypatch.setattr(pixelwise.training.street, "evaluate", scores_that_fall)
+    assert train(*material, tmp_path, RECIPE) == 0.5
+    best = load_file(tmp_path / "best.safetensors")
+    assert all(torch.equal(value, scored[0][key]) for key, value in best.items())
+    assert not torch.equal(best["head.weight"], scored[1]["head.weight"])
+
+
 def test_training_changes_every_weight_and_no_encoder_statistic(material, unbroken):
     start = load_file(material[1])
     trained = load_file(unbroken[0] / "checkpoint.safetensors")
@@ -115,7 +151,7 @@ def test_training_changes_every_weight_and_no_encoder_statistic(material, unbrok
 
 def test_the_best_weights_score_what_the_log_says(material, unbroken):
     output, best = unbroken
-    network = pixelwise.training.street.UNet(pixelwise.training.street.UNetConfig(classes=CLASSES))
+    network = UNet(UNetConfig(classes=CLASSES))
     network.load_state_dict(load_file(output / "best.safetensors"))
     scores = evaluate(network, read_camvid(material[0], "val"))
     assert scores.mean_iou == pytest.approx(best, abs=1e-6)

@@ -288,7 +288,6 @@ def _refuse_endless_jpeg(stream: IO[bytes], name: str) -> None:
     A broken download is often filled up with zeros, and libjpeg makes grey rows of them. Inside
     a scan the marker cannot occur by chance: FF is always followed by 00 there (ITU-T T.81, B.1.1).
     """
-    position = stream.tell()
     if b"\xff\xd9" not in stream.read():
         raise ImageFileError(
             "the picture is cut off",
@@ -296,7 +295,6 @@ def _refuse_endless_jpeg(stream: IO[bytes], name: str) -> None:
             got="JPEG: no end marker",
             fix="copy or download the file again",
         )
-    stream.seek(position)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -78,12 +78,7 @@ def read_image(
         UsageError: an option has a value that it cannot have, or the source is no picture at all.
     """
     if value_range is not None:
-        low, high = value_range
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise UsageError(
-                "value_range must be two finite numbers (low, high), low below high",
-                got=f"value_range={value_range!r}",
-            )
+        _check_range(value_range)
     if isinstance(source, np.ndarray):
         return _to_rgb(_picture_of_array(source), "array", value_range)
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
@@ -94,6 +89,18 @@ def read_image(
         )
     picture = decode(cast(Any, source), max_megapixels=max_megapixels, timeout=timeout)
     return _to_rgb(picture, describe_source(source), value_range)
+
+
+def _check_range(value_range: tuple[float, float]) -> None:
+    try:
+        low, high = (float(value) for value in value_range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(
+            "value_range must be two finite numbers (low, high), low below high",
+            got=f"value_range={value_range!r}",
+        )
 
 
 def _picture_of_array(array: NDArray[Any]) -> Picture:

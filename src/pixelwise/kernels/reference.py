@@ -2,9 +2,8 @@
 
 They are the definition that the tests hold the compiled kernels to, and they take over where no
 compiler was there at install. Arguments are checked before, in the functions of
-`pixelwise.kernels`; `threads` is ignored. Where numbers are compared or returned as integers the
-answers are equal bit for bit; softmax values agree within the
-relative error that their docstrings state.
+`pixelwise.kernels`; `threads` is ignored. The answers are equal bit for bit, except for softmax
+values, which agree within the relative error that their docstrings state.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Measurements of pixelwise beside its peers; run one with `python -m benchmarks.<name>`."""

@@ -1,0 +1,93 @@
+"""Writes the measured figures into the README: the benchmarks' JSON and the model's own card.
+
+python -m benchmarks.decode --json benchmarks/results/decode.json
+python -m benchmarks.predict --json benchmarks/results/predict.json
+python -m benchmarks.readme
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pixelwise
+
+RESULTS = Path("benchmarks/results")
+README = Path("README.md")
+
+
+def put_between(text: str, marker: str, content: str) -> str:
+    """The text with what stands between `<!-- marker -->` and `<!-- /marker -->` replaced."""
+    pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"{README} has no place marked {marker}")
+    return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
+
+
+def score_text() -> str:
+    """Score and protocol of the shipped model."""
+    lines = [
+        f"- {score.metric} {100 * score.value:.1f} %: {score.protocol}"
+        for score in pixelwise.models()["street"].scores
+    ]
+    return "\n".join(lines)
+
+
+def read_results(name: str) -> dict[str, Any]:
+    """One benchmark's JSON."""
+    results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return results
+
+
+def decode_rows(results: dict[str, Any]) -> list[str]:
+    """Exact decode against upsampling and argmax."""
+    return [
+        f"| scores → labels, {case['title']} | torch interpolate + argmax {case['torch_ms']:.0f} ms "
+        f"| {case['labels_ms']:.1f} ms | {case['times_faster']:.0f}× |"
+        for case in results["cases"]
+    ]
+
+
+def predict_rows(results: dict[str, Any]) -> list[str]:
+    """Photo to PNG, warm and cold."""
+    warm, cold = results["warm"], results["cold"]
+    peer = warm["transformers"]["milliseconds"]
+    rows = [
+        f"| photo → PNG, 1024×683, SegFormer-B0, 150 classes, {name} float32 "
+        f"| transformers {peer:.0f} ms | {warm[name]['milliseconds']:.0f} ms "
+        f"| {warm[name]['times_faster']:.1f}× |"
+        for name in ("openvino", "onnxruntime")
+    ]
+    cold_peer = cold["transformers, SegFormer-B0"]
+    for name in ("street, openvino", "street, onnxruntime"):
+        own = cold[name]
+        rows.append(
+            f"| process start → PNG, {name} | transformers with SegFormer-B0 "
+            f"{cold_peer['seconds']:.1f} s, {cold_peer['peak_mib']:.0f} MiB "
+            f"| {own['seconds']:.2f} s, {own['peak_mib']:.0f} MiB "
+            f"| {own['times_faster']:.1f}×, {100 * own['memory_share']:.0f} % of the memory |"
+        )
+    return rows
+
+
+def main() -> None:
+    """The command line of this module."""
+    decode, predict = read_results("decode"), read_results("predict")
+    table = [
+        "| | the usual way | pixelwise | |",
+        "|---|---|---|---|",
+        *decode_rows(decode),
+        *predict_rows(predict),
+        "",
+        f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
+        f"{1000 * predict['import_seconds']:.0f} ms. Made by `python -m benchmarks.decode`, "
+        "`python -m benchmarks.predict` and `python -m benchmarks.readme`.",
+    ]
+    text = put_between(README.read_text(), "benchmarks", "\n".join(table))
+    README.write_text(put_between(text, "score", score_text()))
+
+
+if __name__ == "__main__":
+    main()

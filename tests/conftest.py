@@ -1,0 +1,189 @@
+"""What several test files share: small model files that NumPy can work out exactly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.export.onnx import write_card
+from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize
+
+# Whole numbers in float32, so that every engine and NumPy get the same bits.
+WEIGHTS = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [1, 1, 1]], np.float32)
+BIAS = np.array([0, 0, 0, 60], np.float32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_apart(tmp_path_factory):
+    """Compiled networks go to a folder of this run, never to the user's."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def make_table():
+    """A class table of given ids."""
+
+    def make(*ids):
+        colours = np.random.default_rng(5).permutation(256**3)[: len(ids)].tolist()
+        return ClassTable(
+            name="toy",
+            classes=tuple(
+                ClassInfo(id_, f"class {id_}", (code >> 16, code >> 8 & 255, code & 255))
+                for id_, code in zip(ids, colours, strict=True)
+            ),
+            ignore_index=None,
+            source="made for a test",
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_card(make_table):
+    """A card; `resize`, `alignment` and so on say how it differs from the plainest one."""
+
+    def make(table=None, *, alignment="half_pixel", resize=None, multiple=1, remainder=0, **others):
+        preprocessing = {
+            name: others.pop(name) for name in ("colour_order", "scale", "mean") if name in others
+        }
+        facts = {
+            "name": "toy",
+            "class_table": (table or make_table(0, 1, 2, 3)).to_dict(),
+            "preprocessing": Preprocessing(
+                **{"scale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)} | preprocessing,
+                resize=resize or Resize(rule="none"),
+                multiple=multiple,
+                remainder=remainder,
+            ),
+            "postprocessing": Postprocessing(alignment=alignment),
+            "weights_licence": "none needed",
+            "data": "none",
+            "data_licence": "none needed",
+            "non_commercial": False,
+            "written_by": "a test",
+        }
+        return Card(**facts | others)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pointwise():
+    """The bytes of an ONNX network: scores = weights @ pixel + bias.
+
+    `stride` takes every n-th pixel, `pool` the mean of cells of n × n.
+    """
+
+    def make(
+        weights=WEIGHTS, bias=BIAS, *, pool=1, stride=1, shape=("B", 3, "H", "W"), classes="C"
+    ):
+        nodes = []
+        source = "image"
+        if pool > 1:
+            nodes.append(
+                helper.make_node(
+                    "AveragePool",
+                    [source],
+                    ["pooled"],
+                    kernel_shape=[pool, pool],
+                    strides=[pool, pool],
+                )
+            )
+            source = "pooled"
+        nodes.append(
+            helper.make_node("Conv", [source, "w", "b"], ["logits"], strides=[stride, stride])
+        )
+        float32 = TensorProto.FLOAT
+        graph = helper.make_graph(
+            nodes,
+            "toy",
+            [helper.make_tensor_value_info("image", float32, list(shape))],
+            [helper.make_tensor_value_info("logits", float32, [shape[0], classes, "h", "w"])],
+            [
+                numpy_helper.from_array(weights[:, :, None, None].astype(np.float32), "w"),
+                numpy_helper.from_array(bias.astype(np.float32), "b"),
+            ],
+        )
+        opsets = [helper.make_opsetid("", 13)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def expected_labels():
+    """The channel that the plain `pointwise` network and card give every pixel."""
+
+    def work_out(picture, weights=WEIGHTS, bias=BIAS):
+        return (picture.astype(np.float32) @ weights.T + bias).argmax(-1)
+
+    return work_out
+
+
+@pytest.fixture
+def make_model(tmp_path, pointwise, make_card):
+    """Writes a model file; options as those of `pointwise` and `make_card`."""
+
+    def make(name="toy.onnx", *, network=None, card=None, **options):
+        path = tmp_path / name
+        write_card(network or pointwise(), card or make_card(**options), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def command_environment():
+    """The environment of a process that imports what this one does."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # Where nothing is compiled, every process would say so on standard error.
+        "PYTHONWARNINGS": "ignore::RuntimeWarning",
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture(scope="session")
+def run_python(command_environment):
+    """Runs a program text in a new process, at most 60 s."""
+
+    def run(code, *arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **{"env": command_environment} | options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_pixelwise(command_environment):
+    """Runs the `pixelwise` command in a new process, at most 60 s."""
+
+    def run(*arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "pixelwise", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **{"env": command_environment} | options,
+        )
+
+    return run
