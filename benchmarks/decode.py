@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.machine import describe_machine
 from pixelwise import kernels
 from pixelwise.kernels import Axis
 
@@ -87,16 +86,14 @@ def scores_of(case: Case) -> npt.NDArray[np.float32]:
     rng = np.random.default_rng(0)
     if case.kind == "noise":
         return rng.normal(size=(case.classes, *case.source)).astype(np.float32)
-    best = None
-    for step in range(8, 65, 4):
+    tried = []
+    for step in range(16, 65, 4):
         coarse_size = [side // step + 2 for side in case.source]
         coarse = 4 * rng.normal(size=(case.classes, *coarse_size)).astype(np.float32)
         axes = map(Axis.corners, case.source, coarse_size)
         scores = kernels.decode_scores(coarse, *axes)
-        distance = abs(border_share(scores) - BORDER_SHARE)
-        if best is None or distance < best[0]:
-            best = (distance, scores)
-    return best[1]
+        tried.append((abs(border_share(scores) - BORDER_SHARE), step, scores))
+    return min(tried, key=lambda trial: trial[:2])[2]
 
 
 def border_share(scores: npt.NDArray[np.float32]) -> float:
@@ -117,16 +114,19 @@ def paths_of(
     rows, columns = case.axes
     tensor = torch.from_numpy(scores)[None]
 
-    def enlarged() -> torch.Tensor:
-        return torch.nn.functional.interpolate(
-            tensor, case.size, mode="bilinear", align_corners=False
-        )
+    def torch_labels() -> npt.NDArray[np.generic]:
+        enlarged = torch.nn.functional.interpolate(tensor, case.size, mode="bilinear")
+        return enlarged.argmax(1)[0].numpy()
+
+    def torch_confidence() -> npt.NDArray[np.generic]:
+        enlarged = torch.nn.functional.interpolate(tensor, case.size, mode="bilinear")
+        return enlarged.softmax(1).amax(1)[0].numpy()
 
     paths: dict[str, Callable[[], npt.NDArray[np.generic]]] = {
         "labels": lambda: kernels.decode_labels(scores, rows, columns, threads=THREADS),
-        "labels, torch": lambda: enlarged().argmax(1)[0].numpy(),
+        "labels, torch": torch_labels,
         "confidence": lambda: kernels.decode_confidence(scores, rows, columns, threads=THREADS),
-        "confidence, torch": lambda: enlarged().softmax(1).amax(1)[0].numpy(),
+        "confidence, torch": torch_confidence,
     }
     if kernels.COMPILED:
         paths["labels, full loop"] = lambda: full_loop(case, scores)
@@ -224,47 +224,48 @@ def peak_memory(case: Case, path: str) -> float:
 
 
 def growth(case: Case, path: str) -> float:
-    """MiB by which the peak of this process grows in one call."""
-    import resource
-
+    """MiB by which the peak of this process rises in one call, Linux."""
     import torch
 
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(case.classes, *case.source)).astype(np.float32)
-    if case.kind == "smooth":
-        scores = scores_of(case)
+    scores = scores_of(case)
     function = paths_of(case, scores)[path]
     torch.nn.functional.interpolate(torch.zeros(1, 1, 2, 2), (3, 3), mode="bilinear")
-    before = resident_mib()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = peak_resident_mib()
     function()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    return peak_resident_mib() - before
 
 
-def resident_mib() -> float:
-    """Resident memory of this process now, Linux."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def peak_resident_mib() -> float:
+    """The most memory that this process has had, Linux."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def machine() -> str:
-    """Processor, cores and versions in one line."""
+    """The machine, torch, and which kernels run."""
     import torch
 
-    names = [platform.machine()]
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":")[1].strip()
-            for line in info.read_text().splitlines()
-            if line.startswith("model name")
-        ] or names
-    variant = "NumPy twins"
+    kind = "NumPy twins"
     if kernels.COMPILED:
         from pixelwise.kernels import _native
 
-        variant = f"compiled, {_native.variants()[-1]}"
-    cores = len(os.sched_getaffinity(0))
-    return f"{names[0]}, {cores} cores; torch {torch.__version__}; pixelwise kernels {variant}"
+        kind = _native.variants()[-1]
+    return f"{describe_machine()}; torch {torch.__version__}; kernels: {kind}"
+
+
+def summaries(results: list[tuple[list[Row], Agreement]]) -> list[dict[str, object]]:
+    """One entry per case with the figures that the README shows."""
+    return [
+        {
+            "title": rows[0].case,
+            "torch_ms": row["labels, torch"].median_ms,
+            "labels_ms": row["labels"].median_ms,
+            "times_faster": row["labels"].ratio,
+        }
+        for rows, _ in results
+        for row in [{entry.path: entry for entry in rows}]
+    ]
 
 
 def main() -> None:
@@ -297,6 +298,7 @@ def main() -> None:
         content = {
             "machine": about,
             "protocol": protocol,
+            "cases": summaries(results),
             "rows": [asdict(row) for rows, _ in results for row in rows],
             "agreement": [asdict(agreed) for _, agreed in results],
         }

@@ -8,11 +8,16 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
 
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.export.onnx import write_card
 from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("pixelwise", deadline=None)
+settings.load_profile("pixelwise")
 
 # Whole numbers in float32, so that every engine and NumPy get the same bits.
 WEIGHTS = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [1, 1, 1]], np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pixelwise import kernels
 from pixelwise.classes import ClassInfo
 
-__all__ = ["LegendEntry", "draw_legend", "draw_overlay", "heat_map"]
+__all__ = ["LegendEntry", "draw_legend", "draw_overlay", "format_share", "heat_map"]
 
 _BACKGROUND = (24, 24, 27)
 _TEXT = (235, 235, 235)
@@ -41,9 +42,13 @@ class LegendEntry:
 
     @property
     def text(self) -> str:
-        """Name and percentage; a share below 0.1 % is not shown as none."""
-        percent = 100 * self.share
-        return f"{self.info.name} {'<0.1' if percent < 0.1 else f'{percent:.1f}'} %"
+        """Name and percentage."""
+        return f"{self.info.name} {format_share(self.share)}"
+
+
+def format_share(share: float) -> str:
+    """A share of the picture, 0..1, as a percentage; what is below 0.1 % is not shown as none."""
+    return "<0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def draw_overlay(
@@ -59,7 +64,8 @@ def draw_overlay(
     """The photo `[H, W, 3]` under its classes, with the legend as a strip below.
 
     Returns:
-        uint8 `[H + strip, max(W, 160), 3]`; the photo stays at the upper left, pixel for pixel.
+        uint8 `[H + strip, max(W, strip's width), 3]`; the photo stays at the upper left, pixel for
+        pixel.
     """
     blended = kernels.blend(image, labels, palette, opacity=opacity, borders=True, threads=threads)
     if not legend or not entries:
@@ -75,12 +81,17 @@ def draw_overlay(
 def draw_legend(
     entries: list[LegendEntry], *, width: int, picture_height: int
 ) -> NDArray[np.uint8]:
-    """Swatch, name and share of each class, in as many columns as fit: uint8 `[h, width, 3]`."""
+    """Swatch, name and share of each class, in as many columns as fit.
+
+    Returns:
+        uint8 `[h, w, 3]`, where w is the width given, or more if the longest text needs it.
+    """
     size = int(np.clip(min(width, picture_height * 2) / 42, 11, 40))
     font = ImageFont.load_default(size)
     gap = size // 2
     column = max(font.getlength(entry.text) for entry in entries) + size + 3 * gap
-    columns = max(1, int((width - gap) // column))
+    width = max(width, math.ceil(column) + gap)
+    columns = int((width - gap) // column)
     rows = -(-len(entries) // columns)
     line = size + gap
     strip = Image.new("RGB", (width, rows * line + gap), _BACKGROUND)

@@ -502,8 +502,10 @@ def layer_file_names(info: ClassInfo) -> tuple[str, str]:
 
 
 def _read_only(array: _Array) -> _Array:
-    array.flags.writeable = False
-    return array
+    # A view, since the array itself may be the caller's.
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _four_ints(values: NDArray[np.int32]) -> tuple[int, int, int, int]:

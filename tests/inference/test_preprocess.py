@@ -118,7 +118,7 @@ def test_scores_of_every_32nd_pixel_lie_on_it(size):
 
 
 @pytest.mark.parametrize(("alignment", "corners"), [("corners", True), ("half_pixel", False)])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES, st.tuples(st.integers(1, 20), st.integers(1, 20)), st.integers(0, 2**32 - 1))
 def test_decoding_is_torch_interpolate(alignment, corners, size, cells, seed):
     scores = np.random.default_rng(seed).normal(size=(2, *cells)).astype(np.float32)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from pixelwise.cli.models import models
@@ -22,4 +25,7 @@ app.command()(models)
 
 def main() -> None:
     """Entry point of the `pixelwise` command."""
+    # File names may hold bytes that no encoding has; in JSON the escape reads back as the name.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,10 +23,12 @@ from pixelwise.cli.output import (
     print_line,
 )
 from pixelwise.errors import OutputError, OutputExistsError, PixelwiseError, UsageError
+from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder, sweep_leftovers
 from pixelwise.inference.engines import usable_cores
 from pixelwise.inference.jobs import Job, Outcome, Outputs, collect_jobs, run_jobs, source_facts
-from pixelwise.inference.predictor import DEFAULT_MEGAPIXELS, Model, load
+from pixelwise.inference.predictor import Model, load
+from pixelwise.overlay import format_share
 
 __all__ = ["predict"]
 
@@ -110,7 +113,8 @@ def predict(
             model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
         )
         make_folder(output)
-        sweep_leftovers(output)
+        for folder, _, _ in os.walk(output):
+            sweep_leftovers(Path(folder))
     except PixelwiseError as error:
         fail(error)
     request = _Request(
@@ -251,7 +255,7 @@ def _print_report(finished: list[Outcome[_Done]], request: _Request) -> None:
         for name, share in result.shares.items():
             totals.setdefault(name, []).append(share)
     rows = [
-        (name, f"{100 * sum(shares) / len(results):.1f} %", str(len(shares)))
+        (name, format_share(sum(shares) / len(results)), str(len(shares)))
         for name, shares in sorted(totals.items(), key=lambda item: -sum(item[1]))
     ]
     print_columns(("class", "share", "pictures"), rows)

@@ -14,7 +14,7 @@ from pixelwise.errors import EngineError
 from pixelwise.formats.files import write_atomic
 from pixelwise.inference.card import CARD_KEY, Card
 from pixelwise.inference.engines import make_engine
-from pixelwise.inference.model_file import read_model
+from pixelwise.inference.model_file import ModelFile, check_model
 from pixelwise.inference.onnx_file import with_metadata
 
 __all__ = ["export_model", "store_as_float16", "to_onnx", "write_card"]
@@ -79,14 +79,13 @@ def store_as_float16(content: bytes) -> bytes:
 
 
 def write_card(content: bytes, card: Card, path: Path) -> None:
-    """Puts the card into an ONNX model and writes the file, after reading it back whole.
+    """Puts the card into an ONNX model, checks the whole as on loading, and writes the file.
 
     Raises:
-        CardError: the card does not fit the network.
+        ModelFileError: the content is no ONNX model (`CardError`: the card does not fit it).
         OutputError: the file cannot be written.
     """
-    write_atomic(path, with_metadata(content, {CARD_KEY: card.to_json()}))
-    read_model(path)
+    write_atomic(path, _with_card(content, card, path).content)
 
 
 def export_model(
@@ -105,8 +104,8 @@ def export_model(
     content = to_onnx(network, example_size)
     if card.storage == "float16":
         content = store_as_float16(content)
-    write_card(content, card, path)
-    engine = make_engine(read_model(path), engine="onnxruntime")
+    file = _with_card(content, card, path)
+    engine = make_engine(file, engine="onnxruntime")
     height, width = example_size
     generator = np.random.default_rng(0)
     for size in ((height, width), (height + 32, width), (height, width + 64)):
@@ -116,11 +115,15 @@ def export_model(
         scores = engine.run(image)
         agreement = float((scores.argmax(1) == expected.argmax(1)).mean())
         if agreement < _LEAST_AGREEMENT:
-            path.unlink()
             raise EngineError(
-                "the exported network does not give the same answers; the file is removed",
+                "the exported network does not give the same answers; nothing is written",
                 where=str(path),
                 got=f"{agreement:.2%} of the labels agree at {size}, least {_LEAST_AGREEMENT:.2%}",
                 fix="export with storage='float32'",
             )
+    write_atomic(path, file.content)
     return content
+
+
+def _with_card(content: bytes, card: Card, path: Path) -> ModelFile:
+    return check_model(with_metadata(content, {CARD_KEY: card.to_json()}), path)

@@ -202,10 +202,10 @@ class _as_engine_error(contextlib.AbstractContextManager[None]):  # noqa: N801 -
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # The libraries raise plain RuntimeError, ValueError or types of their own.
         if isinstance(error, Exception) and not isinstance(error, EngineError):
-            reason = str(error).strip().splitlines()
+            reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
             raise EngineError(
                 self._what,
                 where=self._where,
-                got=reason[-1][:500] if reason else type(error).__name__,
+                got=reason[:500] or type(error).__name__,
                 fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
             ) from error

@@ -149,7 +149,7 @@ def source_facts(job: Job, model_hash: str) -> dict[str, str]:
 def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
     """The pictures that files, folders (with all below them) and patterns name, each once.
 
-    Results of earlier runs inside `output` are passed over.
+    In folders and patterns, results of earlier runs inside `output` are passed over.
 
     Raises:
         UsageError: lists every argument that names nothing, and every pair of pictures whose
@@ -160,7 +160,11 @@ def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
     for photo in photos:
         path = Path(photo)
         if path.is_dir():
-            members = [file for file in sorted(path.rglob("*")) if _is_picture(file, path, output)]
+            members = [
+                file
+                for file in sorted(path.rglob("*"))
+                if _is_picture(file, path) and not _is_result(file, output)
+            ]
             found |= {file: file.relative_to(path) for file in members}
             if not members:
                 faults.append(f"{photo}: no picture in this folder")
@@ -169,7 +173,7 @@ def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
             found[path] = Path(path.name)
         else:
             matches = [Path(match) for match in sorted(glob.glob(photo, recursive=True))]
-            files = [match for match in matches if match.is_file()]
+            files = [path for path in matches if path.is_file() and not _is_result(path, output)]
             found |= {file: Path(file.name) for file in files}
             if not files:
                 faults.append(f"{photo}: the pattern matches no file")
@@ -229,10 +233,16 @@ def _facts_in(path: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _is_picture(file: Path, folder: Path, output: Path) -> bool:
+def _is_picture(file: Path, folder: Path) -> bool:
     below = file.relative_to(folder)
     if file.suffix.lower() not in IMAGE_SUFFIXES or any(
         part.startswith(".") for part in below.parts
     ):
         return False
-    return output not in file.parents and file.is_file()
+    return file.is_file()
+
+
+def _is_result(file: Path, output: Path) -> bool:
+    folder = file.parent.resolve()
+    kinds = ("labels", "overlays", "layers", "probabilities")
+    return any(folder.is_relative_to(output.resolve() / kind) for kind in kinds)

@@ -10,8 +10,9 @@ from pathlib import Path
 from pixelwise.errors import CardError, ModelFileError, UnknownModelError, did_you_mean
 from pixelwise.inference.card import CARD_KEY, Card, read_card
 from pixelwise.inference.onnx_file import OnnxFacts, read_onnx
+from pixelwise.inference.preprocess import plan_input
 
-__all__ = ["ModelFile", "find_model", "read_model", "shipped_models"]
+__all__ = ["ModelFile", "check_model", "find_model", "read_model", "shipped_models"]
 
 # Largest file that protocol buffers allow.
 _LARGEST = 2**31
@@ -27,6 +28,7 @@ class ModelFile:
         sha256: of the content, in hexadecimal.
         card: what the model says of itself.
         input_name, output_name: of the network's tensors.
+        one_by_one: whether the network takes one picture at a time.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class ModelFile:
     card: Card
     input_name: str
     output_name: str
+    one_by_one: bool
 
 
 def shipped_models() -> dict[str, Path]:
@@ -86,6 +89,16 @@ def read_model(name: str | Path) -> ModelFile:
             got=error.strerror or str(error),
             fix="check the file's permissions",
         ) from None
+    return check_model(content, path)
+
+
+def check_model(content: bytes, path: Path) -> ModelFile:
+    """Checks the content of a model file; the path is for messages only.
+
+    Raises:
+        ModelFileError: the content is broken, foreign, or refers to other files.
+        CardError: the card is missing, incomplete, or does not fit the network.
+    """
     facts = read_onnx(content, where=str(path))
     if CARD_KEY not in facts.metadata:
         raise CardError(
@@ -103,6 +116,7 @@ def read_model(name: str | Path) -> ModelFile:
         card=card,
         input_name=facts.inputs[0].name,
         output_name=facts.outputs[0].name,
+        one_by_one=facts.inputs[0].shape[0] == 1,
     )
 
 
@@ -116,6 +130,8 @@ def _check_fit(facts: OnnxFacts, card: Card, path: Path) -> None:
         given, answer = facts.inputs[0], facts.outputs[0]
         if len(given.shape) != 4 or given.shape[1] not in (3, None) or not given.is_float32:
             faults.append(f"input {_shape_text(given.shape)}, expected float32 [B, 3, H, W]")
+        else:
+            faults += _faults_of_fixed_sides(given.shape, card)
         classes = len(card.classes)
         if len(answer.shape) != 4 or not answer.is_float32:
             faults.append(f"output {_shape_text(answer.shape)}, expected float32 [B, C, h, w]")
@@ -128,6 +144,21 @@ def _check_fit(facts: OnnxFacts, card: Card, path: Path) -> None:
             got="; ".join(faults),
             fix="export the model again with the class table it was trained on",
         )
+
+
+def _faults_of_fixed_sides(shape: tuple[int | None, ...], card: Card) -> list[str]:
+    faults = []
+    if shape[0] not in (1, None):
+        faults.append(f"batches of {shape[0]}, expected 1 or free")
+    resize = card.preprocessing.resize
+    given: tuple[int | None, int | None] = (None, None)
+    if resize.rule == "exact" and resize.size is not None:
+        given = plan_input(resize.size, card.preprocessing).padded
+    if any(side not in (None, fed) for side, fed in zip(shape[2:], given, strict=True)):
+        faults.append(
+            f"input {_shape_text(shape)}, the card's rule gives {_shape_text((*shape[:2], *given))}"
+        )
+    return faults
 
 
 def _shape_text(shape: tuple[int | None, ...]) -> str:

@@ -17,6 +17,7 @@ __all__ = ["OnnxFacts", "TensorFacts", "read_onnx", "with_metadata"]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FLOAT32 = 1
 _MAX_DEPTH = 32
+_LARGEST_FIELD = 2**29 - 1
 
 # Field numbers of onnx.proto3, by message.
 _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_FUNCTION = 7, 8, 14, 25
@@ -217,8 +218,9 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while position < end:
         key, position = _varint(view, position)
         number, kind = key >> 3, key & 7
-        if number == 0:
-            raise _MalformedError(f"field number 0 at byte {position}")
+        # Readers that keep 32 bits of a key would see another field in a larger one.
+        if not 0 < number <= _LARGEST_FIELD:
+            raise _MalformedError(f"field number {number} at byte {position}")
         if kind == _VARINT:
             value, position = _varint(view, position)
             yield number, value

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import EngineError
+from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.images import ImageSource, describe_source, read_image
 from pixelwise.inference.card import Card
 from pixelwise.inference.engines import Engine, make_engine, usable_cores
@@ -19,8 +20,6 @@ from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
 
 __all__ = ["Model", "load"]
-
-DEFAULT_MEGAPIXELS = 200.0
 
 
 class Model:
@@ -95,11 +94,12 @@ class Model:
             plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
             for picture in pictures
         ]
-        by_size: dict[tuple[int, int], list[int]] = {}
+        together: dict[tuple[int, ...], list[int]] = {}
         for index, plan in enumerate(plans):
-            by_size.setdefault(plan.padded, []).append(index)
+            key = (*plan.padded, index) if self._file.one_by_one else plan.padded
+            together.setdefault(key, []).append(index)
         scores: dict[int, NDArray[np.float32]] = {}
-        for members in by_size.values():
+        for members in together.values():
             batch = np.stack(
                 [
                     prepare(
