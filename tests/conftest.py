@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.cli import main
 from pixelwise.export.onnx import write_card
 from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize
 
@@ -41,12 +43,12 @@ def make_table():
     """A class table of given ids."""
 
     def make(*ids):
-        colours = np.random.default_rng(5).permutation(256**3)[: len(ids)].tolist()
+        colours = np.random.default_rng(5).choice(256**3, len(ids), replace=False, shuffle=False)
         return ClassTable(
             name="toy",
             classes=tuple(
                 ClassInfo(id_, f"class {id_}", (code >> 16, code >> 8 & 255, code & 255))
-                for id_, code in zip(ids, colours, strict=True)
+                for id_, code in zip(ids, colours.tolist(), strict=True)
             ),
             ignore_index=None,
             source="made for a test",
@@ -175,6 +177,36 @@ def run_python(command_environment):
         )
 
     return run
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the `pixelwise` command in this process: exit code, standard output and error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pixelwise", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def make_photos():
+    """Writes pictures of noise, each another, below a folder."""
+
+    def make(folder, *names, size=(12, 16)):
+        for number, name in enumerate(names):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            seed = number + 100 * len(names)
+            pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+            Image.fromarray(pixels).save(path)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -187,8 +187,8 @@ def read_lines(text: str, name: str, source: str) -> tuple[dict[str, object], li
         name: of the table.
         source: of the table.
     """
-    import csv  # noqa: PLC0415 - seldom needed
-    import io  # noqa: PLC0415
+    import csv
+    import io
 
     reader = csv.reader(io.StringIO(text, newline=""))
     try:

@@ -105,7 +105,7 @@ class ClassTable:
                 got=shown(name),
                 fix=_offer(name, _BUILTIN),
             )
-        from importlib import resources  # noqa: PLC0415 - slow to import, and seldom needed
+        from importlib import resources
 
         file = resources.files("pixelwise").joinpath("tables", f"{name}.csv")
         value, faults = read_lines(file.read_text("utf-8"), name, _BUILTIN[name])

@@ -181,7 +181,7 @@ def test_errors_of_the_child_process_are_the_same(tmp_path):
 
 @pytest.fixture(scope="module")
 def slow_file():
-    # 195 megapixels in 600 kB: seconds to decode, and nothing to write, as the deflate blocks of
+    # 195 megapixels in 2.6 MB: seconds to decode, and nothing to write, as the deflate blocks of
     # a few equal rows are repeated.
     compressor = zlib.compressobj(1)
     first = compressor.compress(b"") + compressor.flush(zlib.Z_FULL_FLUSH)

@@ -136,9 +136,7 @@ def test_half_pixel_resizing_and_back_is_the_straight_way(size, network):
     """Stretched to the network and aligned by cells, the outer edges of all grids meet."""
     card = preprocessing("exact", size=network)
     cells = (3, 4)
-    geometry = score_geometry(
-        plan_input(size, card), cells, Postprocessing(alignment="half_pixel")
-    )
+    geometry = score_geometry(plan_input(size, card), cells, Postprocessing(alignment="half_pixel"))
     for axis, side, count in zip((geometry.rows, geometry.columns), size, cells, strict=True):
         straight = kernels.Axis.half_pixel(side, count)
         np.testing.assert_allclose(axis.positions(count), straight.positions(count), atol=1e-9)

@@ -1,0 +1,148 @@
+"""Runs that are broken off: by Ctrl-C, by SIGKILL, by a disk that takes no more."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
+COUNT = 60
+
+
+@pytest.fixture
+def work(tmp_path, make_model):
+    """A folder of as many photos as take a while, and a model."""
+    (tmp_path / "f").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "f" / "0.bmp")
+    for number in range(1, COUNT):
+        shutil.copy(tmp_path / "f" / "0.bmp", tmp_path / "f" / f"{number}.bmp")
+    make_model()
+    return tmp_path
+
+
+@pytest.fixture
+def start(work, command_environment):
+    def begin(*options, **popen):
+        arguments = ["predict", "f", "--model", "toy.onnx", "--engine", "onnxruntime", *options]
+        return subprocess.Popen(
+            [sys.executable, "-m", "pixelwise", *arguments],
+            cwd=work,
+            env=command_environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **popen,
+        )
+
+    return begin
+
+
+def results(work):
+    """Label maps that are there, each opened whole, and when they were written."""
+    found = {}
+    for path in (work / "out").rglob("*.png"):
+        with Image.open(path) as picture:
+            picture.load()
+        if path.parent.name == "labels":
+            found[path.name] = path.stat().st_mtime_ns
+    return found
+
+
+def leftovers(work):
+    return [path for path in (work / "out").rglob("*") if path.suffix == ".tmp"]
+
+
+def wait_for_some(work, process, count=3):
+    until = time.monotonic() + 60
+    while len(list((work / "out" / "labels").glob("*.png"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def check_that_the_rest_is_done(work, start, before):
+    again = start()
+    out, error = again.communicate(timeout=120)
+    assert (again.returncode, error) == (0, "")
+    after = results(work)
+    assert len(after) == COUNT
+    assert before.items() <= after.items()
+    assert leftovers(work) == []
+    assert f"{COUNT - len(before)} done, {len(before)} already there" in out
+
+
+@pytest.mark.parametrize("options", [[], ["--threads", "1"], ["--json"]], ids=str)
+def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(work, start, options):
+    process = start(*options)
+    wait_for_some(work, process)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=30)
+    before = results(work)
+    assert process.returncode == 130
+    assert "interrupted" in error
+    assert "goes on with the rest" in error
+    assert "Traceback" not in error
+    assert 3 <= len(before) < COUNT
+    assert leftovers(work) == []
+    if not options:
+        check_that_the_rest_is_done(work, start, before)
+
+
+def test_sigkill_leaves_whole_files_and_the_next_run_sweeps(work, start):
+    for seen in (3, 6):
+        process = start()
+        wait_for_some(work, process, seen)
+        process.kill()
+        process.communicate(timeout=30)
+    before = results(work)
+    assert len(before) < COUNT
+    # At least one leftover, whether or not the kill hit a write.
+    (work / "out" / "overlays" / f".pixelwise-{process.pid}-0123456789abcdef.tmp").write_bytes(b"")
+    check_that_the_rest_is_done(work, start, before)
+
+
+def limit_file_size(most):
+    import resource
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    return limit
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+def test_a_full_disk_ends_the_run_and_loses_nothing(work, start, tmp_path_factory, engine):
+    for path in sorted((work / "f").iterdir())[8:]:
+        path.unlink()
+    options = ["--engine", engine]
+    first = start(*options)
+    first.communicate(timeout=60)
+    before = {path: path.read_bytes() for path in (work / "out").rglob("*") if path.is_file()}
+    assert len(before) == 16
+    full = start(*options, "--overwrite", preexec_fn=limit_file_size(20_000))
+    out, error = full.communicate(timeout=60)
+    assert full.returncode == 1
+    assert "larger than this disk or process may write" in error
+    assert "stopped, since no result can be written" in error
+    assert "Traceback" not in error
+    # Told once for each picture that was under way, not once for all.
+    assert 1 <= error.count("error:") <= 4
+    after = {path: path.read_bytes() for path in (work / "out").rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_disk_that_fills_up_leaves_no_half_result(work, start):
+    """The small label map would fit, the overlay does not: neither counts as done."""
+    process = start("--threads", "1", preexec_fn=limit_file_size(20_000))
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert results(work) == {}
+    assert leftovers(work) == []

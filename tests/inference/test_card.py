@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixelwise.errors import CardError
+from pixelwise.inference.card import Resize, Score, read_card
+
+
+@pytest.fixture(scope="module")
+def card(make_card, make_table):
+    return make_card(
+        make_table(0, 7, 300),
+        resize=Resize(rule="area", pixels=1000),
+        multiple=32,
+        remainder=1,
+        scores=(Score(metric="mIoU", value=0.5, protocol="none"),),
+    )
+
+
+def read(document):
+    return read_card(json.dumps(document), where="file.onnx")
+
+
+def refused(document):
+    with pytest.raises(CardError) as caught:
+        read(document)
+    assert caught.value.where == "file.onnx"
+    assert caught.value.fix
+    return caught.value.got
+
+
+def test_a_card_reads_back_as_it_was(card):
+    again = read_card(card.to_json(), where="file.onnx")
+    assert again == card
+    assert again.classes == card.classes
+    assert again.classes.ids == (0, 7, 300)
+
+
+def test_text_of_any_script_stays(make_card):
+    card = make_card(description="Straßen, 道路 ☂")
+    assert "道路" in card.to_json()
+    assert read_card(card.to_json(), where="") == card
+
+
+def test_all_faults_are_listed_at_once(card):
+    document = json.loads(card.to_json())
+    del document["data_licence"]
+    document["surprise"] = 1
+    document["non_commercial"] = "no"
+    document["preprocessing"]["std"][1] = 0
+    document["preprocessing"]["scale"] = "large"
+    document["postprocessing"]["alignment"] = "middle"
+    got = refused(document)
+    for name in (
+        "data_licence",
+        "surprise",
+        "non_commercial",
+        "preprocessing.std.1",
+        "preprocessing.scale",
+        "postprocessing.alignment",
+    ):
+        assert name in got
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", None, True])
+@pytest.mark.parametrize("place", ["scale", "mean", "std", "value"])
+def test_numbers_are_finite_numbers(card, place, value):
+    document = json.loads(card.to_json())
+    if place == "value":
+        document["scores"][0]["value"] = value
+    elif place == "scale":
+        document["preprocessing"]["scale"] = value
+    else:
+        document["preprocessing"][place][2] = value
+    assert place in refused(document)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("scale", 0),
+        ("scale", -1),
+        ("std", [1, 1]),
+        ("std", [1, 1, -1]),
+        ("mean", [1, 1, 1, 1]),
+        ("multiple", 0),
+        ("multiple", 2.5),
+        ("remainder", -1),
+        ("colour_order", "rgb"),
+        ("resize", {"rule": "area"}),
+        ("resize", {"rule": "exact"}),
+        ("resize", {"rule": "exact", "size": [0, 5]}),
+        ("resize", {"rule": "none", "longest": 0}),
+        ("resize", {"rule": "letterbox"}),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(card, place, value):
+    document = json.loads(card.to_json())
+    document["preprocessing"][place] = value
+    assert f"preprocessing.{place}" in refused(document)
+
+
+def test_a_table_that_contradicts_itself_is_refused(card):
+    document = json.loads(card.to_json())
+    document["class_table"]["classes"][1]["id"] = 0
+    with pytest.raises(CardError, match="class table"):
+        read(document)
+
+
+@pytest.mark.parametrize("table", [{}, {"classes": []}, {"classes": [{"id": "a"}]}, {"a": [1]}])
+def test_a_broken_table_is_refused(card, table):
+    refused(json.loads(card.to_json()) | {"class_table": table})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "{}", "[" * 5000, '"\ud800"'])
+def test_what_is_no_card_is_refused(text):
+    with pytest.raises(CardError):
+        read_card(text, where="file.onnx")
+
+
+def test_another_format_is_refused(card):
+    assert "format" in refused(json.loads(card.to_json()) | {"format": 2})
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_damaged_cards_give_a_card_or_the_one_error(card, data):
+    text = list(card.to_json())
+    for _ in range(3):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place] = data.draw(st.sampled_from('"{}[],:-0129ae\\ \0'))
+    try:
+        read_card("".join(text), where="file.onnx")
+    except CardError as error:
+        assert error.got
+
+
+def test_the_input_rule_in_one_line(make_card):
+    def describe(**options):
+        return make_card(**options).preprocessing.describe()
+
+    assert describe() == "any size; not resized; RGB"
+    exact = describe(resize=Resize(rule="exact", size=(512, 1024)), colour_order="BGR")
+    assert exact == "any size; stretched to 512×1024 (H×W); BGR"
+    area = describe(resize=Resize(rule="area", pixels=300_000), multiple=32, remainder=1)
+    assert "300,000 pixels, aspect ratio kept; sides padded to 32k + 1" in area

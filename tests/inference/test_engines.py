@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import pixelwise
+from pixelwise.errors import DeviceError, EngineError, MissingExtraError, UsageError
+from pixelwise.inference.card import Resize
+from pixelwise.inference.engines import make_engine, usable_cores
+from pixelwise.inference.model_file import read_model
+
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+needs_openvino = pytest.mark.skipif(not HAS_OPENVINO, reason="openvino is not installed")
+BOTH = ["onnxruntime", pytest.param("openvino", marks=needs_openvino)]
+
+
+@pytest.fixture
+def toy(make_model, pointwise):
+    return read_model(make_model(network=pointwise(pool=2, classes=4)))
+
+
+def noise(*shape):
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+@pytest.fixture
+def without_openvino(monkeypatch):
+    found = importlib.util.find_spec
+
+    def find(name, *rest):
+        return None if name == "openvino" else found(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_scores_are_those_of_numpy_for_any_batch_and_size(make_model, expected_labels, engine):
+    runner = make_engine(read_model(make_model()), engine=engine, threads=1)
+    for shape in ((1, 3, 4, 6), (3, 3, 7, 5), (1, 3, 1, 1), (1, 3, 4, 6)):
+        batch = np.random.default_rng(1).integers(0, 256, shape).astype(np.float32)
+        scores = runner.run(batch)
+        assert scores.dtype == np.float32
+        assert scores.shape == (shape[0], 4, *shape[2:])
+        np.testing.assert_array_equal(
+            scores.argmax(1), expected_labels(batch.transpose(0, 2, 3, 1))
+        )
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_an_answer_stays_when_the_next_one_comes(toy, engine):
+    runner = make_engine(toy, engine=engine, threads=1)
+    first = runner.run(noise(1, 3, 8, 8))
+    kept = first.copy()
+    runner.run(np.zeros((1, 3, 8, 8), np.float32))
+    np.testing.assert_array_equal(first, kept)
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["toy", "street"])
+def test_the_engines_agree(toy, name):
+    model = toy if name == "toy" else read_model("street")
+    batch = noise(1, 3, 97, 129)
+    scores = [
+        make_engine(model, engine=engine, threads=1).run(batch)
+        for engine in ("onnxruntime", "openvino")
+    ]
+    scale = max(1.0, float(np.abs(scores[0]).max()))
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_an_engine_says_what_it_is(toy, engine):
+    assert make_engine(toy, engine=engine).description == f"{engine} cpu float32"
+
+
+def test_auto_takes_openvino_where_it_is(toy):
+    expected = "openvino" if HAS_OPENVINO else "onnxruntime"
+    assert make_engine(toy).description.startswith(expected)
+
+
+def test_auto_does_without_openvino(toy, without_openvino):
+    assert make_engine(toy).description == "onnxruntime cpu float32"
+
+
+def test_openvino_that_is_missing_says_how_to_get_it(toy, without_openvino):
+    with pytest.raises(MissingExtraError, match="not installed") as caught:
+        make_engine(toy, engine="openvino")
+    assert 'pip install "pixelwise[openvino]"' in caught.value.fix
+
+
+def test_a_process_without_openvino_predicts(make_model, run_python):
+    code = """
+import sys
+import numpy as np
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "openvino":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "openvino" else find(name, *rest)
+import pixelwise
+model = pixelwise.load(sys.argv[1])
+print(model, model.predict(np.zeros((5, 5, 3), np.uint8)).labels.sum())
+"""
+    done = run_python(code, make_model())
+    assert done.stderr == ""
+    assert done.stdout == "Model('toy', 4 classes, onnxruntime cpu float32) 75\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"engine": "tensorrt"}, "engine='tensorrt'"),
+        ({"engine": "OpenVINO"}, "engine='OpenVINO'"),
+        ({"device": "cuda"}, "device='cuda'"),
+        ({"threads": -1}, "threads=-1"),
+        ({"streams": 0}, "streams=0"),
+    ],
+)
+def test_what_cannot_be_is_refused(toy, options, got):
+    with pytest.raises(UsageError) as caught:
+        make_engine(toy, **options)
+    assert got in caught.value.got
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_device_that_is_not_there(toy, engine):
+    devices = {"onnxruntime": _onnxruntime_devices, "openvino": _openvino_devices}[engine]()
+    if any("CUDA" in name or "GPU" in name for name in devices):
+        pytest.skip("there is a GPU")
+    with pytest.raises(DeviceError, match="has no gpu here") as caught:
+        make_engine(toy, engine=engine, device="gpu")
+    assert "it offers" in caught.value.got
+    assert "device='cpu'" in caught.value.fix
+
+
+def _onnxruntime_devices():
+    import onnxruntime
+
+    return onnxruntime.get_available_providers()
+
+
+def _openvino_devices():
+    import openvino
+
+    return openvino.Core().available_devices
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_batch_that_does_not_fit_is_an_engine_error(make_model, pointwise, engine):
+    network = pointwise(shape=(1, 3, 16, 16), classes=4)
+    path = make_model(network=network, resize=Resize(rule="exact", size=(16, 16)))
+    runner = make_engine(read_model(path), engine=engine, threads=1)
+    with pytest.raises(EngineError, match="could not run the network") as caught:
+        runner.run(noise(1, 2, 16, 16))
+    assert caught.value.where == "input (1, 2, 16, 16)"
+    assert caught.value.got
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_network_of_unknown_operators_is_refused(make_model, engine):
+    values = [
+        helper.make_tensor_value_info("image", TensorProto.FLOAT, ["B", 3, "H", "W"]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 4, "h", "w"]),
+    ]
+    node = helper.make_node("Segment", ["image"], ["logits"], domain="nobody")
+    graph = helper.make_graph([node], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("nobody", 1)]
+    network = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    model = read_model(make_model(network=network))
+    with pytest.raises(EngineError) as caught:
+        make_engine(model, engine=engine, threads=1).run(noise(1, 3, 4, 4))
+    assert not isinstance(caught.value, DeviceError)
+    assert "Segment" in caught.value.got
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_threads_share_a_model_from_its_first_picture_on(make_model, run_python, engine):
+    """OpenVINO's binding stood still here where two threads made its first tensors at once."""
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import pixelwise
+
+model = pixelwise.load(sys.argv[1], engine=sys.argv[2], threads=1, streams=2)
+pictures = [np.full((8 + n % 3, 8, 3), n, np.uint8) for n in range(40)]
+with ThreadPoolExecutor(4) as pool:
+    answers = list(pool.map(model.predict, pictures))
+print(sum(answer.labels.size for answer in answers))
+"""
+    done = run_python(code, make_model(), engine)
+    assert done.stdout == f"{sum((8 + n % 3) * 8 for n in range(40))}\n", done.stderr
+
+
+def test_usable_cores_are_those_of_the_process(run_python):
+    assert usable_cores() >= 1
+    if sys.platform == "linux":
+        code = (
+            "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+            "from pixelwise.inference.engines import usable_cores; print(usable_cores())"
+        )
+        assert run_python(code).stdout == "1\n"
+
+
+@needs_openvino
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_openvino_runs_without_a_place_for_its_cache(toy, tmp_path, monkeypatch, place):
+    base = tmp_path / "cache"
+    if place == "file":
+        base.write_bytes(b"")
+    else:
+        (base / "pixelwise").mkdir(parents=True)
+        (base / "pixelwise" / "openvino").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base))
+    make_engine(toy, engine="openvino", threads=1).run(noise(1, 3, 8, 8))
+
+
+@needs_openvino
+def test_a_damaged_cache_does_no_harm(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    batch = noise(1, 3, 8, 8)
+    expected = make_engine(toy, engine="openvino", threads=1).run(batch)
+    blobs = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert blobs
+    for damage in (lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"junk"):
+        for blob in blobs:
+            blob.write_bytes(damage(blob.read_bytes()))
+        scores = make_engine(toy, engine="openvino", threads=1).run(batch)
+        np.testing.assert_array_equal(scores, expected)
+
+
+def test_the_engine_of_a_loaded_model_is_the_one_asked_for(make_model):
+    assert "onnxruntime" in repr(pixelwise.load(make_model(), engine="onnxruntime"))

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelwise.errors import ImageFileError, OutputExistsError, UsageError
+from pixelwise.formats.masks import read_mask
+from pixelwise.inference.jobs import Job, Outputs, collect_jobs, run_jobs, source_facts
+from pixelwise.inference.predictor import load
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def named(photos, output="out"):
+    jobs = collect_jobs(photos, Path(output))
+    return {str(job.source): str(job.name) for job in jobs}
+
+
+def test_files_folders_and_patterns(work, make_photos):
+    make_photos(work, "a.jpg", "f/b.PNG", "f/g/c.webp", "p/d.png", "p/e.png", "p/e.jpg")
+    assert named(["a.jpg", "f", "p/*.png"]) == {
+        "a.jpg": "a",
+        "f/b.PNG": "b",
+        "f/g/c.webp": "g/c",
+        "p/d.png": "d",
+        "p/e.png": "e",
+    }
+    assert list(named(["f/"])) == ["f/b.PNG", "f/g/c.webp"]
+
+
+def test_each_picture_is_taken_once(work, make_photos):
+    make_photos(work, "f/a.jpg", "f/b.jpg")
+    assert list(named(["f/a.jpg", "./f/a.jpg", "f", "f/*.jpg"])) == ["f/a.jpg", "f/b.jpg"]
+
+
+def test_only_pictures_are_taken_from_a_folder(work, make_photos):
+    make_photos(work, "f/a.jpg", "f/.hidden.png", "f/.cache/b.png")
+    (work / "f" / "notes.txt").write_text("no picture")
+    (work / "f" / "folder.png").mkdir()
+    assert list(named(["f"])) == ["f/a.jpg"]
+
+
+def test_a_name_with_brackets_is_no_pattern_where_it_exists(work, make_photos):
+    make_photos(work, "a [1].png", "ä ö/☂.png")
+    assert named(["a [1].png", "ä ö"]) == {"a [1].png": "a [1]", "ä ö/☂.png": "☂"}
+
+
+def test_dots_in_names_stay(work, make_photos):
+    make_photos(work, "a.v1.png", "a.v2.png", "a.png")
+    assert sorted(named(["a.v1.png", "a.v2.png", "a.png"]).values()) == ["a", "a.v1", "a.v2"]
+
+
+def test_a_file_that_is_missing_is_a_job_and_fails_by_itself(work):
+    assert named(["absent.jpg"]) == {"absent.jpg": "absent"}
+
+
+@pytest.mark.parametrize("photos", [".", "{here}", "f/..", "**/*.png", "{here}/**/*.png"])
+@pytest.mark.parametrize("output", ["out", "./out", "{here}/out", "f/../out", "."])
+def test_earlier_results_are_passed_over(work, make_photos, photos, output):
+    folder = "out/" if output != "." else ""
+    make_photos(work, "f/a.png", f"{folder}labels/a.png", f"{folder}overlays/f/a.png")
+    make_photos(work, f"{folder}layers/a/000_sky.mask.png")
+    jobs = collect_jobs([photos.format(here=work)], Path(output.format(here=work)))
+    assert [job.source.resolve() for job in jobs] == [work / "f" / "a.png"]
+
+
+def test_all_faults_are_listed_at_once(work, make_photos):
+    make_photos(work, "f/a.jpg", "f/a.png", "g/a.png")
+    (work / "empty").mkdir()
+    with pytest.raises(UsageError) as caught:
+        named(["f", "g", "empty", "h/*.png"])
+    got = caught.value.got
+    assert "empty: no picture in this folder" in got
+    assert "h/*.png: the pattern matches no file" in got
+    assert "f/a.jpg and f/a.png: both results would be named a" in got
+    assert "f/a.jpg and g/a.png: both results would be named a" in got
+
+
+def test_many_faults_are_counted(work, make_photos):
+    with pytest.raises(UsageError) as caught:
+        named([f"{number}/*.png" for number in range(33)])
+    assert caught.value.got.endswith("; and 13 more")
+
+
+def jobs_of(count):
+    return [Job(Path(f"{number}.jpg"), Path(str(number))) for number in range(count)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_outcomes_come_in_order_and_an_error_stops_nobody(workers):
+    def work(job):
+        number = int(str(job.name))
+        time.sleep(0.002 * (number % 3))
+        if number % 5 == 2:
+            raise ImageFileError("broken", where=str(job.source))
+        return number
+
+    outcomes = list(run_jobs(jobs_of(20), work, workers=workers))
+    assert [str(outcome.job.name) for outcome in outcomes] == [str(n) for n in range(20)]
+    for number, outcome in enumerate(outcomes):
+        broken = number % 5 == 2
+        assert outcome.result == (None if broken else number)
+        assert isinstance(outcome.error, ImageFileError) == broken
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unforeseen_error_is_not_hidden(workers):
+    def work(job):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(run_jobs(jobs_of(5), work, workers=workers))
+
+
+def test_few_jobs_are_under_way_at_once():
+    begun = []
+    outcomes = run_jobs(jobs_of(50), lambda job: begun.append(job), workers=2)
+    for given in range(10):
+        next(outcomes)
+        time.sleep(0.002)
+        assert len(begun) <= given + 4
+    outcomes.close()
+    assert len(begun) < 20
+
+
+def test_stopping_early_finishes_what_is_under_way():
+    started, finished = threading.Event(), []
+
+    def work(job):
+        started.set()
+        time.sleep(0.05)
+        finished.append(job)
+
+    outcomes = run_jobs(jobs_of(50), work, workers=2)
+    next(outcomes)
+    outcomes.close()
+    count = len(finished)
+    assert count < 10
+    time.sleep(0.1)
+    assert len(finished) == count
+
+
+@pytest.fixture
+def result(work, make_photos, make_model):
+    make_photos(work, "a.png")
+    model = load(make_model(), engine="onnxruntime", threads=1)
+    return Job(Path("a.png"), Path("sub/a")), model
+
+
+def outputs_of(job, **options):
+    return Outputs.of(job, Path("out"), **{"layers": False, "probabilities": False} | options)
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_results_have_their_places(result):
+    job, model = result
+    outputs = outputs_of(job, layers=True, probabilities=True)
+    outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
+    assert outputs.paths() == {
+        "labels": "out/labels/sub/a.png",
+        "overlay": "out/overlays/sub/a.png",
+        "layers": "out/layers/sub/a",
+        "probabilities": "out/probabilities/sub/a.npz",
+    }
+    assert outputs.labels.is_file()
+    assert outputs.overlay.is_file()
+    assert len(list(outputs.layers.iterdir())) == 2 * len(model.classes)
+    assert np.load(outputs.probabilities)["probabilities"].shape == (4, 12, 16)
+
+
+def test_a_name_that_ends_like_a_file_stays_whole(work):
+    outputs = outputs_of(Job(Path("a.v1.png"), Path("a.v1")), layers=True, probabilities=True)
+    assert outputs.labels.name == "a.v1.png"
+    assert outputs.layers.name == "a.v1"
+    assert outputs.probabilities.name == "a.v1.npz"
+
+
+def test_a_whole_result_is_known_again(result):
+    job, model = result
+    outputs, facts = outputs_of(job), source_facts(job, model.sha256)
+    assert not outputs.are_done(facts, model.classes)
+    outputs.save(model.predict(job.source), facts, overwrite=False)
+    assert outputs.are_done(facts, model.classes)
+    assert outputs.stored_facts()["model_hash"] == model.sha256
+    assert not outputs_of(job, layers=True).are_done(facts, model.classes)
+    assert not outputs_of(job, probabilities=True).are_done(facts, model.classes)
+
+
+def test_only_what_lacks_is_added(result):
+    job, model = result
+    facts = source_facts(job, model.sha256)
+    segmentation = model.predict(job.source)
+    outputs_of(job).save(segmentation, facts, overwrite=False)
+    before = times(Path("out"))
+    more = outputs_of(job, layers=True, probabilities=True)
+    more.save(segmentation, facts, overwrite=False)
+    assert more.are_done(facts, model.classes)
+    assert before.items() <= times(Path("out")).items()
+    lost = next(more.layers.iterdir())
+    lost.unlink()
+    assert not more.are_done(facts, model.classes)
+
+
+def test_the_label_map_is_written_last(result, monkeypatch):
+    """A result that was broken off must not be taken for whole."""
+    job, model = result
+    order = []
+
+    def note(path, content):
+        order.append(path.parts[1])
+
+    monkeypatch.setattr("pixelwise.inference.jobs.write_atomic", note)
+    monkeypatch.setattr("pixelwise.segmentation.write_atomic", note)
+    outputs = outputs_of(job, layers=True, probabilities=True)
+    outputs.save(model.predict(job.source), source_facts(job, "0"), overwrite=False)
+    assert set(order) == {"overlays", "layers", "probabilities", "labels"}
+    assert order[-1] == "labels"
+
+
+@pytest.mark.parametrize("change", ["photo", "model", "foreign", "broken", "overlay"])
+def test_what_was_made_otherwise_is_not_taken_for_ours(result, change):
+    job, model = result
+    outputs = outputs_of(job)
+    outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
+    model_hash = model.sha256
+    if change == "photo":
+        os.utime(job.source, ns=(0, 0))
+    elif change == "model":
+        model_hash = "0" * 64
+    elif change == "foreign":
+        Image.fromarray(np.zeros((3, 3), np.uint8)).save(outputs.labels)
+    elif change == "broken":
+        outputs.labels.write_bytes(outputs.labels.read_bytes()[:20])
+    else:
+        outputs.overlay.write_text("not ours")
+    with pytest.raises(OutputExistsError) as caught:
+        outputs.are_done(source_facts(job, model_hash), model.classes)
+    assert "--overwrite" in caught.value.fix
+
+
+def test_overwriting_replaces_all(result):
+    job, model = result
+    outputs = outputs_of(job)
+    outputs.labels.parent.mkdir(parents=True)
+    outputs.labels.write_text("old")
+    segmentation = model.predict(job.source)
+    outputs.save(segmentation, source_facts(job, model.sha256), overwrite=True)
+    np.testing.assert_array_equal(read_mask(outputs.labels), segmentation.labels)
+
+
+def test_a_photo_that_is_gone_is_an_image_error(work):
+    with pytest.raises(ImageFileError) as caught:
+        source_facts(Job(Path("absent.jpg"), Path("absent")), "0")
+    assert "absent.jpg" in caught.value.where

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+import pytest
+
+import pixelwise
+import pixelwise.api
+
+
+def test_the_public_names_are_pinned():
+    assert pixelwise.__all__ == [
+        "ClassInfo",
+        "ClassTable",
+        "Model",
+        "PixelwiseError",
+        "Segmentation",
+        "Window",
+        "__version__",
+        "load",
+        "models",
+        "read_image",
+        "read_mask",
+    ]
+    assert sorted(pixelwise.__all__) == pixelwise.__all__
+    assert {*pixelwise.__all__} - {"__version__"} == {*pixelwise.api.__all__}
+
+
+def test_every_public_name_loads():
+    for name in pixelwise.__all__:
+        assert getattr(pixelwise, name) is not None
+    assert set(pixelwise.__all__) <= set(dir(pixelwise))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'segment'"):
+        pixelwise.segment  # noqa: B018 - reading it is the test
+
+
+def test_the_package_carries_its_types():
+    assert resources.files("pixelwise").joinpath("py.typed").is_file()
+
+
+def test_the_import_loads_nothing_but_itself(run_python):
+    code = """
+import sys
+before = set(sys.modules)
+import pixelwise
+new = {name for name in set(sys.modules) - before if not name.startswith("pixelwise")}
+print(sorted(new & {"numpy", "PIL", "pydantic", "onnxruntime", "typer", "rich"}))
+print(pixelwise.__version__)
+"""
+    done = run_python(code)
+    assert done.stdout == f"[]\n{pixelwise.__version__}\n", done.stderr
+
+
+def test_models_are_listed_with_their_cards():
+    cards = pixelwise.models()
+    assert list(cards) == ["street"]
+    assert cards["street"].name == "street"
+
+
+def test_the_street_model_segments_photos_of_any_size():
+    model = pixelwise.load("street", engine="onnxruntime", threads=1)
+    assert len(model.classes) == 11
+    for size in ((1, 1), (3, 200), (61, 47)):
+        picture = np.full((*size, 3), 90, np.uint8)
+        seg = model.predict(picture)
+        assert seg.labels.shape == size
+        assert seg.labels.max() < 11
+
+
+def test_one_error_catches_all():
+    for work_out in (lambda: pixelwise.load("streat"), lambda: pixelwise.read_image("absent.jpg")):
+        with pytest.raises(pixelwise.PixelwiseError):
+            work_out()
