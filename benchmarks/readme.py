@@ -44,7 +44,8 @@ def read_results(name: str) -> dict[str, Any]:
 def decode_rows(results: dict[str, Any]) -> list[str]:
     """Exact decode against upsampling and argmax."""
     return [
-        f"| scores → labels, {case['title']} | torch interpolate + argmax {case['torch_ms']:.0f} ms "
+        f"| scores → labels, {case['title']} "
+        f"| torch interpolate + argmax {case['torch_ms']:.0f} ms "
         f"| {case['labels_ms']:.1f} ms | {case['times_faster']:.0f}× |"
         for case in results["cases"]
     ]

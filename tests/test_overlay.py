@@ -80,12 +80,17 @@ def test_a_legend_text_is_name_and_percentage(share, text):
 
 def swatches(strip, classes):
     """How many pixels of the strip have each class's colour."""
-    return [int((strip == np.array(info.colour)).all(-1).sum()) for info in classes]
+    shades = np.array([65_536, 256, 1])
+    found, counts = np.unique(strip @ shades, return_counts=True)
+    count_of = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return [count_of.get(int(info.colour @ shades), 0) for info in classes]
 
 
-@pytest.mark.parametrize(("width", "height"), [(160, 1), (1024, 683), (4000, 3000), (30_000, 40)])
-@pytest.mark.parametrize("count", [1, 3, 150])
-def test_every_class_has_its_swatch(make_table, width, height, count):
+@pytest.mark.parametrize(
+    ("count", "width", "height"),
+    [(1, 160, 1), (3, 160, 1), (3, 30_000, 40), (150, 160, 90), (150, 1024, 683)],
+)
+def test_every_class_has_its_swatch(make_table, count, width, height):
     classes = make_table(*range(count))
     entries = [LegendEntry(info, 1 / count) for info in classes]
     strip = draw_legend(entries, width=width, picture_height=height)

@@ -75,25 +75,17 @@ class ClassTableError(PixelwiseError, ValueError):
 class ClassNameError(PixelwiseError, KeyError):
     """A class is asked for that the table does not have."""
 
-    __str__ = PixelwiseError.__str__
-
 
 class ImageFileError(PixelwiseError, OSError):
     """A picture cannot be read."""
-
-    __str__ = PixelwiseError.__str__
 
 
 class MaskFileError(PixelwiseError, OSError):
     """A mask cannot be read as class ids, or cannot be written."""
 
-    __str__ = PixelwiseError.__str__
-
 
 class OutputError(PixelwiseError, OSError):
     """A result cannot be written."""
-
-    __str__ = PixelwiseError.__str__
 
 
 class OutputExistsError(OutputError):
@@ -102,8 +94,6 @@ class OutputExistsError(OutputError):
 
 class ModelFileError(PixelwiseError, OSError):
     """A model file is missing, broken or not one of ours."""
-
-    __str__ = PixelwiseError.__str__
 
 
 class CardError(ModelFileError):

@@ -9,7 +9,7 @@ from PIL import Image
 
 import pixelwise.data.camvid
 from pixelwise.data.camvid import CAMVID_IGNORE_INDEX, read_camvid
-from pixelwise.errors import UsageError
+from pixelwise.errors import ImageFileError, MaskFileError, UsageError
 
 
 def real_camvid():
@@ -80,3 +80,34 @@ def test_the_real_validation_split():
     present = np.unique(np.concatenate([np.unique(sample.mask) for sample in samples]))
     assert present.tolist() == list(range(12))
     assert len((real_camvid() / "train.txt").read_text().split("\n")) >= 367
+
+
+def test_a_line_that_names_no_pair_is_refused(tmp_path):
+    line, _ = save_pair(tmp_path, "val", "a")
+    (tmp_path / "val.txt").write_text(f"{line}\nval/alone.png\n")
+    with pytest.raises(UsageError, match=r"val/alone\.png"):
+        read_camvid(tmp_path, "val")
+
+
+def test_a_missing_photo_is_named(tmp_path):
+    line, _ = save_pair(tmp_path, "val", "a")
+    (tmp_path / "val" / "a.png").unlink()
+    (tmp_path / "val.txt").write_text(line)
+    with pytest.raises(ImageFileError, match=r"a\.png"):
+        read_camvid(tmp_path, "val")
+
+
+def test_other_ids_than_camvids_are_refused(tmp_path):
+    line, mask = save_pair(tmp_path, "val", "a")
+    Image.fromarray(mask + 1).save(tmp_path / "valannot" / "a.png")
+    (tmp_path / "val.txt").write_text(line)
+    with pytest.raises(MaskFileError, match="12"):
+        read_camvid(tmp_path, "val")
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path):
+    line, mask = save_pair(tmp_path, "val", "a")
+    Image.fromarray(mask[:5]).save(tmp_path / "valannot" / "a.png")
+    (tmp_path / "val.txt").write_text(line)
+    with pytest.raises(MaskFileError, match="differ in size"):
+        read_camvid(tmp_path, "val")

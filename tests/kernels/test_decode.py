@@ -109,15 +109,29 @@ def test_ties_take_the_lowest_id():
     assert (kernels.decode_labels(scores, rows, columns) == 1).all()
 
 
-def test_leads_within_the_rounding_error_are_decided_as_in_the_full_loop():
-    # The later class leads by a bit or two everywhere, which rounding swallows at some pixels.
-    rng = np.random.default_rng(11)
-    scores = np.repeat(rng.normal(size=(1, 12, 12)).astype(np.float32), 3, axis=0)
+@pytest.mark.parametrize("value", [1.1, -700.3, 1e-42])
+def test_leads_within_the_rounding_error_are_decided_as_in_the_full_loop(value):
+    # Class 1 leads class 0 by the last bit everywhere, and rounding swallows that at some pixels.
+    scores = np.full((3, 40, 40), value, np.float32)
     scores[1] = np.nextafter(scores[0], np.float32(np.inf))
-    scores[2] = np.nextafter(scores[1], np.float32(np.inf)) - (rng.random((12, 12)) < 0.3) * 1e-3
-    case = (scores.astype(np.float32), Axis.half_pixel(200, 12), Axis.half_pixel(200, 12))
+    scores[2] = value - 9 * abs(value)
+    scores[2, 12:20, 15:30] = value + 9 * abs(value)
+    case = (scores, Axis.half_pixel(301, 40), Axis.half_pixel(333, 40))
     expected = plain_labels(*case)
-    assert (expected == 0).any()
+    assert all((expected == label).any() for label in range(3))
+    np.testing.assert_array_equal(kernels.decode_labels(*case), expected)
+
+
+@pytest.mark.parametrize("value", [1.1, -700.3, 1e-42])
+def test_candidates_within_the_rounding_error_stay_candidates(value):
+    # As above, but only inside cells on the border of class 2, which is far ahead elsewhere.
+    scores = np.full((3, 40, 40), value, np.float32)
+    scores[1] = np.nextafter(scores[0], np.float32(np.inf))
+    scores[2] = value + 9 * abs(value)
+    scores[2, 5:35:7, 3:36:6] = value - 99 * abs(value)
+    case = (scores, Axis.half_pixel(301, 40), Axis.half_pixel(333, 40))
+    expected = plain_labels(*case)
+    assert all((expected == label).any() for label in range(3))
     np.testing.assert_array_equal(kernels.decode_labels(*case), expected)
 
 

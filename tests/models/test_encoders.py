@@ -106,3 +106,12 @@ def test_a_long_list_of_faults_is_cut(encoder, tmp_path):
     got = faults_of(encoder, {"head": torch.rand(1)}, tmp_path / "other.safetensors")
     assert got.count("missing") == 10
     assert got.endswith(" …")
+
+
+def test_weights_that_cannot_be_read_are_refused(encoder, tmp_path):
+    broken = tmp_path / "weights.safetensors"
+    with pytest.raises(WeightsError, match="cannot be read"):
+        encoder.load_pretrained(broken)
+    broken.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        encoder.load_pretrained(broken)

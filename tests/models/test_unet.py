@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import pixelwise.models.unet
+from pixelwise.errors import UsageError
 from pixelwise.models.unet import UNet, UNetConfig, UpBlock
 
 CLASSES = 5
@@ -137,3 +138,9 @@ def test_another_encoder_fits():
     network = UNet(UNetConfig(classes=2, encoder="resnet18", decoder_channels=(32, 24, 16, 8)))
     assert network.eval()(torch.rand(1, 3, 47, 61)).shape == (1, 2, 24, 31)
     assert network.config.encoder == "resnet18"
+
+
+@pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 8, 8)])
+def test_a_decoder_of_the_wrong_depth_is_refused(channels):
+    with pytest.raises(UsageError, match="one step for each step"):
+        UNet(UNetConfig(classes=2, decoder_channels=channels))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import pixelwise.training.street
 from pixelwise.data.camvid import CamVidSample, read_camvid
+from pixelwise.errors import UsageError
 from pixelwise.metrics.confusion import SemanticScores
 from pixelwise.models.encoders import Encoder
 from pixelwise.models.unet import UNet, UNetConfig
@@ -110,9 +112,7 @@ def test_a_run_leaves_a_log_a_checkpoint_and_the_best_weights(unbroken):
     assert all(np.isfinite(entry["loss"]) and len(entry["iou"]) == CLASSES for entry in log)
     assert best == max(entry["mean_iou"] for entry in log) > 0
     names = {path.name for path in output.iterdir()}
-    assert names == {
-        "best.safetensors", "checkpoint.json", "checkpoint.safetensors", "log.jsonl"
-    }  # fmt: skip
+    assert names == {"best.safetensors", "checkpoint.safetensors", "log.jsonl"}
 
 
 @pytest.mark.usefixtures("unbroken")
@@ -162,13 +162,27 @@ def test_a_killed_run_ends_like_an_unbroken_one(material, unbroken, tmp_path):
     output = tmp_path / "run"
     first = kill_after_first_epoch(material, output)
     assert first["epoch"] == 0
-    assert json.loads((output / "checkpoint.json").read_text())["next_epoch"] == 1
+    assert int(load_file(output / "checkpoint.safetensors")["next_epoch"]) == 1
     best = train(*material, output, RECIPE)
     assert best == unbroken[1]
-    for name in ("best.safetensors", "checkpoint.safetensors", "checkpoint.json"):
+    for name in ("best.safetensors", "checkpoint.safetensors"):
         assert (output / name).read_bytes() == (unbroken[0] / name).read_bytes()
     for entry, expected in zip(log_of(output), log_of(unbroken[0]), strict=True):
         assert entry | {"seconds": 0} == expected | {"seconds": 0}
+
+
+def test_a_log_line_without_its_checkpoint_is_dropped(material, unbroken, tmp_path):
+    output = tmp_path / "run"
+    kill_after_first_epoch(material, output)
+    with (output / "log.jsonl").open("a") as log:
+        log.write('{"epoch": 1, "loss": 0')
+    train(*material, output, RECIPE)
+    assert [entry["epoch"] for entry in log_of(output)] == [0, 1]
+
+
+def test_fewer_photos_than_one_step_takes_are_refused(material, tmp_path):
+    with pytest.raises(UsageError, match="fewer training photos"):
+        train(*material, tmp_path / "run", replace(RECIPE, batch=1000))
 
 
 def test_a_finished_run_is_not_trained_further(material, unbroken):

@@ -55,7 +55,7 @@ def augment(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """`[h, w, 3]` and `[h, w]` -> `[H, W, 3]` and `[H, W]`, both uint8, H and W of the crop.
 
-    What lies outside the photo becomes mid grey and `ignore_index`.
+    What lies outside the photo is mid grey, before the colours change, and `ignore_index`.
     """
     image, mask = _scale_and_crop(image, mask, settings, ignore_index, generator)
     if generator.random() < 0.5:
@@ -78,7 +78,7 @@ def _scale_and_crop(
     labels = np.full(settings.crop, ignore_index, np.uint8)
     windows, box = [], []
     for size, crop, factor in zip(mask.shape, settings.crop, scales, strict=True):
-        scaled = round(size * factor)
+        scaled = max(1, round(size * factor))
         # Where the scaled photo is smaller than the crop, it is placed inside; else cut.
         offset = int(generator.integers(min(0, scaled - crop), max(0, scaled - crop) + 1))
         first, last = max(0, -offset), min(crop, scaled - offset)

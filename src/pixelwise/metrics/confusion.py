@@ -85,7 +85,7 @@ class ConfusionMatrix:
                     ),
                     fix="map the ids to the table, or name the ignored one as ignore_index",
                 )
-        cell = truth.astype(np.int64) * self.classes + prediction
+        cell = truth.astype(np.int64) * self.classes + prediction.astype(np.int64)
         counts = np.bincount(cell, minlength=self.classes**2)
         self.counts += counts.reshape(self.classes, self.classes)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -47,10 +48,19 @@ class Encoder(nn.Module):
         Keys of the classifier, which a feature pyramid has no place for, are passed over.
 
         Raises:
-            WeightsError: a key that the encoder needs is missing or has another shape.
+            WeightsError: the file cannot be read, or a key that the encoder needs is missing or
+                has another shape.
         """
         wanted = self.body.state_dict()
-        stored = load_file(path)
+        try:
+            stored = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(
+                "the weights cannot be read",
+                where=str(path),
+                got=str(error),
+                fix="give a safetensors file",
+            ) from error
         faults = [f"{key}: missing" for key in wanted if key not in stored]
         faults += [
             f"{key}: shape {tuple(stored[key].shape)}, expected {tuple(tensor.shape)}"

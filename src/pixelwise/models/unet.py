@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pixelwise.errors import UsageError
 from pixelwise.models.encoders import Encoder
 from pixelwise.models.layers import ConvBlock
 
@@ -65,13 +66,24 @@ class UpBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Scores at the encoder's finest stride (2 for MobileNetV2), for a picture of any size."""
+    """Scores at the encoder's finest stride (2 for MobileNetV2), for a picture of any size.
+
+    Raises:
+        UsageError: the decoder has not one step for each step of the encoder.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config.encoder)
         levels = list(reversed(self.encoder.channels))
+        if len(config.decoder_channels) != len(levels) - 1:
+            raise UsageError(
+                "the decoder needs one step for each step of the encoder",
+                where=f"encoder {config.encoder}, {len(levels)} levels",
+                got=f"decoder_channels={config.decoder_channels}",
+                fix=f"give {len(levels) - 1} numbers of channels",
+            )
         widths = [levels[0], *config.decoder_channels]
         self.decoder = nn.ModuleList(
             UpBlock(widths[i], levels[i + 1], widths[i + 1]) for i in range(len(levels) - 1)

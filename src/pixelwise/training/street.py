@@ -2,10 +2,10 @@
 
     python -m pixelwise.training.street --data CAMVID --encoder-weights FILE --output RUN
 
-The run folder holds `log.jsonl`, `checkpoint.safetensors` with `checkpoint.json` (a second start
-goes on from there) and `best.safetensors`, the averaged weights of the epoch that scored best on
-val. Order and augmentation follow from the seed, the epoch and the picture alone, so they do not
-depend on the number of workers or on where a run was cut.
+The run folder holds `log.jsonl`, `checkpoint.safetensors` (a second start goes on from there) and
+`best.safetensors`, the averaged weights of the epoch that scored best on val. Order and
+augmentation follow from the seed, the epoch and the picture alone, so they do not depend on the
+number of workers or on where a run was cut.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pixelwise.data.augment import Augmentation, augment
 from pixelwise.data.camvid import CAMVID_IGNORE_INDEX, CamVidSample, read_camvid
-from pixelwise.formats.files import write_atomic
+from pixelwise.errors import UsageError
+from pixelwise.formats.files import make_folder, write_atomic
 from pixelwise.losses.dice import dice_loss
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.models.unet import UNet, UNetConfig
@@ -153,10 +154,22 @@ def evaluate(network: nn.Module, samples: list[CamVidSample]) -> SemanticScores:
 
 
 def train(data: Path, encoder_weights: Path, output: Path, recipe: Recipe) -> float:
-    """Trains, or goes on where `output` stopped; returns the best val mIoU."""
-    output.mkdir(parents=True, exist_ok=True)
+    """Trains, or goes on where `output` stopped; returns the best val mIoU.
+
+    Raises:
+        UsageError: the data is not there, or has fewer photos than one step takes.
+        WeightsError: the encoder weights cannot be read or do not fit.
+    """
+    make_folder(output)
     torch.manual_seed(recipe.seed)
     samples, held_out = read_camvid(data, "train"), read_camvid(data, "val")
+    if len(samples) < recipe.batch:
+        raise UsageError(
+            "there are fewer training photos than one step takes",
+            where=str(data),
+            got=f"{len(samples)} photos, batch={recipe.batch}",
+            fix="give more photos, or a smaller batch",
+        )
     network = UNet(UNetConfig(classes=CLASSES))
     network.encoder.load_pretrained(encoder_weights)
     network = network.to(memory_format=torch.channels_last)
@@ -192,7 +205,7 @@ def train(data: Path, encoder_weights: Path, output: Path, recipe: Recipe) -> fl
             optimizer.step()
             _average(averaged, network, min(recipe.ema_decay, (step + 1) / (step + 10)))
             losses.append(float(loss.detach()))
-        entry = {"epoch": epoch, "loss": float(np.mean(losses))}
+        entry: dict[str, object] = {"epoch": epoch, "loss": float(np.mean(losses))}
         last_tenth = epoch >= recipe.epochs - max(1, recipe.epochs // 10)
         if last_tenth or (epoch + 1) % recipe.score_every == 0:
             scores = evaluate(averaged, held_out)
@@ -201,9 +214,8 @@ def train(data: Path, encoder_weights: Path, output: Path, recipe: Recipe) -> fl
                 best = scores.mean_iou
                 _save(averaged.state_dict(), output / "best.safetensors")
         entry["seconds"] = round(time.monotonic() - started, 1)
+        state.append(entry)
         state.save(network, averaged, optimizer, epoch + 1, best)
-        with (output / "log.jsonl").open("a") as log:
-            log.write(json.dumps(entry) + "\n")
         print(json.dumps(entry), flush=True)
     return best
 
@@ -263,11 +275,11 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 class _State:
-    """The checkpoint of a run: tensors in safetensors, the rest in JSON, both swapped in whole."""
+    """The checkpoint of a run: one file of tensors, swapped in whole, and the log up to it."""
 
     def __init__(self, folder: Path) -> None:
         self.tensors = folder / "checkpoint.safetensors"
-        self.facts = folder / "checkpoint.json"
+        self.log = folder / "log.jsonl"
 
     def save(
         self,
@@ -281,15 +293,15 @@ class _State:
         tensors |= {f"averaged.{key}": value for key, value in averaged.state_dict().items()}
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
-        # The epoch stands inside the tensor file too: a kill between the two swaps shows.
         tensors["next_epoch"] = torch.tensor(next_epoch)
+        tensors["best"] = torch.tensor(best, dtype=torch.float64)
         _save(tensors, self.tensors)
-        write_atomic(self.facts, json.dumps({"next_epoch": next_epoch, "best": best}).encode())
 
     def load(
         self, network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
     ) -> tuple[int, float]:
         if not self.tensors.is_file():
+            self._cut_log(0)
             return 0, 0.0
         tensors = load_file(self.tensors)
         parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "averaged": {}, "optimizer": {}}
@@ -306,8 +318,20 @@ class _State:
         optimizer.load_state_dict(
             {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
         )
-        facts = json.loads(self.facts.read_text()) if self.facts.is_file() else {"best": 0.0}
-        return int(tensors["next_epoch"]), float(facts["best"])
+        next_epoch = int(tensors["next_epoch"])
+        self._cut_log(next_epoch)
+        return next_epoch, float(tensors["best"])
+
+    def append(self, entry: dict[str, object]) -> None:
+        """Adds an epoch to the log, before its checkpoint: a kill between the two shows there."""
+        with self.log.open("a") as log:
+            log.write(json.dumps(entry) + "\n")
+
+    def _cut_log(self, next_epoch: int) -> None:
+        """Drops the line of an epoch whose checkpoint was never finished."""
+        if self.log.is_file():
+            lines = self.log.read_text().splitlines(keepends=True)
+            write_atomic(self.log, "".join(lines[:next_epoch]).encode())
 
 
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
