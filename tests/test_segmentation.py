@@ -198,6 +198,10 @@ def test_segments_are_the_connected_regions(painted):
     assert [part.area for part in seg.segments(min_area=3)] == [9, 3]
 
 
+def test_regions_that_touch_at_a_corner_are_one(painted):
+    assert [part.area for part in painted([[0, 5, 0], [5, 0, 0]]).segments()] == [4, 2]
+
+
 def test_segments_cover_the_picture(seg):
     parts = seg.segments()
     assert sum(part.area for part in parts) == seg.labels.size

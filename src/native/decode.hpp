@@ -11,8 +11,8 @@ namespace pixelwise {
 // valid position. At least the widest vector of any variant.
 constexpr int TABLE_PADDING = 16;
 
-// Along one side, output pixel p is low_weight[p] * score[low[p]] + high_weight[p] * score[high[p]].
-// `low` never decreases, high is low + 1 or the last score, and both weights lie in [0, 1].
+// Along one side, output pixel p is
+// low_weight[p] * score[low[p]] + high_weight[p] * score[high[p]]. `low` never decreases, high is low + 1 or the last score, and both weights lie in [0, 1].
 struct AxisTable {
     const std::int32_t* low;
     const std::int32_t* high;

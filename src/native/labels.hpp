@@ -281,7 +281,9 @@ static void find_candidates(const DecodeJob& job, const CellBuffers& buffers, in
             }
             for (int i = 0; i < 4; ++i) corner[i] = load(edge[i]);
         }
-        floor = larger(smaller(smaller(corner[0], corner[1]), smaller(corner[2], corner[3])), floor);
+        const Floats smallest =
+            smaller(smaller(corner[0], corner[1]), smaller(corner[2], corner[3]));
+        floor = larger(smallest, floor);
         store(buffers.largest + static_cast<std::size_t>(c) * LANES,
               larger(larger(corner[0], corner[1]), larger(corner[2], corner[3])));
     }

@@ -218,8 +218,10 @@ nb::tuple label_regions_of(const Input<Label, 2>& labels, bool corners,
         return nb::ndarray<nb::numpy, Value>(values, columns == 1 ? 1 : 2, shape, owner);
     };
     return nb::make_tuple(
-        array_of(std::uint16_t{}, 1, [](const Region& region, std::size_t) { return region.label; }),
-        array_of(std::int64_t{}, 1, [](const Region& region, std::size_t) { return region.area; }),
+        array_of(std::uint16_t{}, 1,
+                 [](const Region& region, std::size_t) { return region.label; }),
+        array_of(std::int64_t{}, 1,
+                 [](const Region& region, std::size_t) { return region.area; }),
         array_of(std::int32_t{}, 4,
                  [](const Region& region, std::size_t i) {
                      const std::int32_t box[4] = {region.x0, region.y0, region.x1, region.y1};

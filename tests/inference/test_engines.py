@@ -186,19 +186,37 @@ def test_a_network_of_unknown_operators_is_refused(make_model, engine):
 def test_threads_share_a_model_from_its_first_picture_on(make_model, run_python, engine):
     """OpenVINO's binding stood still here where two threads made its first tensors at once."""
     code = """
-import sys
+import sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pixelwise
 
 model = pixelwise.load(sys.argv[1], engine=sys.argv[2], threads=1, streams=2)
 pictures = [np.full((8 + n % 3, 8, 3), n, np.uint8) for n in range(40)]
-with ThreadPoolExecutor(4) as pool:
+barrier = threading.Barrier(4)
+with ThreadPoolExecutor(4, initializer=barrier.wait) as pool:
     answers = list(pool.map(model.predict, pictures))
 print(sum(answer.labels.size for answer in answers))
 """
     done = run_python(code, make_model(), engine)
     assert done.stdout == f"{sum((8 + n % 3) * 8 for n in range(40))}\n", done.stderr
+
+
+@needs_openvino
+def test_the_first_tensor_is_made_before_threads_make_theirs(toy, monkeypatch):
+    """What the test above finds once in several times."""
+    import openvino
+
+    made = []
+
+    class Noted(openvino.Tensor):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(openvino, "Tensor", Noted)
+    make_engine(toy, engine="openvino", threads=1)
+    assert made
 
 
 def test_usable_cores_are_those_of_the_process(run_python):
