@@ -30,7 +30,7 @@ def score_text() -> str:
     """Score and protocol of the shipped model."""
     lines = [
         f"- {score.metric} {100 * score.value:.1f} %: {score.protocol}"
-        for score in pixelwise.models()["street"].scores
+        for score in pixelwise.model_cards()["street"].scores
     ]
     return "\n".join(lines)
 

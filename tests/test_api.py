@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pkgutil
 from importlib import resources
 
 import numpy as np
@@ -19,7 +20,7 @@ def test_the_public_names_are_pinned():
         "Window",
         "__version__",
         "load",
-        "models",
+        "model_cards",
         "read_image",
         "read_mask",
     ]
@@ -31,6 +32,13 @@ def test_every_public_name_loads():
     for name in pixelwise.__all__:
         assert getattr(pixelwise, name) is not None
     assert set(pixelwise.__all__) <= set(dir(pixelwise))
+
+
+def test_no_public_name_is_that_of_a_module():
+    """Importing the module would put it in the place of the name."""
+    assert not {module.name for module in pkgutil.iter_modules(pixelwise.__path__)} & {
+        *pixelwise.__all__
+    }
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -56,7 +64,7 @@ print(pixelwise.__version__)
 
 
 def test_models_are_listed_with_their_cards():
-    cards = pixelwise.models()
+    cards = pixelwise.model_cards()
     assert list(cards) == ["street"]
     assert cards["street"].name == "street"
 

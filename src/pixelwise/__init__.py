@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Segmentation,
         Window,
         load,
-        models,
+        model_cards,
         read_image,
         read_mask,
     )
@@ -39,7 +39,7 @@ __all__ = [
     "Window",
     "__version__",
     "load",
-    "models",
+    "model_cards",
     "read_image",
     "read_mask",
 ]

@@ -19,12 +19,12 @@ __all__ = [
     "Segmentation",
     "Window",
     "load",
-    "models",
+    "model_cards",
     "read_image",
     "read_mask",
 ]
 
 
-def models() -> dict[str, Card]:
+def model_cards() -> dict[str, Card]:
     """Name and card of every model that ships with the package."""
     return {name: read_model(name).card for name in shipped_models()}

@@ -8,7 +8,7 @@ import pixelwise
 def test_the_table_says_what_a_user_must_know(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     code, out, error = command("models")
-    card = pixelwise.models()["street"]
+    card = pixelwise.model_cards()["street"]
     assert (code, error) == (0, "")
     for text in (
         "street",
@@ -28,13 +28,15 @@ def test_a_narrow_terminal_loses_nothing(command, monkeypatch):
     lines = [
         line.split("│")[-2].strip() for line in command("models")[1].splitlines() if "│" in line
     ]
-    assert ",".join(pixelwise.models()["street"].classes.names) in "".join(lines).replace(" ", "")
+    assert ",".join(pixelwise.model_cards()["street"].classes.names) in "".join(lines).replace(
+        " ", ""
+    )
 
 
 def test_json_holds_the_whole_card(command):
     code, out, error = command("models", "--json")
     (street,) = json.loads(out)["models"]
-    card = pixelwise.models()["street"]
+    card = pixelwise.model_cards()["street"]
     assert (code, error) == (0, "")
     assert street["name"] == "street"
     assert [info["name"] for info in street["class_table"]["classes"]] == list(card.classes.names)

@@ -352,7 +352,7 @@ def test_a_name_that_is_no_text(work, predict, make_photos, run_pixelwise):
     """File names are bytes on Linux, of any kind."""
     make_photos(work / "f", "a.png")
     try:
-        os.rename(b"f/a.png", b"f/\xe9.png")
+        Path("f/a.png").rename(os.fsdecode(b"f/\xe9.png"))
     except OSError:
         pytest.skip("this file system takes no such name")
     options = ["--model", predict.model, "--json", "--at", "1,1"]
@@ -360,7 +360,7 @@ def test_a_name_that_is_no_text(work, predict, make_photos, run_pixelwise):
     assert done.returncode == 0, done.stderr
     (picture,) = json.loads(done.stdout)["pictures"]
     assert picture["source"] == os.fsdecode(b"f/\xe9.png")
-    assert os.path.exists(b"out/labels/\xe9.png")
+    assert Path(os.fsdecode(b"out/labels/\xe9.png")).exists()
 
 
 def test_a_folder_of_results_can_be_moved(work, predict, make_photos):

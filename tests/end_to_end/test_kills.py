@@ -84,7 +84,7 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(work, start, opt
     process = start(*options)
     wait_for_some(work, process)
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=30)
     before = results(work)
     assert process.returncode == 130
     assert "interrupted" in error
@@ -128,7 +128,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(work, start, tmp_path_factor
     before = {path: path.read_bytes() for path in (work / "out").rglob("*") if path.is_file()}
     assert len(before) == 16
     full = start(*options, "--overwrite", preexec_fn=limit_file_size(20_000))
-    out, error = full.communicate(timeout=60)
+    _, error = full.communicate(timeout=60)
     assert full.returncode == 1
     assert "larger than this disk or process may write" in error
     assert "stopped, since no result can be written" in error

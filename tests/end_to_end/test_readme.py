@@ -89,5 +89,5 @@ def test_links_lead_to_files():
 
 
 def test_what_the_street_model_knows_is_said():
-    for name in pixelwise.models()["street"].classes.names:
+    for name in pixelwise.model_cards()["street"].classes.names:
         assert name in README

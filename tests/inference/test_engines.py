@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,6 +141,28 @@ def test_a_device_that_is_not_there(toy, engine):
         make_engine(toy, engine=engine, device="gpu")
     assert "it offers" in caught.value.got
     assert "device='cpu'" in caught.value.fix
+
+
+def test_a_device_that_does_not_start_is_not_replaced_in_silence(toy, monkeypatch, capfd):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("there is a GPU")
+    # As where the package for GPUs is installed and its libraries are not.
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with (
+        pytest.warns(UserWarning, match="CUDA"),
+        pytest.raises(DeviceError, match="cannot use the gpu here"),
+    ):
+        make_engine(toy, engine="onnxruntime", device="gpu")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_damaged_network_is_an_error_and_prints_nothing(toy, capfd):
+    content = toy.content.replace(b"Conv", b"C\xebnv")
+    with pytest.raises(EngineError):
+        make_engine(replace(toy, content=content), engine="onnxruntime")
+    assert capfd.readouterr() == ("", "")
 
 
 def _onnxruntime_devices():

@@ -124,7 +124,7 @@ def test_an_unforeseen_error_is_not_hidden(workers):
 
 def test_few_jobs_are_under_way_at_once():
     begun = []
-    outcomes = run_jobs(jobs_of(50), lambda job: begun.append(job), workers=2)
+    outcomes = run_jobs(jobs_of(50), begun.append, workers=2)
     for given in range(10):
         next(outcomes)
         time.sleep(0.002)

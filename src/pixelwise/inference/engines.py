@@ -116,8 +116,15 @@ class _OnnxRuntime:
         self._output = model.output_name
         self._input = model.input_name
         with _as_engine_error("onnxruntime refuses this network", str(model.path)):
+            # The fallback prints to standard output and runs on another device than was asked for.
             self._session = onnxruntime.InferenceSession(
-                model.content, options, providers=[provider]
+                model.content, options, providers=[provider], enable_fallback=0
+            )
+        if provider not in self._session.get_providers():
+            raise DeviceError(
+                f"onnxruntime cannot use the {device} here",
+                got=f"it runs on {', '.join(self._session.get_providers())} instead",
+                fix="pass device='cpu', or check the driver and its CUDA libraries",
             )
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

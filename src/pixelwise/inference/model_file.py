@@ -105,7 +105,7 @@ def check_model(content: bytes, path: Path) -> ModelFile:
             "this ONNX file carries no pixelwise card",
             where=str(path),
             got=f"metadata: {', '.join(sorted(facts.metadata)) or 'none'}",
-            fix="write one into it with pixelwise.export.write_card",
+            fix="write one into it with pixelwise.export.onnx.write_card",
         )
     card = read_card(facts.metadata[CARD_KEY], where=str(path))
     _check_fit(facts, card, path)
