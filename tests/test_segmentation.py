@@ -16,8 +16,9 @@ from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.errors import ArrayError, ClassNameError, OutputError, UsageError
 from pixelwise.formats.masks import read_mask
 from pixelwise.formats.png import read_png_text
+from pixelwise.geometry import Geometry, Window
 from pixelwise.kernels import Axis
-from pixelwise.segmentation import Geometry, Provenance, Segmentation, Window, layer_file_names
+from pixelwise.segmentation import Provenance, Segmentation, layer_file_names
 
 PROVENANCE = Provenance(
     model="toy",

@@ -6,10 +6,11 @@ from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.errors import PixelwiseError
 from pixelwise.formats.images import read_image
 from pixelwise.formats.masks import read_mask
+from pixelwise.geometry import Window
 from pixelwise.inference.card import Card
 from pixelwise.inference.model_file import read_model, shipped_models
 from pixelwise.inference.predictor import Model, load
-from pixelwise.segmentation import Segmentation, Window
+from pixelwise.segmentation import Segmentation
 
 __all__ = [
     "ClassInfo",

@@ -22,40 +22,18 @@ from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.formats.files import write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
+from pixelwise.geometry import Geometry, Window
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Geometry", "Layer", "Provenance", "Segment", "Segmentation", "Window"]
+__all__ = ["Layer", "Provenance", "Segment", "Segmentation"]
 
 PROVENANCE_KEY = "pixelwise"
 _OPACITY = 0.5
 
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
 _Array = TypeVar("_Array", bound=np.ndarray[Any, Any])
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How the pixels of the picture fall on the grid of scores, for each side."""
-
-    rows: kernels.Axis
-    columns: kernels.Axis
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """`(H, W)` of the picture."""
-        return self.rows.size, self.columns.size
-
-
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of the picture: pixels `left <= x < right`, `top <= y < bottom`."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 @dataclass(frozen=True)
@@ -141,7 +119,7 @@ class Layer:
         Raises:
             OutputError: the file cannot be written.
         """
-        write_atomic(Path(path), encode_grey(self.mask.astype(np.uint8) * np.uint8(255)))
+        write_atomic(Path(path), self.encode_mask())
 
     def save_heat_map(self, path: str | Path) -> None:
         """Writes the probability as a colour PNG: black 0, red 0.5, pale yellow 1.
@@ -149,9 +127,19 @@ class Layer:
         Raises:
             OutputError: the file cannot be written.
         """
+        write_atomic(Path(path), self.encode_heat_map())
+
+    def encode_mask(self, **facts: str) -> bytes:
+        """The PNG that `save_mask` writes; `facts` are added to its provenance."""
+        mask = self.mask.astype(np.uint8) * np.uint8(255)
+        return encode_grey(mask, text=self._segmentation.provenance_text(facts))
+
+    def encode_heat_map(self, **facts: str) -> bytes:
+        """The PNG that `save_heat_map` writes; `facts` are added to its provenance."""
         from pixelwise.overlay import heat_map
 
-        write_atomic(Path(path), encode_rgb(heat_map(self.probability)))
+        colours = heat_map(self.probability)
+        return encode_rgb(colours, text=self._segmentation.provenance_text(facts))
 
 
 class Segmentation:
@@ -250,7 +238,7 @@ class Segmentation:
         Raises:
             UsageError: the window is empty or leaves the picture.
         """
-        geometry = self._geometry_of(window)
+        geometry = self.geometry.window(window)
         return kernels.decode_scores(
             self.scores, geometry.rows, geometry.columns, threads=self.threads
         )
@@ -261,7 +249,7 @@ class Segmentation:
         Raises:
             UsageError: the window is empty or leaves the picture.
         """
-        geometry = self._geometry_of(window)
+        geometry = self.geometry.window(window)
         return kernels.decode_probabilities(
             self.scores, geometry.rows, geometry.columns, threads=self.threads
         )
@@ -272,7 +260,7 @@ class Segmentation:
         Raises:
             UsageError: the window is empty or leaves the picture.
         """
-        self._geometry_of(window)
+        self.geometry.window(window)
         labels = self.labels
         if window is not None:
             labels = labels[window.top : window.bottom, window.left : window.right]
@@ -410,13 +398,16 @@ class Segmentation:
     def encode(self, **facts: str) -> bytes:
         """The PNG that `save` writes; `facts` are added to its provenance."""
         palette = self.classes.palette if self.labels.dtype == np.uint8 else None
-        return encode_mask(self.labels, palette=palette, text=self._text(facts))
+        return encode_mask(self.labels, palette=palette, text=self.provenance_text(facts))
 
     def encode_overlay(self, **facts: str) -> bytes:
         """The PNG that `save_overlay` writes; `facts` are added to its provenance."""
-        return encode_rgb(self._overlay_array(_OPACITY, legend=True), text=self._text(facts))
+        return encode_rgb(
+            self._overlay_array(_OPACITY, legend=True), text=self.provenance_text(facts)
+        )
 
-    def _text(self, facts: dict[str, str]) -> dict[str, str]:
+    def provenance_text(self, facts: dict[str, str]) -> dict[str, str]:
+        """The PNG text chunk that says where a result came from."""
         return {PROVENANCE_KEY: json.dumps(asdict(self.provenance) | facts)}
 
     def save_overlay(self, path: str | Path) -> None:
@@ -428,29 +419,36 @@ class Segmentation:
         """
         write_atomic(Path(path), self.encode_overlay())
 
-    def save_layers(self, folder: str | Path) -> None:
+    def save_layers(self, folder: str | Path, **facts: str) -> None:
         """Writes `<id>_<name>.mask.png` and `.heat.png` for every class of the table.
+
+        `facts` are added to the provenance of each.
 
         Raises:
             OutputError: a file cannot be written.
         """
         for layer in self.layers():
             mask_name, heat_name = layer_file_names(layer.info)
-            layer.save_mask(Path(folder) / mask_name)
-            layer.save_heat_map(Path(folder) / heat_name)
+            write_atomic(Path(folder) / mask_name, layer.encode_mask(**facts))
+            write_atomic(Path(folder) / heat_name, layer.encode_heat_map(**facts))
 
-    def save_probabilities(self, path: str | Path) -> None:
+    def save_probabilities(self, path: str | Path, **facts: str) -> None:
         """Writes a compressed `.npz`: `probabilities` float32 `[C, H, W]`, `names` and `ids`.
+
+        Its `pixelwise` is the provenance as JSON, with `facts` added.
 
         Raises:
             OutputError: the file cannot be written.
         """
         buffer = io.BytesIO()
+        provenance = {key: np.array(text) for key, text in self.provenance_text(facts).items()}
         np.savez_compressed(
             buffer,
             probabilities=self.probabilities(),
             names=np.array(self.classes.names),
             ids=np.array(self.classes.ids, np.uint16),
+            allow_pickle=False,
+            **provenance,
         )
         write_atomic(Path(path), buffer.getbuffer())
 
@@ -477,21 +475,6 @@ class Segmentation:
             opacity=opacity,
             legend=legend,
             threads=self.threads,
-        )
-
-    def _geometry_of(self, window: Window | None) -> Geometry:
-        if window is None:
-            return self.geometry
-        height, width = self.size
-        inside = 0 <= window.left < window.right <= width
-        if not (inside and 0 <= window.top < window.bottom <= height):
-            raise UsageError(
-                "the window is empty or leaves the picture",
-                got=f"{window} in a picture {width} wide and {height} high",
-            )
-        return Geometry(
-            self.geometry.rows.window(window.top, window.bottom),
-            self.geometry.columns.window(window.left, window.right),
         )
 
 

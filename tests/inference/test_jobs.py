@@ -214,6 +214,33 @@ def test_only_what_lacks_is_added(result):
     assert not more.are_done(facts, model.classes)
 
 
+@pytest.mark.parametrize("kind", ["layers", "probabilities"])
+def test_parts_of_another_model_do_not_count(result, kind):
+    """They would stand beside the new label map as if they belonged to it."""
+    job, model = result
+    segmentation, facts = model.predict(job.source), source_facts(job, model.sha256)
+    more = outputs_of(job, **{kind: True})
+    more.save(segmentation, facts | {"model_hash": "another"}, overwrite=False)
+    outputs_of(job).save(segmentation, facts, overwrite=True)
+    with pytest.raises(OutputExistsError, match=kind):
+        more.are_done(facts, model.classes)
+    more.save(segmentation, facts, overwrite=True)
+    assert more.are_done(facts, model.classes)
+
+
+def test_a_foreign_npz_is_kept(result):
+    job, model = result
+    outputs = outputs_of(job, probabilities=True)
+    outputs.probabilities.parent.mkdir(parents=True)
+    for content in (b"no archive", b""):
+        outputs.probabilities.write_bytes(content)
+        with pytest.raises(OutputExistsError):
+            outputs.are_done(source_facts(job, model.sha256), model.classes)
+    np.savez(outputs.probabilities, mine=np.zeros(3))
+    with pytest.raises(OutputExistsError):
+        outputs.are_done(source_facts(job, model.sha256), model.classes)
+
+
 def test_the_label_map_is_written_last(result, monkeypatch):
     """A result that was broken off must not be taken for whole."""
     job, model = result

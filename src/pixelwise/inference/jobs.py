@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import glob
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import OutputExistsError, PixelwiseError, UsageError
@@ -89,14 +93,14 @@ class Outputs:
         Raises:
             OutputExistsError: a file is in the way that was made otherwise.
         """
-        for path in (self.labels, self.overlay):
+        for path in (file for files in self._files(classes).values() for file in files):
             if path.exists() and not facts.items() <= _facts_in(path).items():
                 raise OutputExistsError(
                     "a file is there already that another picture, model or program made",
                     where=str(path),
                     fix="pass --overwrite, or give another output folder",
                 )
-        return self.labels.exists() and not self._missing(classes)
+        return not self._missing(classes)
 
     def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
         """Writes what is asked for; of a result that is marked as whole, only what it lacks.
@@ -109,24 +113,26 @@ class Outputs:
         if "overlay" in wanted:
             write_atomic(self.overlay, segmentation.encode_overlay(**facts))
         if self.layers is not None and "layers" in wanted:
-            segmentation.save_layers(self.layers)
+            segmentation.save_layers(self.layers, **facts)
         if self.probabilities is not None and "probabilities" in wanted:
-            segmentation.save_probabilities(self.probabilities)
+            segmentation.save_probabilities(self.probabilities, **facts)
         if "labels" in wanted:
             shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
             write_atomic(self.labels, segmentation.encode(**facts, shares=json.dumps(shares)))
 
     def _missing(self, classes: ClassTable) -> set[str]:
-        missing = set()
-        if not self.overlay.exists():
-            missing.add("overlay")
-        if self.probabilities is not None and not self.probabilities.exists():
-            missing.add("probabilities")
+        files = self._files(classes)
+        return {kind for kind in files if not all(path.exists() for path in files[kind])}
+
+    def _files(self, classes: ClassTable) -> dict[str, list[Path]]:
+        """Kind and files of everything asked for."""
+        files = {"labels": [self.labels], "overlay": [self.overlay]}
+        if self.probabilities is not None:
+            files["probabilities"] = [self.probabilities]
         if self.layers is not None:
             names = [name for info in classes for name in layer_file_names(info)]
-            if not all((self.layers / name).exists() for name in names):
-                missing.add("layers")
-        return missing
+            files["layers"] = [self.layers / name for name in names]
+        return files
 
 
 def source_facts(job: Job, model_hash: str) -> dict[str, str]:
@@ -226,9 +232,14 @@ def _outcome(job: Job, work: Callable[[Job], _Result]) -> Outcome[_Result]:
 
 
 def _facts_in(path: Path) -> dict[str, Any]:
+    """What a result says of itself; `{}` where it says nothing that can be read."""
     try:
-        facts = json.loads(read_png_text(path).get(PROVENANCE_KEY, "{}"))
-    except json.JSONDecodeError:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                facts = json.loads(str(arrays[PROVENANCE_KEY]))
+        else:
+            facts = json.loads(read_png_text(path).get(PROVENANCE_KEY, "{}"))
+    except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return {}
     return facts if isinstance(facts, dict) else {}
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import EngineError
+from pixelwise.errors import ArrayError, EngineError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.images import ImageSource, describe_source, read_image
 from pixelwise.inference.card import Card
@@ -137,21 +137,30 @@ class Model:
         source: ImageSource,
     ) -> Segmentation:
         height, width = scores.shape[1:]
-        return Segmentation(
-            scores=scores,
-            classes=self.classes,
-            geometry=score_geometry(plan, (height, width), self.card.postprocessing),
-            provenance=Provenance(
-                model=self.card.name,
-                model_hash=self.sha256,
-                engine=self._engine.description,
-                network_size=plan.padded,
-                source=describe_source(source),
-                version=VERSION,
-            ),
-            image=picture,
-            threads=self._threads,
+        provenance = Provenance(
+            model=self.card.name,
+            model_hash=self.sha256,
+            engine=self._engine.description,
+            network_size=plan.padded,
+            source=describe_source(source),
+            version=VERSION,
         )
+        try:
+            return Segmentation(
+                scores=scores,
+                classes=self.classes,
+                geometry=score_geometry(plan, (height, width), self.card.postprocessing),
+                provenance=provenance,
+                image=picture,
+                threads=self._threads,
+            )
+        except ArrayError as error:
+            raise EngineError(
+                "the network gave scores that cannot be used",
+                where=f"{self._file.path}, {describe_source(source)}",
+                got=error.got,
+                fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
+            ) from error
 
 
 def load(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelwise import kernels
+from pixelwise.geometry import Geometry
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
-from pixelwise.segmentation import Geometry
 
 __all__ = ["InputPlan", "plan_input", "prepare", "score_geometry"]
 
@@ -81,7 +81,8 @@ def _resized(size: tuple[int, int], rule: Resize) -> tuple[int, int]:
     factor = 1.0
     if rule.pixels is not None and rule.rule == "area":
         factor = math.sqrt(rule.pixels / (size[0] * size[1]))
-    height, width = (min(rule.longest, max(1, round(side * factor))) for side in size)
+    factor = min(factor, rule.longest / max(size))
+    height, width = (max(1, round(side * factor)) for side in size)
     return height, width
 
 
