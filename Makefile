@@ -9,7 +9,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find src -name '*.py' -o -name 
 .PHONY: demo test benchmark clean
 
 demo: .venv/installed
-	$(BIN)/pixelwise predict examples/photos -o out/demo
+	$(BIN)/pixelwise predict examples/photos -o out/demo --overwrite
 	@echo "look at the pictures in out/demo/overlays"
 
 test: .venv-dev/installed

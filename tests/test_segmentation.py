@@ -338,8 +338,17 @@ def test_saved_probabilities(make, tmp_path):
 def test_a_place_that_cannot_be_written(seg, tmp_path, what):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError):
-        getattr(seg, what)(tmp_path / "file" / "a.png")
+        getattr(seg, what)(tmp_path / "file" / ("a.npz" if "prob" in what else "a.png"))
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["save", "save_overlay", "save_probabilities"])
+def test_a_photo_is_not_written_over(seg, tmp_path, what):
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"kept in a \.(png|npz) file"):
+        getattr(seg, what)(photo)
+    assert photo.read_bytes() == b"mine"
 
 
 def test_a_notebook_shows_the_overlay(make):

@@ -16,6 +16,7 @@ __all__ = [
     "MaskFileError",
     "MissingExtraError",
     "ModelFileError",
+    "OutOfMemoryError",
     "OutputError",
     "OutputExistsError",
     "PixelwiseError",
@@ -82,6 +83,10 @@ class ImageFileError(PixelwiseError, OSError):
 
 class MaskFileError(PixelwiseError, OSError):
     """A mask cannot be read as class ids, or cannot be written."""
+
+
+class OutOfMemoryError(PixelwiseError, MemoryError):
+    """A picture needs more memory than there is."""
 
 
 class OutputError(PixelwiseError, OSError):

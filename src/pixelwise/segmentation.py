@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pixelwise import kernels
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.errors import ArrayError, UsageError
-from pixelwise.formats.files import write_atomic
+from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
 
@@ -119,7 +119,7 @@ class Layer:
         Raises:
             OutputError: the file cannot be written.
         """
-        write_atomic(Path(path), self.encode_mask())
+        write_atomic(named(path, ".png"), self.encode_mask())
 
     def save_heat_map(self, path: str | Path) -> None:
         """Writes the probability as a colour PNG: black 0, red 0.5, pale yellow 1.
@@ -127,7 +127,7 @@ class Layer:
         Raises:
             OutputError: the file cannot be written.
         """
-        write_atomic(Path(path), self.encode_heat_map())
+        write_atomic(named(path, ".png"), self.encode_heat_map())
 
     def encode_mask(self, **facts: str) -> bytes:
         """The PNG that `save_mask` writes; `facts` are added to its provenance."""
@@ -392,8 +392,9 @@ class Segmentation:
 
         Raises:
             OutputError: the file cannot be written.
+            UsageError: the name does not end in .png.
         """
-        write_atomic(Path(path), self.encode())
+        write_atomic(named(path, ".png"), self.encode())
 
     def encode(self, **facts: str) -> bytes:
         """The PNG that `save` writes; `facts` are added to its provenance."""
@@ -417,7 +418,7 @@ class Segmentation:
             OutputError: the file cannot be written.
             UsageError: as `overlay`.
         """
-        write_atomic(Path(path), self.encode_overlay())
+        write_atomic(named(path, ".png"), self.encode_overlay())
 
     def save_layers(self, folder: str | Path, **facts: str) -> None:
         """Writes `<id>_<name>.mask.png` and `.heat.png` for every class of the table.
@@ -450,7 +451,7 @@ class Segmentation:
             allow_pickle=False,
             **provenance,
         )
-        write_atomic(Path(path), buffer.getbuffer())
+        write_atomic(named(path, ".npz"), buffer.getbuffer())
 
     def _repr_png_(self) -> bytes:
         if self.image is None:

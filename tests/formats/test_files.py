@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.errors import OutputError
+from pixelwise.errors import OutputError, UsageError
 from pixelwise.formats import make_folder, sweep_leftovers, write_atomic
+from pixelwise.formats.files import named
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
@@ -184,3 +185,10 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     )
     write_atomic(tmp_path / "a", b"new")
     assert order == ["file", "name", "folder"]
+
+
+def test_a_name_that_promises_another_format_is_refused(tmp_path):
+    assert named(str(tmp_path / "a.PNG"), ".png") == tmp_path / "a.PNG"
+    for name in ("photo.jpg", "noend", "a.png.gz"):
+        with pytest.raises(UsageError, match=r"kept in a \.png file"):
+            named(tmp_path / name, ".png")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.errors import ImageFileError, OutputExistsError, UsageError
+from pixelwise.errors import ImageFileError, OutOfMemoryError, OutputExistsError, UsageError
 from pixelwise.formats.masks import read_mask
 from pixelwise.inference.jobs import Job, Outputs, collect_jobs, run_jobs, source_facts
 from pixelwise.inference.predictor import load
@@ -264,7 +264,7 @@ def test_what_was_made_otherwise_is_not_taken_for_ours(result, change):
     outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
     model_hash = model.sha256
     if change == "photo":
-        os.utime(job.source, ns=(0, 0))
+        Image.fromarray(np.full((12, 16, 3), 9, np.uint8)).save(job.source)
     elif change == "model":
         model_hash = "0" * 64
     elif change == "foreign":
@@ -275,7 +275,31 @@ def test_what_was_made_otherwise_is_not_taken_for_ours(result, change):
         outputs.overlay.write_text("not ours")
     with pytest.raises(OutputExistsError) as caught:
         outputs.are_done(source_facts(job, model_hash), model.classes)
-    assert "--overwrite" in caught.value.fix
+    ours = change in {"photo", "model"}
+    assert ("--overwrite" in caught.value.fix) == ours
+    if not ours:
+        with pytest.raises(OutputExistsError):
+            outputs.are_done(source_facts(job, model_hash), model.classes, overwrite=True)
+
+
+def test_a_touched_photo_is_the_same_photo(result):
+    job, model = result
+    outputs = outputs_of(job)
+    outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
+    os.utime(job.source, ns=(0, 0))
+    assert outputs.are_done(source_facts(job, model.sha256), model.classes)
+
+
+def test_too_little_memory_for_one_picture_lets_the_others_go_on():
+    def work(job):
+        if job.name == Path("b"):
+            raise MemoryError("40 GiB")
+        return job.name.name
+
+    jobs = [Job(Path(name), Path(name)) for name in "abc"]
+    outcomes = list(run_jobs(jobs, work, workers=2))
+    assert [outcome.result for outcome in outcomes] == ["a", None, "c"]
+    assert isinstance(outcomes[1].error, OutOfMemoryError)
 
 
 def test_overwriting_replaces_all(result):

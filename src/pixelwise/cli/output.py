@@ -34,12 +34,12 @@ class ExitCode(IntEnum):
 
 def print_json(document: dict[str, Any]) -> None:
     """Writes one JSON document to standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 def print_line(text: str) -> None:
     """Writes one line to standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_printable(text) + "\n")
 
 
 def print_columns(
@@ -60,7 +60,14 @@ def print_columns(
 
 def print_error(error: PixelwiseError) -> None:
     """Writes an error to standard error."""
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(_printable(f"error: {error}") + "\n")
+
+
+def _printable(text: str) -> str:
+    """The text with control characters shown, so that no file name can command the terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )
 
 
 def error_facts(error: PixelwiseError) -> dict[str, str]:

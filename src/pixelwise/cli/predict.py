@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,11 +22,19 @@ from pixelwise.cli.output import (
     print_json,
     print_line,
 )
-from pixelwise.errors import OutputError, OutputExistsError, PixelwiseError, UsageError
+from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
-from pixelwise.formats.files import make_folder, sweep_leftovers
-from pixelwise.inference.engines import usable_cores
-from pixelwise.inference.jobs import Job, Outcome, Outputs, collect_jobs, run_jobs, source_facts
+from pixelwise.formats.files import make_folder
+from pixelwise.inference.engines import MOST_THREADS, usable_cores
+from pixelwise.inference.jobs import (
+    Job,
+    Outcome,
+    Outputs,
+    collect_jobs,
+    run_jobs,
+    source_facts,
+    sweep_results,
+)
 from pixelwise.inference.predictor import Model, load
 from pixelwise.overlay import format_share
 
@@ -35,6 +43,9 @@ __all__ = ["predict"]
 # From this many pictures on, side by side beats all cores on each.
 _MANY = 4
 _INTERRUPTED = "interrupted"
+
+# Reasons for a failed write that the next picture would meet too.
+_LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,9 @@ def predict(
     ] = False,
     engine: Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="Cores to use; 0 means all.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, max=MOST_THREADS, help="Cores to use; 0 means all.")
+    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make results anew that are there already.")
     ] = False,
@@ -113,8 +126,7 @@ def predict(
             model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
         )
         make_folder(output)
-        for folder, _, _ in os.walk(output):
-            sweep_leftovers(Path(folder))
+        sweep_results(output)
     except PixelwiseError as error:
         fail(error)
     request = _Request(
@@ -169,7 +181,8 @@ def _run(
 
 
 def _hits_every_picture(error: PixelwiseError) -> bool:
-    return isinstance(error, OutputError) and not isinstance(error, OutputExistsError)
+    cause = error.__cause__
+    return isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _LASTING
 
 
 def _work(model: Model, job: Job, request: _Request) -> _Done:
@@ -177,7 +190,7 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
     outputs = Outputs.of(
         job, request.output, layers=request.layers, probabilities=request.probabilities
     )
-    done = not request.overwrite and outputs.are_done(facts, model.classes)
+    done = outputs.are_done(facts, model.classes, overwrite=request.overwrite)
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         return _Done(outputs, shares, skipped=True, point=None, summary=None)
@@ -264,10 +277,9 @@ def _print_report(finished: list[Outcome[_Done]], request: _Request) -> None:
     parts = [f"{len(results) - skipped} done"]
     parts += [f"{skipped} already there"] if skipped else []
     parts += [f"{failed} failed"] if failed else []
-    first = results[0][1].outputs
-    where = (
-        f"{first.labels} and {first.overlay}"
-        if len(results) == 1
-        else (f"{request.output / 'labels'} and {request.output / 'overlays'}")
-    )
+    where = ", ".join(results[0][1].outputs.paths().values())
+    if len(results) > 1:
+        where = ", ".join(
+            str(request.output / folder) for folder in results[0][1].outputs.folders()
+        )
     print_line(f"{', '.join(parts)}: {where}")

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from pixelwise.errors import OutputError
+from pixelwise.errors import OutputError, UsageError
 
-__all__ = ["make_folder", "sweep_leftovers", "write_atomic"]
+__all__ = ["make_folder", "named", "sweep_leftovers", "write_atomic"]
 
 # A recycled process id is common in containers, where every run may be process 7: the token tells
 # this process's own files from those of an earlier one with the same id.
@@ -57,6 +57,21 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise _output_error(path, error, "the folder cannot be made") from error
+
+
+def named(path: str | Path, suffix: str) -> Path:
+    """The path, unless its name promises another format: a photo.jpg stays a photo.
+
+    Raises:
+        UsageError: the name does not end in `suffix`.
+    """
+    if Path(path).suffix.lower() != suffix:
+        raise UsageError(
+            f"this is kept in a {suffix} file",
+            got=str(path),
+            fix=f"name it {Path(path).stem}{suffix}",
+        )
+    return Path(path)
 
 
 def write_atomic(path: Path, content: bytes | memoryview) -> None:

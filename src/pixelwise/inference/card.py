@@ -14,6 +14,9 @@ __all__ = ["CARD_KEY", "Card", "Postprocessing", "Preprocessing", "Resize", "Sco
 
 CARD_KEY = "pixelwise.card"
 
+# Far beyond any real scaling, and far from where float32 ends.
+_Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 _Side = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -59,11 +62,9 @@ class Preprocessing(_Part):
     """
 
     colour_order: Literal["RGB", "BGR"] = "RGB"
-    scale: Annotated[float, Field(gt=0)]
-    mean: tuple[float, float, float]
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ]
+    scale: _Positive
+    mean: tuple[_Number, _Number, _Number]
+    std: tuple[_Positive, _Positive, _Positive]
     resize: Resize
     multiple: _Side = 1
     remainder: Annotated[int, Field(ge=0)] = 0

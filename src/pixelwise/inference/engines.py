@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import sys
 import threading
 from collections import OrderedDict
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from pixelwise.errors import DeviceError, EngineError, MissingExtraError, UsageError
 from pixelwise.inference.model_file import ModelFile
 
-__all__ = ["ENGINES", "Engine", "make_engine", "usable_cores"]
+__all__ = ["ENGINES", "MOST_THREADS", "Engine", "make_engine", "usable_cores"]
 
 ENGINES = ("auto", "onnxruntime", "openvino")
 _ONNXRUNTIME_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _DEVICES = ("cpu", "gpu")
+MOST_THREADS = 1024
 _SHAPES_KEPT = 4
 
 
@@ -66,7 +67,7 @@ def make_engine(
         streams: runs that go on side by side, each in a thread of the caller.
 
     Raises:
-        UsageError: no engine or device of that name, threads below 0 or streams below 1.
+        UsageError: no engine or device of that name, threads or streams out of range.
         MissingExtraError: the engine is not installed.
         DeviceError: the device is not there.
         EngineError: the engine refuses the network.
@@ -79,9 +80,9 @@ def make_engine(
         raise UsageError(
             "there is no such device", got=f"device={device!r}", fix=f"one of {', '.join(_DEVICES)}"
         )
-    if threads < 0 or streams < 1:
+    if not (0 <= threads <= MOST_THREADS and 1 <= streams <= MOST_THREADS):
         raise UsageError(
-            "threads must be 0 (all cores) or more, and streams 1 or more",
+            f"threads must lie in 0 (all cores) … {MOST_THREADS}, streams in 1 … {MOST_THREADS}",
             got=f"threads={threads}, streams={streams}",
         )
     has_openvino = importlib.util.find_spec("openvino") is not None
@@ -97,6 +98,9 @@ def make_engine(
 
 class _OnnxRuntime:
     def __init__(self, model: ModelFile, device: str, threads: int) -> None:
+        # Else onnxruntime 1.31 notes processor, system and interpreter path in the user's cache
+        # folder and tries to send them to its makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         provider = _ONNXRUNTIME_PROVIDERS[device]
@@ -133,17 +137,32 @@ class _OnnxRuntime:
         return scores
 
 
+@functools.cache
+def _openvino_core() -> Any:
+    """The one core of the process, kept until its end.
+
+    Its CPU plugin gives the thread that first compiles a stack for signals and frees it with the
+    last core: the next signal that Python handles would then crash (seen with 2026.4).
+    """
+    # `import openvino` would note a client id in the user's home and report its use to its makers;
+    # a None here makes it take its own stand-in that does nothing.
+    cast(Any, sys.modules).setdefault("openvino_telemetry", None)
+    import openvino
+
+    # The binding sets itself up with the first tensor; two threads at that at once wait for each
+    # other for ever (seen with 2026.4).
+    openvino.Tensor(np.zeros(1, np.float32))
+    return openvino.Core()
+
+
 class _OpenVino:
     def __init__(self, model: ModelFile, device: str, threads: int, streams: int) -> None:
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = _openvino_core()
         name = device.upper()
-        present = self._core.available_devices
-        if name not in present:
+        if device != "cpu" and name not in self._core.available_devices:
             raise DeviceError(
                 f"OpenVINO has no {device} here",
-                got=f"it offers {', '.join(present) or 'none'}",
+                got=f"it offers {', '.join(self._core.available_devices) or 'none'}",
                 fix="pass device='cpu'",
             )
         self._device = name
@@ -154,9 +173,6 @@ class _OpenVino:
         }
         if device == "cpu":
             self._settings["INFERENCE_NUM_THREADS"] = threads * streams
-        cache = _cache_folder()
-        if cache is not None:
-            self._settings["CACHE_DIR"] = str(cache)
         self.description = f"openvino {device} float32"
         self._content = model.content
         self._where = str(model.path)
@@ -164,9 +180,6 @@ class _OpenVino:
         self._lock = threading.Lock()
         with _as_engine_error("OpenVINO refuses this network", self._where):
             self._core.read_model(self._content)
-        # The binding sets itself up with the first tensor; two threads at that at once wait for
-        # each other for ever (seen with 2026.4).
-        openvino.Tensor(np.zeros(1, np.float32))
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         with _as_engine_error("OpenVINO could not run the network", f"input {batch.shape}"):
@@ -188,17 +201,6 @@ class _OpenVino:
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(shape)
             return self._compiled[shape]
-
-
-def _cache_folder() -> Path | None:
-    """Where OpenVINO may keep compiled networks; None where nothing can be written."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "pixelwise" / "openvino"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 class _as_engine_error(contextlib.AbstractContextManager[None]):  # noqa: N801 - used like a function

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Sequence
@@ -15,15 +17,27 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import OutputExistsError, PixelwiseError, UsageError
-from pixelwise.formats.files import write_atomic
+from pixelwise.errors import OutOfMemoryError, OutputExistsError, PixelwiseError, UsageError
+from pixelwise.formats.files import sweep_leftovers, write_atomic
 from pixelwise.formats.images import IMAGE_SUFFIXES, read_image
 from pixelwise.formats.masks import read_png_text
 from pixelwise.segmentation import PROVENANCE_KEY, Segmentation, layer_file_names
 
-__all__ = ["Job", "Outcome", "Outputs", "collect_jobs", "run_jobs", "source_facts"]
+__all__ = ["Job", "Outcome", "Outputs", "collect_jobs", "run_jobs", "source_facts", "sweep_results"]
 
 _Result = TypeVar("_Result")
+_KINDS = ("labels", "overlays", "layers", "probabilities")
+
+# What NumPy, zipfile and json raise on files that were made to break them, or broke.
+_UNREADABLE = (
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -83,24 +97,43 @@ class Outputs:
         }
         return {kind: str(path) for kind, path in pairs.items() if path is not None}
 
+    def folders(self) -> list[str]:
+        """Names of the folders, below the output folder, that all results of a run share."""
+        asked = (self.labels, self.overlay, self.layers, self.probabilities)
+        return [kind for kind, path in zip(_KINDS, asked, strict=True) if path is not None]
+
     def stored_facts(self) -> dict[str, Any]:
         """What the label map that is there says of itself; `{}` where none of ours is."""
         return _facts_in(self.labels)
 
-    def are_done(self, facts: dict[str, str], classes: ClassTable) -> bool:
+    def are_done(
+        self, facts: dict[str, str], classes: ClassTable, *, overwrite: bool = False
+    ) -> bool:
         """Whether all that is asked for is there, made from this picture by this model.
+
+        With `overwrite` nothing counts as done, and results of ours may be replaced; files that
+        something else made never are.
 
         Raises:
             OutputExistsError: a file is in the way that was made otherwise.
         """
         for path in (file for files in self._files(classes).values() for file in files):
-            if path.exists() and not facts.items() <= _facts_in(path).items():
+            if not path.exists():
+                continue
+            found = _facts_in(path)
+            if not facts.keys() <= found.keys():
                 raise OutputExistsError(
-                    "a file is there already that another picture, model or program made",
+                    "a file is in the way that is no result of pixelwise; it stays",
+                    where=str(path),
+                    fix="give another output folder",
+                )
+            if not overwrite and not facts.items() <= found.items():
+                raise OutputExistsError(
+                    "a result is there already, of another picture or model",
                     where=str(path),
                     fix="pass --overwrite, or give another output folder",
                 )
-        return not self._missing(classes)
+        return not overwrite and not self._missing(classes)
 
     def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
         """Writes what is asked for; of a result that is marked as whole, only what it lacks.
@@ -139,17 +172,21 @@ def source_facts(job: Job, model_hash: str) -> dict[str, str]:
     """What a result must say of itself to stand for this picture and model.
 
     Raises:
-        ImageFileError: the picture is not there.
+        ImageFileError: the picture is not there or cannot be read.
     """
     try:
-        status = job.source.stat()
-    except OSError:
+        content = job.source.read_bytes()
+    except (OSError, ValueError):
         read_image(job.source)
         raise
-    return {
-        "model_hash": model_hash,
-        "source_state": f"{job.source.name}, {status.st_size} bytes, changed {status.st_mtime_ns}",
-    }
+    return {"model_hash": model_hash, "source_hash": hashlib.sha256(content).hexdigest()}
+
+
+def sweep_results(output: Path) -> None:
+    """Removes what killed runs left half-written among the results."""
+    for kind in _KINDS:
+        for folder, _, _ in os.walk(output / kind):
+            sweep_leftovers(Path(folder))
 
 
 def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
@@ -165,7 +202,8 @@ def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
     found: dict[Path, Path] = {}
     for photo in photos:
         path = Path(photo)
-        if path.is_dir():
+        # Path.is_dir and is_file raise on names that are too long; these do not.
+        if os.path.isdir(path):  # noqa: PTH112
             members = [
                 file
                 for file in sorted(path.rglob("*"))
@@ -174,7 +212,7 @@ def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
             found |= {file: file.relative_to(path) for file in members}
             if not members:
                 faults.append(f"{photo}: no picture in this folder")
-        elif path.is_file() or not glob.has_magic(photo):
+        elif os.path.isfile(path) or not glob.has_magic(photo):  # noqa: PTH113
             # A file that is not there is reported with the others when it is read.
             found[path] = Path(path.name)
         else:
@@ -229,6 +267,14 @@ def _outcome(job: Job, work: Callable[[Job], _Result]) -> Outcome[_Result]:
         return Outcome(job, work(job), None)
     except PixelwiseError as error:
         return Outcome(job, None, error)
+    except MemoryError as error:
+        shortage = OutOfMemoryError(
+            "there is not enough memory for this picture",
+            where=str(job.source),
+            got=str(error),
+            fix="work with fewer --threads, and without --probabilities",
+        )
+        return Outcome(job, None, shortage)
 
 
 def _facts_in(path: Path) -> dict[str, Any]:
@@ -239,7 +285,7 @@ def _facts_in(path: Path) -> dict[str, Any]:
                 facts = json.loads(str(arrays[PROVENANCE_KEY]))
         else:
             facts = json.loads(read_png_text(path).get(PROVENANCE_KEY, "{}"))
-    except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+    except _UNREADABLE:
         return {}
     return facts if isinstance(facts, dict) else {}
 
@@ -254,6 +300,6 @@ def _is_picture(file: Path, folder: Path) -> bool:
 
 
 def _is_result(file: Path, output: Path) -> bool:
-    folder = file.parent.resolve()
-    kinds = ("labels", "overlays", "layers", "probabilities")
-    return any(folder.is_relative_to(output.resolve() / kind) for kind in kinds)
+    folder = Path(os.path.realpath(file.parent))
+    results = Path(os.path.realpath(output))
+    return any(folder.is_relative_to(results / kind) for kind in _KINDS)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import ArrayError, EngineError
+from pixelwise.errors import ArrayError, EngineError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.images import ImageSource, describe_source, read_image
 from pixelwise.inference.card import Card
@@ -20,6 +21,9 @@ from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
 
 __all__ = ["Model", "load"]
+
+# More at once is not faster on processors, and takes memory for each.
+_LARGEST_BATCH = 4
 
 
 class Model:
@@ -86,20 +90,27 @@ class Model:
 
         The answers come in the order of the pictures. Arguments and errors as in `predict`.
         """
+        if isinstance(images, str | bytes | os.PathLike):
+            raise UsageError(
+                "predict_batch takes several pictures",
+                got=f"one {type(images).__name__}",
+                fix="pass a list, or call predict",
+            )
         sources = list(images)
         pictures = [
             read_image(source, max_megapixels=max_megapixels, timeout=timeout) for source in sources
+        ]
+        # The caller may write the next frame into an array before the overlay is drawn.
+        pictures = [
+            picture.copy() if isinstance(source, np.ndarray) else picture
+            for source, picture in zip(sources, pictures, strict=True)
         ]
         plans = [
             plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
             for picture in pictures
         ]
-        together: dict[tuple[int, ...], list[int]] = {}
-        for index, plan in enumerate(plans):
-            key = (*plan.padded, index) if self._file.one_by_one else plan.padded
-            together.setdefault(key, []).append(index)
         scores: dict[int, NDArray[np.float32]] = {}
-        for members in together.values():
+        for members in self._batches(plans):
             batch = np.stack(
                 [
                     prepare(
@@ -116,6 +127,16 @@ class Model:
             self._segmentation(scores[index], plans[index], pictures[index], source)
             for index, source in enumerate(sources)
         ]
+
+    def _batches(self, plans: list[InputPlan]) -> Iterator[list[int]]:
+        """Indices of pictures that the network may take together."""
+        largest = 1 if self._file.one_by_one else _LARGEST_BATCH
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, plan in enumerate(plans):
+            by_size.setdefault(plan.padded, []).append(index)
+        for members in by_size.values():
+            for first in range(0, len(members), largest):
+                yield members[first : first + largest]
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         scores = self._engine.run(batch)

@@ -232,6 +232,9 @@ def _loss(
     logits = functional.interpolate(
         logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=True
     )  # [B, CLASSES, H, W]
+    if not (target != CAMVID_IGNORE_INDEX).any():
+        # Cross-entropy would be a mean over nothing, which is NaN.
+        return logits.sum() * 0
     entropy = functional.cross_entropy(logits, target, weights, ignore_index=CAMVID_IGNORE_INDEX)
     dice = dice_loss(logits, target, ignore_index=CAMVID_IGNORE_INDEX)
     return entropy + recipe.dice_weight * dice
