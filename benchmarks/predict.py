@@ -190,14 +190,13 @@ def run_process(command: list[str]) -> tuple[float, float]:
 def cold(folder: Path, photo: Path, repeats: int) -> dict[str, object]:
     """Whole processes, in turns."""
     python = [sys.executable, "-c"]
-    out = str(folder / "cold.png")
+    out, ours = str(folder / "cold.png"), str(folder / OUR_MODEL)
     commands = {
         "transformers, SegFormer-B0": [*python, PEER_SCRIPT, str(folder), str(photo), out],
         "street, onnxruntime": [*python, OUR_SCRIPT, "street", "onnxruntime", str(photo), out],
         "street, openvino": [*python, OUR_SCRIPT, "street", "openvino", str(photo), out],
-        "SegFormer-B0, onnxruntime": [
-            *python, OUR_SCRIPT, str(folder / OUR_MODEL), "onnxruntime", str(photo), out
-        ],
+        "SegFormer-B0, onnxruntime": [*python, OUR_SCRIPT, ours, "onnxruntime", str(photo), out],
+        "SegFormer-B0, openvino": [*python, OUR_SCRIPT, ours, "openvino", str(photo), out],
         "pixelwise predict (label map and overlay)": [
             sys.executable, "-m", "pixelwise", "predict", str(photo), "--overwrite",
             "-o", str(folder / "out"), "--engine", "onnxruntime",

@@ -51,6 +51,21 @@ def decode_rows(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def full_loop_text(results: dict[str, Any]) -> str:
+    """The exact decode against its own full loop, where no shortcut can be taken."""
+    ratios = [
+        next(row for row in rows if row["path"] == "labels")["median_ms"]
+        / next(row for row in rows if row["path"] == "labels, full loop")["median_ms"]
+        for case in results["cases"]
+        if "noise" in case["title"]
+        for rows in [[row for row in results["rows"] if row["case"] == case["title"]]]
+    ]
+    return (
+        "where no shortcut can be taken, labels take "
+        f"{' and '.join(f'{ratio:.2f}' for ratio in ratios)} times as long as the full loop alone."
+    )
+
+
 def predict_rows(results: dict[str, Any]) -> list[str]:
     """Photo to PNG, warm and cold."""
     warm, cold = results["warm"], results["cold"]
@@ -62,7 +77,12 @@ def predict_rows(results: dict[str, Any]) -> list[str]:
         for name in ("openvino", "onnxruntime")
     ]
     cold_peer = cold["transformers, SegFormer-B0"]
-    for name in ("street, openvino", "street, onnxruntime"):
+    for name in (
+        "street, onnxruntime",
+        "street, openvino",
+        "SegFormer-B0, onnxruntime",
+        "SegFormer-B0, openvino",
+    ):
         own = cold[name]
         rows.append(
             f"| process start → PNG, {name} | transformers with SegFormer-B0 "
@@ -81,6 +101,8 @@ def main() -> None:
         "|---|---|---|---|",
         *decode_rows(decode),
         *predict_rows(predict),
+        "",
+        f"On white noise, {full_loop_text(decode)}",
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
         f"{1000 * predict['import_seconds']:.0f} ms. Made by `python -m benchmarks.decode`, "
