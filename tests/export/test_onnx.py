@@ -83,7 +83,7 @@ def test_the_file_is_valid_and_holds_nothing_of_this_machine(exported):
 
 def test_the_street_model_holds_nothing_of_a_machine():
     content = read_model("street").content
-    for trace in (b"/root/", b"/home/", b"/tmp/", b"/work", b"site-packages", b'File "'):
+    for trace in (str(Path(__file__).parents[2]).encode(), b"/home/", b"site-packages", b'File "'):
         assert trace not in content
 
 
