@@ -62,7 +62,8 @@ class UpBlock(nn.Module):
         )
         # [B, in, H, W] + [B, skip, H, W] -> [B, in + skip, H, W] -> [B, out, H, W]
         merged: torch.Tensor = self.first(torch.cat([enlarged, skip], dim=1))
-        return self.second(merged)  # type: ignore[no-any-return]
+        refined: torch.Tensor = self.second(merged)
+        return refined
 
 
 class UNet(nn.Module):
@@ -101,4 +102,5 @@ class UNet(nn.Module):
         *skips, features = self.encoder(image)  # [B, C5, H/32, W/32]
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             features = block(features, skip)  # [B, width, 2h, 2w]
-        return self.head(self.dropout(features))  # type: ignore[no-any-return]
+        logits: torch.Tensor = self.head(self.dropout(features))
+        return logits
