@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import date
 from pathlib import Path
+
+from pixelwise.kernels.checks import usable_cores
 
 
 def describe_machine() -> str:
@@ -17,5 +18,4 @@ def describe_machine() -> str:
         flags = facts.read_text()
         model = names[0].split(":", 1)[1].strip() if names else model
         model += ", AVX-512" if "avx512f" in flags else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, Python {platform.python_version()}, {date.today()}"
+    return f"{model}, {usable_cores()} cores, Python {platform.python_version()}, {date.today()}"

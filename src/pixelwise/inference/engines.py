@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import DeviceError, EngineError, MissingExtraError, UsageError
 from pixelwise.inference.model_file import ModelFile
+from pixelwise.kernels.checks import MOST_THREADS, usable_cores
 
 __all__ = ["ENGINES", "MOST_THREADS", "Engine", "make_engine", "usable_cores"]
 
 ENGINES = ("auto", "onnxruntime", "openvino")
 _ONNXRUNTIME_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _DEVICES = ("cpu", "gpu")
-MOST_THREADS = 1024
 _SHAPES_KEPT = 4
 
 
@@ -42,11 +42,6 @@ class Engine(Protocol):
             EngineError: the network cannot be run on this batch.
         """
         ...
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def make_engine(

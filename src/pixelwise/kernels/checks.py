@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +14,21 @@ from pixelwise.kernels.types import Bytes, Floats, Labels
 
 __all__ = [
     "MOST_CLASSES",
+    "MOST_THREADS",
     "bytes_array",
     "check_labels_below",
     "float_vector",
     "labels_array",
     "scores_array",
     "thread_count",
+    "usable_cores",
     "whole_number",
 ]
 
 MOST_CLASSES = 65535
 """Class ids are at most uint16, and one value is left for ids that stand for no class."""
+
+MOST_THREADS = 1024
 
 
 def scores_array(scores: npt.NDArray[np.generic]) -> Floats:
@@ -113,12 +118,12 @@ def whole_number(name: str, value: object, *, least: int, most: int) -> int:
 
 def thread_count(threads: int) -> int:
     """The number of threads to use; 0 stands for every core that this process may use."""
-    asked = whole_number("threads", threads, least=0, most=1024)
-    if asked:
-        return asked
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return whole_number("threads", threads, least=0, most=MOST_THREADS) or usable_cores()
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _check_array(
