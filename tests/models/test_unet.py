@@ -9,20 +9,19 @@ from pixelwise.errors import UsageError
 from pixelwise.models.unet import UNet, UNetConfig, UpBlock
 
 CLASSES = 5
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    yield
-    torch.set_num_threads(before)
+# The form of the street model: no step to the full size, corners on corners.
+STREET = {
+    "classes": CLASSES,
+    "encoder": "mobilenetv2_100",
+    "decoder_channels": (128, 96, 64, 48),
+    "upsampling": "bilinear",
+    "alignment": "corners",
+}
 
 
 @pytest.fixture
 def network():
-    return UNet(UNetConfig(classes=CLASSES)).eval()
+    return UNet(UNetConfig(**STREET)).eval()
 
 
 def mirrored(picture):
@@ -30,7 +29,8 @@ def mirrored(picture):
 
 
 def test_public_names_are_sorted():
-    assert pixelwise.models.unet.__all__ == ["UNet", "UNetConfig"]
+    names = pixelwise.models.unet.__all__
+    assert names == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_scores_are_not_normalised(network):
 
 
 def test_gradients_reach_every_parameter():
-    network = UNet(UNetConfig(classes=CLASSES)).train()
+    network = UNet(UNetConfig(**STREET)).train()
     network(torch.rand(2, 3, 65, 97)).square().mean().backward()
     unreached = [
         name
@@ -76,7 +76,7 @@ def test_gradients_reach_every_parameter():
 
 
 def test_dropout_acts_in_training_only():
-    network = UNet(UNetConfig(classes=CLASSES, dropout=0.5))
+    network = UNet(UNetConfig(**STREET, dropout=0.5))
     picture = torch.rand(1, 3, 33, 65)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -115,9 +115,9 @@ def test_corners_do_not_align_at_other_widths(network):
 @torch.inference_mode()
 def test_a_step_up_puts_corners_on_corners():
     seen = []
-    block = UpBlock(1, 1, 4).eval()
+    block = UpBlock(1, 1, 4, UNetConfig(**STREET)).eval()
     block.first.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
-    block(torch.tensor([[[[0.0, 2.0, 4.0]]]]), torch.zeros(1, 1, 1, 5))
+    block(torch.tensor([[[[0.0, 2.0, 4.0]]]]), torch.zeros(1, 1, 1, 5), (1, 5))
     assert seen[0][0, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 
@@ -133,14 +133,40 @@ def test_a_skip_carries_what_the_bottom_cannot(network):
     assert abs(2 * column - 60) <= 8
 
 
+def test_the_papers_network_has_its_31_million_parameters():
+    network = UNet(UNetConfig(classes=1))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 31_037_633
+    assert network.output_stride == 1
+
+
+@pytest.mark.parametrize(
+    ("encoder", "channels", "stride", "skips"),
+    [
+        ("test_resnet", (32, 24, 16, 8), 2, 4),
+        ("test_resnet", None, 1, 4),
+        ("test_convnext", (32, 24, 16), 4, 3),
+        ("test_convnext", None, 1, 3),
+    ],
+)
 @torch.inference_mode()
-def test_another_encoder_fits():
-    network = UNet(UNetConfig(classes=2, encoder="resnet18", decoder_channels=(32, 24, 16, 8)))
-    assert network.eval()(torch.rand(1, 3, 47, 61)).shape == (1, 2, 24, 31)
-    assert network.config.encoder == "resnet18"
+def test_the_decoder_goes_as_far_as_its_steps_lead(encoder, channels, stride, skips):
+    network = UNet(UNetConfig(classes=2, encoder=encoder, decoder_channels=channels)).eval()
+    logits = network(torch.rand(1, 3, 47, 61))
+    assert network.output_stride == stride
+    assert logits.shape == (1, 2, -(-47 // stride), -(-61 // stride))
+    taken = [
+        block.first[0].in_channels > block.enlarge.out_channels for block in network.decoder
+    ]
+    assert sum(taken) == skips
 
 
-@pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 8, 8)])
+def test_the_usual_channels_mirror_a_full_size_encoder():
+    network = UNet(UNetConfig(classes=2))
+    assert [block.second[0].out_channels for block in network.decoder] == [512, 256, 128, 64]
+
+
+@pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 8, 8, 8), ()])
 def test_a_decoder_of_the_wrong_depth_is_refused(channels):
-    with pytest.raises(UsageError, match="one step for each step"):
-        UNet(UNetConfig(classes=2, decoder_channels=channels))
+    with pytest.raises(UsageError, match="a step for each level") as caught:
+        UNet(UNetConfig(classes=2, encoder="test_resnet", decoder_channels=channels))
+    assert caught.value.fix == "give 4 to 5 numbers of channels"

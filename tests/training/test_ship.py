@@ -11,9 +11,9 @@ from pixelwise.classes import ClassTable
 from pixelwise.inference.model_file import read_model
 from pixelwise.inference.preprocess import plan_input
 from pixelwise.metrics.confusion import ConfusionMatrix
-from pixelwise.models.unet import UNet, UNetConfig
+from pixelwise.models.unet import UNet
 from pixelwise.training.ship import score_on_camvid, ship, street_card
-from pixelwise.training.street import INPUT_SIZE
+from pixelwise.training.street import INPUT_SIZE, NETWORK
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def shipped(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    save_file(UNet(UNetConfig(classes=11)).state_dict(), root / "best.safetensors")
+    save_file(UNet(NETWORK).state_dict(), root / "best.safetensors")
     scores = ship(root, root, root / "out" / "street.onnx")
     torch.set_num_threads(threads)
     return root, scores

@@ -19,9 +19,9 @@ import pixelwise.training.street
 from pixelwise.data.camvid import CamVidSample, read_camvid
 from pixelwise.errors import UsageError
 from pixelwise.metrics.confusion import SemanticScores
-from pixelwise.models.encoders import Encoder
-from pixelwise.models.unet import UNet, UNetConfig
-from pixelwise.training.street import CLASSES, Recipe, class_weights, evaluate, normalise, train
+from pixelwise.models.encoders.timm_encoder import TimmEncoder
+from pixelwise.models.unet import UNet
+from pixelwise.training.street import CLASSES, NETWORK, Recipe, class_weights, evaluate, normalise, train
 
 RECIPE = Recipe(epochs=2, batch=2, warmup_steps=1, score_every=1)
 TRAIN_ALONE = """
@@ -62,7 +62,7 @@ def material(tmp_path_factory):
         (root / f"{split}.txt").write_text("\n".join(lines))
     torch.manual_seed(5)
     weights = root / "encoder.safetensors"
-    save_file(Encoder("mobilenetv2_100").body.state_dict(), weights)
+    save_file(TimmEncoder("mobilenetv2_100").body.state_dict(), weights)
     return root, weights
 
 
@@ -151,7 +151,7 @@ def test_training_changes_every_weight_and_no_encoder_statistic(material, unbrok
 
 def test_the_best_weights_score_what_the_log_says(material, unbroken):
     output, best = unbroken
-    network = UNet(UNetConfig(classes=CLASSES))
+    network = UNet(NETWORK)
     network.load_state_dict(load_file(output / "best.safetensors"))
     scores = evaluate(network, read_camvid(material[0], "val"))
     assert scores.mean_iou == pytest.approx(best, abs=1e-6)

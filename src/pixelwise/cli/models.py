@@ -1,27 +1,52 @@
-"""`pixelwise models`: what ships."""
+"""`pixelwise models`: what ships, what can be built, and on what."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from pixelwise.cli.output import fail, print_json
-from pixelwise.errors import PixelwiseError
+from pixelwise.cli.output import ExitCode, fail, print_columns, print_json, print_line
+from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.extras import extra
+from pixelwise.inference.model_file import ModelFile
 
 __all__ = ["models"]
 
+_MOST_DESCRIBED = 30
+
 
 def models(
+    architectures: Annotated[
+        bool, typer.Option("--architectures", help="List the architectures that can be built.")
+    ] = False,
+    encoders: Annotated[
+        str | None,
+        typer.Option("--encoders", metavar="TEXT", help="Search encoders by a part of their name."),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models that ship: classes, size, licences, scores with protocol, input rule."""
-    from pixelwise.inference.model_file import read_model, shipped_models
-
     try:
-        files = [read_model(name) for name in shipped_models()]
+        if architectures and encoders is not None:
+            raise UsageError(
+                "two lists are asked for at once", fix="give --architectures or --encoders"
+            )
+        if architectures:
+            _list_architectures(json_output)
+        elif encoders is not None:
+            _list_encoders(encoders, json_output)
+        else:
+            _list_models(json_output)
     except PixelwiseError as error:
         fail(error)
+
+
+def _list_models(json_output: bool) -> None:
+    from pixelwise.inference.model_file import read_model, shipped_models
+
+    files = [read_model(name) for name in shipped_models()]
     if json_output:
         print_json(
             {
@@ -37,6 +62,10 @@ def models(
             }
         )
         return
+    _print_cards(files)
+
+
+def _print_cards(files: list[ModelFile]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -67,3 +96,82 @@ def models(
         ):
             table.add_row(title, text)
         console.print(table)
+
+
+def _list_architectures(json_output: bool) -> None:
+    from pixelwise.models.catalogue import CATALOGUE, CATALOGUE_CLASSES, CATALOGUE_SIZE
+
+    if json_output:
+        print_json(
+            {"architectures": [{"name": name, **asdict(CATALOGUE[name])} for name in CATALOGUE]}
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        caption=f"parameters and GFLOPs (multiply-adds) with the encoder named, "
+        f"{CATALOGUE_CLASSES} classes, {CATALOGUE_SIZE}×{CATALOGUE_SIZE}; "
+        "scores as published, not measured here",
+        caption_justify="left",
+        row_styles=["", "dim"],
+    )
+    table.add_column("name", style="bold", no_wrap=True)
+    for title in ("paper", "year", "encoder"):
+        table.add_column(title, overflow="fold")
+    for title in ("M parameters", "GFLOPs"):
+        table.add_column(title, justify="right")
+    for title in ("upsampling", "skip connections", "published score"):
+        table.add_column(title, overflow="fold")
+    for name, facts in CATALOGUE.items():
+        table.add_row(
+            name,
+            f"{facts.title}: {facts.paper}",
+            str(facts.year),
+            facts.encoder,
+            f"{facts.parameters:.1f}",
+            f"{facts.multiply_adds:.1f}",
+            facts.upsampling,
+            facts.skips,
+            facts.score,
+        )
+    Console().print(table)
+
+
+def _list_encoders(text: str, json_output: bool) -> None:
+    with extra("train"):
+        from pixelwise.models.encoders.search import EncoderFacts, describe_encoder, find_encoders
+    names = find_encoders(text)
+    described: list[EncoderFacts] = []
+    unfit: dict[str, str] = {}
+    for name in names[:_MOST_DESCRIBED]:
+        try:
+            described.append(describe_encoder(name))
+        except UsageError as error:
+            unfit[name] = error.what
+    if json_output:
+        print_json(
+            {"found": names, "encoders": [asdict(facts) for facts in described], "unfit": unfit}
+        )
+    elif not names:
+        print_line(f"no encoder has {text!r} in its name")
+    else:
+        print_columns(
+            ("encoder", "M parameters", "strides", "channels", "atrous"),
+            [
+                (
+                    facts.name,
+                    f"{facts.parameters:.1f}",
+                    " ".join(map(str, facts.strides)),
+                    " ".join(map(str, facts.channels)),
+                    "yes" if facts.atrous else "no",
+                )
+                for facts in described
+            ],
+        )
+        for name, reason in unfit.items():
+            print_line(f"  {name}: {reason}")
+        if len(names) > _MOST_DESCRIBED:
+            print_line(f"{_MOST_DESCRIBED} of {len(names)}; give more of the name to see others")
+    if not names:
+        raise typer.Exit(ExitCode.SOME_FAILED)

@@ -25,17 +25,20 @@ _SMALLEST_HALVED = 1024
 _LEAST_AGREEMENT = 0.99
 
 
-def to_onnx(network: nn.Module, example_size: tuple[int, int]) -> bytes:
-    """The network as ONNX: `image` float32 `[B, 3, H, W]` -> `logits` `[B, C, h, w]`, all free.
+def to_onnx(
+    network: nn.Module, example_size: tuple[int, int], *, bands: int = 3
+) -> bytes:
+    """The network as ONNX: `image` float32 `[B, bands, H, W]` -> `logits` `[B, C, h, w]`, all free.
 
     Args:
         network: in evaluation mode.
         example_size: `(H, W)` of the picture that is traced; any size that the network takes.
+        bands: of the pictures it takes.
     """
     free = torch.export.Dim.DYNAMIC
     program = torch.onnx.export(
         network.eval(),
-        (torch.zeros(2, 3, *example_size),),
+        (torch.zeros(2, bands, *example_size),),
         dynamo=True,
         opset_version=_OPSET,
         input_names=["image"],

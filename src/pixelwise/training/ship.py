@@ -19,8 +19,8 @@ from pixelwise.export.onnx import export_model, write_card
 from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize, Score
 from pixelwise.inference.predictor import load
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
-from pixelwise.models.unet import UNet, UNetConfig
-from pixelwise.training.street import INPUT_SIZE
+from pixelwise.models.unet import UNet
+from pixelwise.training.street import INPUT_SIZE, NETWORK
 from pixelwise.version import VERSION
 
 __all__ = ["score_on_camvid", "ship", "street_card"]
@@ -75,7 +75,7 @@ def score_on_camvid(model: Path, data: Path) -> SemanticScores:
 
 def ship(run: Path, data: Path, output: Path) -> SemanticScores:
     """Exports the best weights of a run and writes the measured score into the card."""
-    network = UNet(UNetConfig(classes=len(ClassTable.builtin("camvid")))).eval()
+    network = UNet(NETWORK).eval()
     network.load_state_dict(load_file(run / "best.safetensors"))
     content = export_model(network, street_card(()), output, example_size=_EXAMPLE_SIZE)
     scores = score_on_camvid(output, data)

@@ -35,11 +35,22 @@ from pixelwise.losses.dice import dice_loss
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.models.unet import UNet, UNetConfig
 
-__all__ = ["CLASSES", "INPUT_SIZE", "Recipe", "evaluate", "train"]
+__all__ = ["CLASSES", "INPUT_SIZE", "NETWORK", "Recipe", "evaluate", "train"]
 
 CLASSES = 11
 # Thin things need more pixels than 480×360 gives them: every photo is enlarged by 4/3.
 INPUT_SIZE = (480, 640)
+NETWORK = UNetConfig(
+    classes=CLASSES,
+    encoder="mobilenetv2_100",
+    # No step to the full size: at stride 2 the scores are a quarter of the work.
+    decoder_channels=(128, 96, 64, 48),
+    upsampling="bilinear",
+    # A 3x3 convolution of stride 2 samples pixels 0, 2, 4, …: at sizes 32k + 1 the corners of all
+    # levels lie on each other, and so do those of the scores and the picture.
+    alignment="corners",
+    dropout=0.1,
+)
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,7 @@ def train(data: Path, encoder_weights: Path, output: Path, recipe: Recipe) -> fl
             got=f"{len(samples)} photos, batch={recipe.batch}",
             fix="give more photos, or a smaller batch",
         )
-    network = UNet(UNetConfig(classes=CLASSES))
+    network = UNet(NETWORK)
     network.encoder.load_pretrained(encoder_weights)
     network = network.to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(network).eval()

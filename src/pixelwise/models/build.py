@@ -1,0 +1,205 @@
+"""From the name of an architecture to its network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pixelwise.classes import ClassTable
+from pixelwise.errors import UsageError, did_you_mean
+from pixelwise.models import (
+    deeplabv3,
+    deeplabv3plus,
+    dilated_fcn,
+    fcn,
+    lraspp,
+    pspnet,
+    segformer,
+    segnet,
+    unet,
+    upernet,
+)
+from pixelwise.models.network import NetworkConfig, SegmentationNetwork
+from pixelwise.models.weights import Source, load_tensors, read_class_names, read_tensors
+
+__all__ = ["ARCHITECTURES", "Architecture", "build"]
+
+_SMP = "segmentation_models_pytorch"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How the network of a name is made.
+
+    Attributes:
+        network: the class, made from its config.
+        config: the class of its config.
+        options: what the name itself decides.
+        sources: projects whose weights it takes, by name.
+    """
+
+    network: type[Any]
+    config: type[NetworkConfig]
+    options: Mapping[str, object] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "deeplabv3": Architecture(
+        deeplabv3.DeepLabV3,
+        deeplabv3.DeepLabV3Config,
+        sources={
+            "torchvision": Source(deeplabv3.form_torchvision, deeplabv3.convert_torchvision),
+            _SMP: Source(deeplabv3.form_smp, deeplabv3.convert_smp),
+        },
+    ),
+    "deeplabv3plus": Architecture(
+        deeplabv3plus.DeepLabV3Plus,
+        deeplabv3plus.DeepLabV3PlusConfig,
+        sources={_SMP: Source(deeplabv3plus.form_smp, deeplabv3plus.convert_smp)},
+    ),
+    "fcn": Architecture(
+        dilated_fcn.DilatedFCN,
+        dilated_fcn.DilatedFCNConfig,
+        sources={
+            "torchvision": Source(dilated_fcn.form_torchvision, dilated_fcn.convert_torchvision)
+        },
+    ),
+    "fcn16s": Architecture(fcn.FCN, fcn.FCNConfig, options={"finest_stride": 16}),
+    "fcn32s": Architecture(fcn.FCN, fcn.FCNConfig, options={"finest_stride": 32}),
+    "fcn8s": Architecture(fcn.FCN, fcn.FCNConfig, options={"finest_stride": 8}),
+    "lraspp": Architecture(
+        lraspp.LRASPP,
+        lraspp.LRASPPConfig,
+        sources={"torchvision": Source(lraspp.form_torchvision, lraspp.convert_torchvision)},
+    ),
+    "pspnet": Architecture(
+        pspnet.PSPNet,
+        pspnet.PSPNetConfig,
+        sources={_SMP: Source(pspnet.form_smp, pspnet.convert_smp)},
+    ),
+    "segformer": Architecture(
+        segformer.SegFormer,
+        segformer.SegFormerConfig,
+        sources={"transformers": Source(segformer.form_transformers, segformer.convert_transformers)},
+    ),
+    "segnet": Architecture(segnet.SegNet, segnet.SegNetConfig),
+    "unet": Architecture(
+        unet.UNet, unet.UNetConfig, sources={_SMP: Source(unet.form_smp, unet.convert_smp)}
+    ),
+    "upernet": Architecture(
+        upernet.UPerNet,
+        upernet.UPerNetConfig,
+        sources={"transformers": Source(upernet.form_transformers, upernet.convert_transformers)},
+    ),
+}
+
+
+def build(
+    architecture: str,
+    *,
+    classes: int | ClassTable | Sequence[str],
+    encoder: str | None = None,
+    in_channels: int = 3,
+    encoder_weights: str | Path | None = None,
+    weights: str | Path | None = None,
+    source: str | None = None,
+    pytorch_file: bool = False,
+    **options: object,
+) -> SegmentationNetwork:
+    """A network by the name of its architecture, with random weights unless some are given.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`; `pixelwise models --architectures` lists them.
+        classes: how many score maps, or the classes by name.
+        encoder: a timm model, `"mit_b0"` … `"mit_b5"`, `"plain"` or `"mobilenet_v3_large"`; None
+            for the architecture's usual one.
+        in_channels: bands of the input picture.
+        encoder_weights: classification weights to start from: a safetensors file, or `"timm"` to
+            download those that timm offers. Weights for RGB are fitted to other bands.
+        weights: weights of the whole network: a file of `save_weights`, or of `source`.
+        source: the project whose form of the network is meant, such as `"torchvision"`: its
+            options, its key layout, its spelling of encoder names.
+        pytorch_file: `weights` was written by `torch.save`; it is read with `weights_only=True`.
+        options: choices of the architecture's config, such as `upsampling="bilinear"`.
+
+    Raises:
+        UsageError: an unknown name or option, or choices that cannot be built.
+        WeightsError: weights that cannot be read or do not fit; nothing is loaded then.
+    """
+    entry = _entry(architecture)
+    config = _config(
+        architecture,
+        entry,
+        {
+            **_class_options(classes),
+            **({} if encoder is None else {"encoder": encoder}),
+            "in_channels": in_channels,
+            **{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()},
+        },
+        _source(architecture, entry, source),
+    )
+    network: SegmentationNetwork = entry.network(config)
+    if encoder_weights is not None:
+        if encoder_weights == "timm":
+            network.encoder.download_pretrained()
+        else:
+            network.encoder.load_pretrained(Path(encoder_weights))
+    if weights is not None:
+        path = Path(weights)
+        tensors = read_tensors(path, pytorch_file=pytorch_file)
+        if source is not None:
+            tensors = entry.sources[source].convert(tensors)
+        load_tensors(network, tensors, where=str(path), class_names=read_class_names(path))
+    return network
+
+
+def _entry(architecture: str) -> Architecture:
+    if architecture not in ARCHITECTURES:
+        raise UsageError(
+            f"there is no architecture {architecture!r}",
+            where="architecture",
+            fix=did_you_mean(architecture, ARCHITECTURES),
+        )
+    return ARCHITECTURES[architecture]
+
+
+def _source(architecture: str, entry: Architecture, source: str | None) -> Source | None:
+    if source is None:
+        return None
+    if source not in entry.sources:
+        raise UsageError(
+            f"{architecture} takes no weights of {source!r}",
+            where="source",
+            got=f"sources of {architecture}: {', '.join(sorted(entry.sources)) or 'none'}",
+            fix="leave source out for weights that pixelwise saved",
+        )
+    return entry.sources[source]
+
+
+def _class_options(classes: int | ClassTable | Sequence[str]) -> dict[str, object]:
+    if isinstance(classes, ClassTable):
+        return {"classes": len(classes), "class_names": classes.names}
+    if isinstance(classes, Sequence) and not isinstance(classes, str):
+        return {"classes": len(classes), "class_names": tuple(classes)}
+    return {"classes": classes}
+
+
+def _config(
+    architecture: str, entry: Architecture, chosen: dict[str, object], source: Source | None
+) -> NetworkConfig:
+    known = sorted(item.name for item in fields(entry.config) if item.name not in entry.options)
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        raise UsageError(
+            f"{architecture} has no such option",
+            where="options",
+            got=", ".join(f"{name}={chosen[name]!r}" for name in unknown),
+            fix=did_you_mean(unknown[0], known),
+        )
+    form = {}
+    if source is not None:
+        form = source.form(str(chosen.pop("encoder", entry.config.encoder)))
+    return entry.config(**{**entry.options, **form, **chosen})

@@ -1,0 +1,1 @@
+"""Encoders: what turns a picture into a pyramid of feature maps."""

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import pixelwise as pw
+from pixelwise.classes import ClassTable
+from pixelwise.errors import UsageError, WeightsError
+from pixelwise.models.build import ARCHITECTURES, build
+from pixelwise.models.encoders.make import make_encoder
+
+
+def refused(**options):
+    with pytest.raises(UsageError) as caught:
+        build(**{"architecture": "pspnet", "classes": 3, "encoder": "test_resnet"} | options)
+    return caught.value
+
+
+def test_the_public_call_builds():
+    network = pw.build("deeplabv3plus", encoder="test_resnet", classes=19)
+    assert network.config.classes == 19
+    assert network.config.encoder == "test_resnet"
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_the_usual_network_of_every_name_is_built(name):
+    with torch.device("meta"):
+        network = build(name, classes=4)
+    assert isinstance(network, ARCHITECTURES[name].network)
+    assert network.config.encoder == ARCHITECTURES[name].config.encoder
+
+
+def test_classes_may_be_given_by_name():
+    table = ClassTable.builtin("camvid")
+    for classes in (table, table.names, list(table.names)):
+        config = build("lraspp", classes=classes, encoder="test_resnet").config
+        assert (config.classes, config.class_names) == (11, table.names)
+
+
+def test_an_unknown_architecture_offers_the_nearest():
+    error = refused(architecture="deeplabv3+")
+    assert "'deeplabv3+'" in error.what
+    assert error.fix.startswith("did you mean deeplabv3 or deeplabv3plus?")
+
+
+def test_an_unknown_encoder_offers_the_nearest():
+    error = refused(encoder="resnet5")
+    assert "'resnet5'" in error.what
+    assert "resnet50" in error.got
+
+
+def test_an_unknown_option_offers_the_nearest():
+    error = refused(upsampling="bilinear", drop_out=0.1)
+    assert error.got == "drop_out=0.1, upsampling='bilinear'"
+    assert error.fix.startswith("did you mean dropout?")
+
+
+def test_what_a_name_decides_is_no_option():
+    assert refused(architecture="fcn8s", finest_stride=32).got == "finest_stride=32"
+
+
+def test_an_unknown_source_tells_those_there_are():
+    error = refused(source="keras")
+    assert error.got == "sources of pspnet: segmentation_models_pytorch"
+    assert refused(architecture="segnet", source="keras").got == "sources of segnet: none"
+
+
+@pytest.mark.parametrize("classes", [0, 65_536, "19", 2.5])
+def test_impossible_class_counts_are_refused(classes):
+    assert f"classes={classes!r}" in refused(classes=classes).got
+
+
+def test_a_list_of_numbers_will_do():
+    network = build("unet", classes=2, encoder="test_resnet", decoder_channels=[8, 8, 8, 8])
+    assert network.config.decoder_channels == (8, 8, 8, 8)
+
+
+def test_an_encoder_that_cannot_be_dilated_is_told_with_those_that_can():
+    error = refused(encoder="test_mambaout")
+    assert "test_mambaout" in error.what
+    assert "resnet" in error.fix
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 13])
+def test_an_encoder_starts_from_classification_weights(tmp_path, bands):
+    path = tmp_path / "encoder.safetensors"
+    stored = make_encoder("test_resnet").body.state_dict()
+    save_file(stored, path)
+    network = build(
+        "lraspp", classes=2, encoder="test_resnet", in_channels=bands, encoder_weights=path
+    )
+    stem = network.encoder.body.conv1[0].weight
+    torch.testing.assert_close(stem.sum(1), stored["conv1.0.weight"].sum(1))
+    assert torch.equal(network.encoder.body.layer1[0].conv1.weight, stored["layer1.0.conv1.weight"])
+
+
+def test_a_download_that_fails_is_told(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="cannot be fetched"):
+        build("lraspp", classes=2, encoder="test_resnet", encoder_weights="timm")
+
+
+def test_own_encoders_have_nothing_to_download():
+    with pytest.raises(WeightsError, match="nothing to download"):
+        build("unet", classes=2, encoder_weights="timm")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_file(make_encoder("test_resnet").body.state_dict(), tmp_path / "encoder.safetensors")
+    with pytest.raises(WeightsError, match="nothing was loaded") as caught:
+        build(
+            "pspnet", classes=2, encoder="test_resnet", weights=tmp_path / "encoder.safetensors"
+        )
+    assert "missing" in caught.value.got
+    assert "unexpected" in caught.value.got
