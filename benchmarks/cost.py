@@ -30,7 +30,7 @@ def cost_of(network: SegmentationNetwork, size: int) -> Cost:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     device = next(network.parameters()).device
     image = torch.zeros(1, network.config.in_channels, size, size, device=device)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network.eval()(image)
     # The counter takes a multiplication and its addition for two.
     return Cost(parameters / 1e6, counter.get_total_flops() / 2 / 1e9)

@@ -81,9 +81,7 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
 
         kind = getattr(segmentation, name)
         options = {} if name.startswith("lraspp") else {"aux_loss": True}
-        twin: nn.Module = kind(
-            weights=None, weights_backbone=None, num_classes=CLASSES, **options
-        )
+        twin: nn.Module = kind(weights=None, weights_backbone=None, num_classes=CLASSES, **options)
         return twin
 
     return make

@@ -19,6 +19,7 @@ def test_the_public_names_are_pinned():
         "Segmentation",
         "Window",
         "__version__",
+    "build",
         "load",
         "model_cards",
         "read_image",

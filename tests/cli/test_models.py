@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import asdict
 
 import pixelwise
+from pixelwise.models.catalogue import CATALOGUE
 
 
 def test_the_table_says_what_a_user_must_know(command, monkeypatch):
@@ -60,3 +64,98 @@ def test_no_command_shows_the_help(command):
     code, out, error = command()
     assert code in (0, 2)
     assert "predict" in out + error
+
+
+def test_architectures_are_listed_with_what_decides_between_them(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    code, out, error = command("models", "--architectures")
+    assert (code, error) == (0, "")
+    for name, facts in CATALOGUE.items():
+        (line,) = [row for row in out.splitlines() if f" {name} " in row]
+        for text in (
+            facts.title,
+            facts.paper,
+            str(facts.year),
+            facts.encoder,
+            f"{facts.parameters:.1f}",
+            f"{facts.multiply_adds:.1f}",
+            facts.upsampling,
+            facts.skips,
+            facts.score,
+        ):
+            assert text in line
+
+
+def test_architectures_as_json(command):
+    code, out, error = command("models", "--architectures", "--json")
+    assert (code, error) == (0, "")
+    listed = json.loads(out)["architectures"]
+    assert [facts["name"] for facts in listed] == sorted(CATALOGUE)
+    assert listed[0] == {"name": "deeplabv3", **asdict(CATALOGUE["deeplabv3"])}
+
+
+def test_listing_architectures_does_not_load_torch(command_environment):
+    code = "import sys; sys.argv[1:] = ['models', '--architectures', '--json']\n"
+    code += "from pixelwise.cli import main\ntry:\n main()\nexcept SystemExit:\n pass\n"
+    code += "sys.exit('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=command_environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_encoders_are_searched_by_a_part_of_the_name(command):
+    code, out, error = command("models", "--encoders", "TEST_RES")
+    assert (code, error) == (0, "")
+    assert out.splitlines()[1].split() == [
+        *("test_resnet", "0.4"),
+        *("2", "4", "8", "16", "32"),
+        *("32", "32", "48", "192", "96"),
+        "yes",
+    ]
+
+
+def test_encoders_as_json_with_those_that_do_not_fit(command):
+    code, out, error = command("models", "--encoders", "test_ma", "--json")
+    document = json.loads(out)
+    assert (code, error) == (0, "")
+    assert document["found"] == ["test_mambaout", "test_maxvit"]
+    (facts,) = document["encoders"]
+    assert (facts["name"], facts["strides"], facts["atrous"]) == (
+        "test_mambaout",
+        [4, 8, 16, 32],
+        False,
+    )
+    assert list(document["unfit"]) == ["test_maxvit"]
+
+
+def test_own_encoders_are_found_too(command):
+    assert [line.split()[0] for line in command("models", "--encoders", "mit_b")[1].splitlines()][
+        1:7
+    ] == [f"mit_b{number}" for number in range(6)]
+
+
+def test_many_encoders_are_cut_and_said_so(command, monkeypatch):
+    monkeypatch.setattr(sys.modules["pixelwise.cli.models"], "_MOST_DESCRIBED", 2)
+    out = command("models", "--encoders", "test_conv")[1]
+    assert out.splitlines()[-1] == "2 of 3; give more of the name to see others"
+
+
+def test_no_encoder_of_that_name_ends_with_1(command):
+    code, out, error = command("models", "--encoders", "resnettt")
+    assert (code, error) == (1, "")
+    assert "no encoder has 'resnettt' in its name" in out
+
+
+def test_two_lists_at_once_are_refused(command):
+    code, out, error = command("models", "--encoders", "resnet", "--architectures")
+    assert (code, out) == (2, "")
+    assert "two lists" in error
+
+
+def test_a_missing_extra_is_named(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.delitem(sys.modules, "pixelwise.models.encoders.search", raising=False)
+    code, _, error = command("models", "--encoders", "resnet")
+    assert code == 2
+    assert 'pip install "pixelwise[train]"' in error

@@ -109,8 +109,6 @@ def test_own_encoders_have_nothing_to_download():
 def test_weights_of_another_network_are_refused(tmp_path):
     save_file(make_encoder("test_resnet").body.state_dict(), tmp_path / "encoder.safetensors")
     with pytest.raises(WeightsError, match="nothing was loaded") as caught:
-        build(
-            "pspnet", classes=2, encoder="test_resnet", weights=tmp_path / "encoder.safetensors"
-        )
+        build("pspnet", classes=2, encoder="test_resnet", weights=tmp_path / "encoder.safetensors")
     assert "missing" in caught.value.got
     assert "unexpected" in caught.value.got

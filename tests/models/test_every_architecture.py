@@ -19,9 +19,9 @@ SMALL = {
     "deeplabv3": {"encoder": "test_resnet", "decoder_channels": 32, "auxiliary": True},
     "deeplabv3plus": {"encoder": "test_resnet", "decoder_channels": 32, "auxiliary": True},
     "fcn": {"encoder": "test_resnet", "auxiliary": True},
-    "fcn16s": {"encoder": "test_resnet", "hidden_channels": 16},
-    "fcn32s": {"encoder": "test_resnet", "hidden_channels": 16},
-    "fcn8s": {"encoder": "test_resnet", "hidden_channels": 16},
+    "fcn16s": {"encoder": "test_resnet", "hidden_channels": 32, "dropout": 0.1},
+    "fcn32s": {"encoder": "test_resnet", "hidden_channels": 32, "dropout": 0.1},
+    "fcn8s": {"encoder": "test_resnet", "hidden_channels": 32, "dropout": 0.1},
     "lraspp": {},
     "pspnet": {"encoder": "test_resnet", "decoder_channels": 32, "auxiliary": True},
     "segformer": {"decoder_channels": 32},
@@ -95,7 +95,9 @@ def test_pictures_of_a_batch_do_not_meet(name):
 @every_architecture
 def test_gradients_reach_every_parameter(name):
     network = small(name).train()
-    sum(logits.square().mean() for logits in network.all_logits(torch.randn(2, 3, 65, 97))).backward()
+    sum(
+        logits.square().mean() for logits in network.all_logits(torch.randn(2, 3, 65, 97))
+    ).backward()
     unreached = [
         key
         for key, parameter in network.named_parameters()
@@ -118,8 +120,8 @@ def coloured_quarters():
     """Two pictures of four coloured quarters, and the class of each colour."""
     colours = torch.randn(CLASSES, 3)
     quarters = torch.tensor([[[0, 1], [2, 3]], [[4, 2], [1, 0]]])
-    truth = quarters.repeat_interleave(48, dim=1).repeat_interleave(48, dim=2)  # [2, 96, 96]
-    return colours[truth].permute(0, 3, 1, 2) + 0.05 * torch.randn(2, 3, 96, 96), truth
+    truth = quarters.repeat_interleave(32, dim=1).repeat_interleave(32, dim=2)  # [2, 64, 64]
+    return colours[truth].permute(0, 3, 1, 2) + 0.05 * torch.randn(2, 3, 64, 64), truth
 
 
 @every_architecture

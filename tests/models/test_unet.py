@@ -154,9 +154,7 @@ def test_the_decoder_goes_as_far_as_its_steps_lead(encoder, channels, stride, sk
     logits = network(torch.rand(1, 3, 47, 61))
     assert network.output_stride == stride
     assert logits.shape == (1, 2, -(-47 // stride), -(-61 // stride))
-    taken = [
-        block.first[0].in_channels > block.enlarge.out_channels for block in network.decoder
-    ]
+    taken = [block.first[0].in_channels > block.enlarge.out_channels for block in network.decoder]
     assert sum(taken) == skips
 
 

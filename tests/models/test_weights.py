@@ -43,9 +43,7 @@ class Trap:
 def test_a_saved_network_comes_back(tmp_path):
     saved, path = network(), tmp_path / "network.safetensors"
     save_weights(saved, path)
-    loaded = build(
-        "lraspp", classes=ROAD, encoder="test_resnet", decoder_channels=8, weights=path
-    )
+    loaded = build("lraspp", classes=ROAD, encoder="test_resnet", decoder_channels=8, weights=path)
     for key, tensor in saved.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[key])
     assert read_class_names(path) == ROAD
@@ -126,7 +124,9 @@ def test_code_in_a_pytorch_file_is_not_run(tmp_path, capsys, protocol):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02}q\x00.", b"PK\x03\x04" + 9 * b"x"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no weights", b"\x80\x02}q\x00.", b"PK\x03\x04" + 9 * b"x"]
+)
 @pytest.mark.parametrize("pytorch_file", [False, True])
 def test_a_broken_file_is_refused(tmp_path, content, pytorch_file):
     (tmp_path / "weights").write_bytes(content)
@@ -157,7 +157,9 @@ def test_names_of_a_transformers_folder_are_found(tmp_path):
     assert read_class_names(tmp_path / "model.safetensors") == ("road", "grass", "sky")
 
 
-@pytest.mark.parametrize("config", [None, "{", "[]", "{}", '{"id2label": 3}', '{"id2label": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "config", [None, "{", "[]", "{}", '{"id2label": 3}', '{"id2label": {"a": 1}}']
+)
 def test_a_folder_without_names_has_none(tmp_path, config):
     save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     if config is not None:

@@ -21,7 +21,15 @@ from pixelwise.errors import UsageError
 from pixelwise.metrics.confusion import SemanticScores
 from pixelwise.models.encoders.timm_encoder import TimmEncoder
 from pixelwise.models.unet import UNet
-from pixelwise.training.street import CLASSES, NETWORK, Recipe, class_weights, evaluate, normalise, train
+from pixelwise.training.street import (
+    CLASSES,
+    NETWORK,
+    Recipe,
+    class_weights,
+    evaluate,
+    normalise,
+    train,
+)
 
 RECIPE = Recipe(epochs=2, batch=2, warmup_steps=1, score_every=1)
 TRAIN_ALONE = """

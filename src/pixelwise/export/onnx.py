@@ -25,9 +25,7 @@ _SMALLEST_HALVED = 1024
 _LEAST_AGREEMENT = 0.99
 
 
-def to_onnx(
-    network: nn.Module, example_size: tuple[int, int], *, bands: int = 3
-) -> bytes:
+def to_onnx(network: nn.Module, example_size: tuple[int, int], *, bands: int = 3) -> bytes:
     """The network as ONNX: `image` float32 `[B, bands, H, W]` -> `logits` `[B, C, h, w]`, all free.
 
     Args:

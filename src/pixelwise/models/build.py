@@ -35,13 +35,13 @@ class Architecture:
 
     Attributes:
         network: the class, made from its config.
-        config: the class of its config.
+        config: the class of its config, a `NetworkConfig`.
         options: what the name itself decides.
         sources: projects whose weights it takes, by name.
     """
 
     network: type[Any]
-    config: type[NetworkConfig]
+    config: type[Any]
     options: Mapping[str, object] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
 
@@ -83,7 +83,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "segformer": Architecture(
         segformer.SegFormer,
         segformer.SegFormerConfig,
-        sources={"transformers": Source(segformer.form_transformers, segformer.convert_transformers)},
+        sources={
+            "transformers": Source(segformer.form_transformers, segformer.convert_transformers)
+        },
     ),
     "segnet": Architecture(segnet.SegNet, segnet.SegNetConfig),
     "unet": Architecture(
@@ -143,10 +145,12 @@ def build(
     )
     network: SegmentationNetwork = entry.network(config)
     if encoder_weights is not None:
-        if encoder_weights == "timm":
-            network.encoder.download_pretrained()
-        else:
-            network.encoder.load_pretrained(Path(encoder_weights))
+        stored = (
+            network.encoder.download_classification()
+            if encoder_weights == "timm"
+            else read_tensors(Path(encoder_weights))
+        )
+        network.load_classification(stored, where=str(encoder_weights))
     if weights is not None:
         path = Path(weights)
         tensors = read_tensors(path, pytorch_file=pytorch_file)
@@ -199,7 +203,8 @@ def _config(
             got=", ".join(f"{name}={chosen[name]!r}" for name in unknown),
             fix=did_you_mean(unknown[0], known),
         )
-    form = {}
+    form: dict[str, object] = {}
     if source is not None:
         form = source.form(str(chosen.pop("encoder", entry.config.encoder)))
-    return entry.config(**{**entry.options, **form, **chosen})
+    config: NetworkConfig = entry.config(**{**entry.options, **form, **chosen})
+    return config

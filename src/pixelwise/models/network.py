@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, get_type_hints
 
@@ -110,3 +111,7 @@ class SegmentationNetwork(nn.Module, ABC):
         Auxiliary heads share the class axis, not the stride: enlarge each to the truth.
         """
         return (self(image),)
+
+    def load_classification(self, stored: Mapping[str, torch.Tensor], *, where: str) -> None:
+        """Starts from the weights of a classification network: see `Encoder`."""
+        self.encoder.load_classification(stored, where=where)

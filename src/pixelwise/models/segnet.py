@@ -17,6 +17,7 @@ Score: CamVid, 11 classes, trained on 3,433 road pictures: mIoU 60.1 % (paper, t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -57,44 +58,64 @@ class SegNetConfig(NetworkConfig):
 def max_pool(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """2x2 max pooling that tells which values it took; of equal ones the first, row by row.
 
-    Written as comparisons: the exporters' own indices are slow, and each engine has its own rule
-    for equal values, of which there are many behind a ReLU.
-
     Args:
         features: `[B, C, H, W]`.
 
     Returns:
-        the maxima `[B, C, ceil(H/2), ceil(W/2)]`, and `[B, C, H, W]`: true where they were.
+        the maxima `[B, C, h, w]`, h = ceil(H/2) and w = ceil(W/2), and `[B, C, 2h, 2w]`: true
+        where they were.
     """
-    height, width = features.shape[-2:]
-    # What stands beyond the last line is less than any value.
-    left = features[..., 0::2]  # [B, C, H, W'/2], where W' is W made even
-    right = functional.pad(features, (0, 1), value=-torch.inf)[..., 1::2]  # [B, C, H, W'/2]
+    batch, channels, height, width = features.shape
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    # [B, C, H, W] -> [B, C, 2h, 2w]; a line that is added is less than any value
+    even = functional.pad(
+        features, (0, 2 * columns - width, 0, 2 * rows - height), value=-torch.inf
+    )
+    left, right = even.view(batch, channels, 2 * rows, columns, 2).unbind(4)
     in_right = right > left
-    of_row = torch.where(in_right, right, left)  # [B, C, H, W'/2]
-    upper = of_row[:, :, 0::2]  # [B, C, H'/2, W'/2]
-    lower = functional.pad(of_row, (0, 0, 0, 1), value=-torch.inf)[:, :, 1::2]
-    in_lower = lower > upper
-    row = torch.stack([~in_lower, in_lower], dim=3).flatten(2, 3)[:, :, :height]
-    taken = torch.stack([row & ~in_right, row & in_right], dim=4).flatten(3)
-    return torch.where(in_lower, lower, upper), taken[..., :width]
+    larger = torch.where(in_right, right, left)  # [B, C, 2h, w]
+    upper, lower = larger.view(batch, channels, rows, 2, columns).unbind(3)
+    in_lower = lower > upper  # [B, C, h, w]
+    # [B, C, h, 2, w] -> [B, C, 2h, w], then [B, C, 2h, w, 2] -> [B, C, 2h, 2w]
+    row = torch.stack([~in_lower, in_lower], dim=3).view(batch, channels, 2 * rows, columns)
+    taken = torch.stack([row & ~in_right, row & in_right], dim=4)
+    return (
+        torch.where(in_lower, lower, upper),
+        taken.view(batch, channels, 2 * rows, 2 * columns),
+    )
 
 
-def max_unpool(pooled: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+def max_unpool(pooled: torch.Tensor, taken: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Values back to where `max_pool` took the maxima, zeros elsewhere.
 
     Args:
-        pooled: `[B, C, ceil(H/2), ceil(W/2)]`.
-        taken: `[B, C, H, W]`.
+        pooled: `[B, C, h, w]`.
+        taken: `[B, C, 2h, 2w]`.
+        size: `(H, W)` before the pooling.
 
     Returns:
         `[B, C, H, W]`.
     """
-    height, width = taken.shape[-2:]
-    # [B, C, H'/2, W'/2] -> [B, C, H', W'] -> [B, C, H, W]
+    # [B, C, h, w] -> [B, C, 2h, 2w]
     enlarged = functional.interpolate(pooled, scale_factor=2, mode="nearest")
-    enlarged = enlarged[:, :, :height, :width]
-    return torch.where(taken, enlarged, enlarged.new_zeros(()))
+    unpooled = torch.where(taken, enlarged, enlarged.new_zeros(()))
+    height, width = taken.shape[-2:]
+    # [B, C, 2h, 2w] -> [B, C, H, W]: padding by less than nothing cuts off
+    return functional.pad(unpooled, (0, size[1] - width, 0, size[0] - height))
+
+
+class Pooled(NamedTuple):
+    """One pooled map of the encoder.
+
+    Attributes:
+        features: `[B, C, h, w]`.
+        taken: see `max_pool`.
+        size: `(H, W)` before the pooling.
+    """
+
+    features: torch.Tensor
+    taken: torch.Tensor
+    size: tuple[int, int]
 
 
 class VGGBlock(nn.Sequential):
@@ -146,15 +167,15 @@ class SegNetEncoder(Encoder):
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, bands, H, W]` -> `[B, channels[i], ceil(H/strides[i]), ceil(W/strides[i])]` each."""
-        return [pooled for pooled, _ in self.pooled(image)]
+        return [pooled.features for pooled in self.pooled(image)]
 
-    def pooled(self, image: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The maps of `forward`, each with the places its values were taken from."""
+    def pooled(self, image: torch.Tensor) -> list[Pooled]:
+        """The maps of `forward`, each with what undoes its pooling."""
         features, maps = image, []
         for stage in self.stages:
-            # [B, C, h, w] -> [B, C', h, w] -> [B, C', ceil(h/2), ceil(w/2)]
-            features, taken = max_pool(stage(features))
-            maps.append((features, taken))
+            whole = stage(features)  # [B, C, h, w] -> [B, C', h, w]
+            features, taken = max_pool(whole)  # [B, C', ceil(h/2), ceil(w/2)]
+            maps.append(Pooled(features, taken, (whole.shape[2], whole.shape[3])))
         return maps
 
 
@@ -168,26 +189,26 @@ class SegNet(SegmentationNetwork):
         self.config: SegNetConfig = config
         self.encoder = SegNetEncoder(config.encoder, config.in_channels)
         depths = _DEPTHS[config.encoder]
-        # A stage's last convolution leads on to the width of the stage before.
+        # A stage's last convolution leads on to the width of the next; the very last is the head.
         self.decoder = nn.ModuleList(
             nn.Sequential(
-                *(ConvBlock(width, width) for _ in range(depth - 1)), ConvBlock(width, before)
+                *(ConvBlock(width, width) for _ in range(depth - 1)), ConvBlock(width, narrower)
             )
-            for depth, width, before in reversed(
-                list(zip(depths[1:], _WIDTHS[1:], _WIDTHS[:-1], strict=True))
+            for depth, width, narrower in zip(
+                depths[:0:-1], _WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True
             )
         )
-        self.last = nn.Sequential(
-            *(ConvBlock(_WIDTHS[0], _WIDTHS[0]) for _ in range(depths[0] - 1))
+        self.decoder.append(
+            nn.Sequential(*(ConvBlock(_WIDTHS[0], _WIDTHS[0]) for _ in range(depths[0] - 1)))
         )
         self.head = nn.Conv2d(_WIDTHS[0], config.classes, kernel_size=3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """`[B, in_channels, H, W]` -> `[B, classes, H, W]` logits."""
         maps = self.encoder.pooled(image)
-        features = maps[-1][0]  # [B, 512, H/32, W/32]
-        for (_, taken), stage in zip(reversed(maps), [*self.decoder, self.last], strict=True):
+        features = maps[-1].features  # [B, 512, H/32, W/32]
+        for pooled, stage in zip(reversed(maps), self.decoder, strict=True):
             # [B, C, ceil(h/2), ceil(w/2)] -> [B, C, h, w] -> [B, C', h, w]
-            features = stage(max_unpool(features, taken))
+            features = stage(max_unpool(features, pooled.taken, pooled.size))
         logits: torch.Tensor = self.head(features)  # [B, classes, H, W]
         return logits

@@ -26,8 +26,8 @@ from pixelwise.errors import UsageError
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import ConvBlock, Upsample, Upsampling
 from pixelwise.models.network import Alignment, NetworkConfig, SegmentationNetwork
-from pixelwise.models.weights import rename
 from pixelwise.models.smp import smp_encoder, smp_encoder_rules
+from pixelwise.models.weights import rename
 
 __all__ = ["UNet", "UNetConfig", "convert_smp", "form_smp"]
 

@@ -163,9 +163,7 @@ def test_models_that_round_down_or_need_room_take_any_size_too(name):
     encoder = TimmEncoder(name).eval()
     for size in ((1, 1), (1, 70), (33, 65), (67, 97)):
         maps = encoder(torch.randn(1, 3, *size))
-        for features, channels, stride in zip(
-            maps, encoder.channels, encoder.strides, strict=True
-        ):
+        for features, channels, stride in zip(maps, encoder.channels, encoder.strides, strict=True):
             assert features.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
 
 
@@ -228,13 +226,17 @@ def test_weights_for_rgb_fit_other_bands(encoder, tmp_path):
     thermal.load_pretrained(tmp_path / "weights.safetensors")
     stem = tensors["conv_stem.weight"]
     torch.testing.assert_close(
-        thermal.body.conv_stem.weight, torch.cat([stem / torch.tensor([2, 1, 1]).view(1, 3, 1, 1), stem[:, :1] / 2], 1)
+        thermal.body.conv_stem.weight,
+        torch.cat([stem / torch.tensor([2, 1, 1]).view(1, 3, 1, 1), stem[:, :1] / 2], 1),
     )
 
 
 def test_names_of_nested_parts_may_be_joined_by_dots_or_underscores(tmp_path):
     encoder = TimmEncoder("test_convnext")
-    stored = {key.replace("stages_0.", "stages.0."): value for key, value in encoder.body.state_dict().items()}
+    stored = {
+        key.replace("stages_0.", "stages.0."): value
+        for key, value in encoder.body.state_dict().items()
+    }
     assert stored.keys() != encoder.body.state_dict().keys()
     save_file(stored, tmp_path / "weights.safetensors")
     encoder.load_pretrained(tmp_path / "weights.safetensors")

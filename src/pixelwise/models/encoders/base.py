@@ -51,8 +51,8 @@ class Encoder(nn.Module, ABC):
         """
         self.load_classification(read_tensors(path), where=str(path))
 
-    def download_pretrained(self) -> None:
-        """Fetches the classification weights that timm offers for the encoder's name.
+    def download_classification(self) -> dict[str, torch.Tensor]:
+        """The classification weights that timm offers for the encoder's name, from the network.
 
         Raises:
             WeightsError: there are none, or they cannot be fetched.

@@ -125,9 +125,7 @@ class PatchMerging(nn.Module):
         return merged
 
 
-def _fill_up(
-    features: torch.Tensor, cells: tuple[int, int], cell: tuple[int, int]
-) -> torch.Tensor:
+def _fill_up(features: torch.Tensor, cells: tuple[int, int], cell: tuple[int, int]) -> torch.Tensor:
     """Zeros below and at the right, up to whole cells: `[B, ≤ h, ≤ w, C]` -> `[B, h, w, C]`."""
     height, width = features.shape[1:3]
     below, right = cells[0] * cell[0] - height, cells[1] * cell[1] - width

@@ -117,10 +117,10 @@ class TimmEncoder(Encoder):
         """The same key without the name of the wrapper."""
         return key.removeprefix("body.")
 
-    def download_pretrained(self) -> None:
+    def download_classification(self) -> dict[str, torch.Tensor]:
         """See `Encoder`."""
         try:
-            stored = timm.create_model(self.name, pretrained=True).state_dict()
+            model = timm.create_model(self.name, pretrained=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise WeightsError(
                 f"the weights of timm's {self.name} cannot be fetched",
@@ -128,7 +128,7 @@ class TimmEncoder(Encoder):
                 got=str(error).splitlines()[0] if str(error) else type(error).__name__,
                 fix="check the network, or give a safetensors file",
             ) from error
-        self.load_classification(stored, where=f"timm's {self.name}")
+        return dict(model.state_dict())
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, bands, H, W]` -> `[B, channels[i], ceil(H/strides[i]), ceil(W/strides[i])]` each."""
