@@ -110,30 +110,28 @@ def _list_architectures(json_output: bool) -> None:
     from rich.table import Table
 
     table = Table(
-        caption=f"parameters and GFLOPs (multiply-adds) with the encoder named, "
-        f"{CATALOGUE_CLASSES} classes, {CATALOGUE_SIZE}×{CATALOGUE_SIZE}; "
-        "scores as published, not measured here",
+        caption=f"M parameters and GFLOPs (multiply-adds) with the encoder named and "
+        f"{CATALOGUE_CLASSES} classes at {CATALOGUE_SIZE}×{CATALOGUE_SIZE}; scores are published "
+        "ones, not measured here",
         caption_justify="left",
-        row_styles=["", "dim"],
+        show_lines=True,
     )
     table.add_column("name", style="bold", no_wrap=True)
-    for title in ("paper", "year", "encoder"):
-        table.add_column(title, overflow="fold")
-    for title in ("M parameters", "GFLOPs"):
-        table.add_column(title, justify="right")
-    for title in ("upsampling", "skip connections", "published score"):
-        table.add_column(title, overflow="fold")
+    table.add_column("year")
+    table.add_column("M param.", justify="right")
+    table.add_column("GFLOPs", justify="right")
+    table.add_column("paper, encoder, upsampling, skip connections, score", overflow="fold")
     for name, facts in CATALOGUE.items():
         table.add_row(
             name,
-            f"{facts.title}: {facts.paper}",
             str(facts.year),
-            facts.encoder,
             f"{facts.parameters:.1f}",
             f"{facts.multiply_adds:.1f}",
-            facts.upsampling,
-            facts.skips,
-            facts.score,
+            f"{facts.title}: {facts.paper}\n"
+            f"encoder: {facts.encoder}\n"
+            f"upsampling: {facts.upsampling}\n"
+            f"skips: {facts.skips}\n"
+            f"score: {facts.score}",
         )
     Console().print(table)
 
