@@ -32,10 +32,16 @@ from torch import nn
 from benchmarks.cost import cost_of
 from benchmarks.machine import describe_machine
 from benchmarks.readme import put_between
+from pixelwise.classes import ClassTable
+from pixelwise.export.onnx import to_onnx
+from pixelwise.inference.card import CARD_KEY, Card, Postprocessing, Preprocessing, Resize
+from pixelwise.inference.engines import make_engine
+from pixelwise.inference.model_file import check_model
+from pixelwise.inference.onnx_file import with_metadata
 from pixelwise.models.build import ARCHITECTURES, build
+from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.layers import resize
 from pixelwise.models.network import SegmentationNetwork
-from pixelwise.models.weights import load_tensors
 
 SIZE = 512
 CLASSES = 21
@@ -197,27 +203,29 @@ def in_turns(functions: dict[str, Callable[[], object]], repeats: int) -> dict[s
 
 def engine_passes(network: SegmentationNetwork, picture: torch.Tensor) -> dict[str, Any]:
     """The exported network in both engines, float32."""
-    import onnxruntime
-    import openvino
-
-    from pixelwise.export.onnx import to_onnx
-
-    content = to_onnx(network, (SIZE, SIZE))
-    array = picture.numpy()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    compiled = openvino.Core().compile_model(
-        content,
-        "CPU",
-        {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": THREADS},
+    card = Card(
+        name="benchmark",
+        class_table=ClassTable.builtin("voc").to_dict(),
+        preprocessing=Preprocessing(
+            scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize=Resize(rule="none")
+        ),
+        postprocessing=Postprocessing(alignment=network.alignment),
+        weights_licence="none",
+        data="none",
+        data_licence="none",
+        non_commercial=False,
+        written_by="benchmarks.models",
     )
+    content = with_metadata(to_onnx(network, (SIZE, SIZE)), {CARD_KEY: card.to_json()})
+    file = check_model(content, Path("benchmark.onnx"))
+    array = picture.numpy()
+    engines = {
+        name: make_engine(file, engine=name, threads=THREADS)
+        for name in ("onnxruntime", "openvino")
+    }
     with torch.inference_mode():
         expected = network(picture).numpy()
-    passes = {
-        "onnxruntime": lambda: session.run(None, {"image": array})[0],
-        "openvino": lambda: compiled(array)[0],
-    }
+    passes = {name: (lambda engine=engine: engine.run(array)) for name, engine in engines.items()}
     for name, run in passes.items():
         if not np.allclose(run(), expected, atol=1e-3 * np.abs(expected).max()):
             raise RuntimeError(f"{name} gives other scores")

@@ -19,7 +19,7 @@ def test_the_public_names_are_pinned():
         "Segmentation",
         "Window",
         "__version__",
-    "build",
+        "build",
         "load",
         "model_cards",
         "read_image",

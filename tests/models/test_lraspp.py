@@ -6,9 +6,9 @@ from torch import nn
 
 import pixelwise.models.lraspp
 from pixelwise.errors import UsageError, WeightsError
+from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.layers import resize
 from pixelwise.models.lraspp import LRASPP, LRASPPConfig, convert_torchvision, form_torchvision
-from pixelwise.models.weights import load_tensors
 
 CLASSES = 5
 

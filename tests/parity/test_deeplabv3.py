@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, deeplabv3_resnet50
 
+from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.deeplabv3 import (
     DeepLabV3,
     DeepLabV3Config,
@@ -15,7 +16,6 @@ from pixelwise.models.deeplabv3 import (
     form_torchvision,
 )
 from pixelwise.models.layers import resize
-from pixelwise.models.weights import load_tensors
 
 CLASSES = 7
 

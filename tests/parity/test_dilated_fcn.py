@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torchvision.models.segmentation import fcn_resnet50, fcn_resnet101
 
+from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.dilated_fcn import (
     DilatedFCN,
     DilatedFCNConfig,
@@ -12,7 +13,6 @@ from pixelwise.models.dilated_fcn import (
     form_torchvision,
 )
 from pixelwise.models.layers import resize
-from pixelwise.models.weights import load_tensors
 
 CLASSES = 7
 

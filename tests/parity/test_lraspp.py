@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
+from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.layers import resize
 from pixelwise.models.lraspp import LRASPP, LRASPPConfig, convert_torchvision, form_torchvision
-from pixelwise.models.weights import load_tensors
 
 CLASSES = 7
 

@@ -10,6 +10,7 @@ from transformers import (
     SegformerForSemanticSegmentation,
 )
 
+from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.encoders.make import OWN_ENCODERS, make_encoder
 from pixelwise.models.encoders.mix_transformer import MIT_VARIANTS, MixTransformer, MixVariant
 from pixelwise.models.layers import resize
@@ -21,7 +22,7 @@ from pixelwise.models.segformer import (
     form_smp,
     form_transformers,
 )
-from pixelwise.models.weights import load_tensors, read_tensors
+from pixelwise.models.weights import read_tensors
 
 CLASSES = 7
 TINY = {

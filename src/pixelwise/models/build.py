@@ -21,8 +21,9 @@ from pixelwise.models import (
     unet,
     upernet,
 )
+from pixelwise.models.checkpoint import load_tensors, read_class_names
 from pixelwise.models.network import NetworkConfig, SegmentationNetwork
-from pixelwise.models.weights import Source, load_tensors, read_class_names, read_tensors
+from pixelwise.models.weights import Source, read_tensors
 
 __all__ = ["ARCHITECTURES", "Architecture", "build"]
 
@@ -84,7 +85,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         segformer.SegFormer,
         segformer.SegFormerConfig,
         sources={
-            "transformers": Source(segformer.form_transformers, segformer.convert_transformers)
+            "transformers": Source(segformer.form_transformers, segformer.convert_transformers),
+            _SMP: Source(segformer.form_smp, segformer.convert_smp),
         },
     ),
     "segnet": Architecture(segnet.SegNet, segnet.SegNetConfig),

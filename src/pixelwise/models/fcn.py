@@ -37,6 +37,12 @@ _COARSE_STRIDE = 32
 _VGG_HIDDEN_CHANNELS = 4096
 _SKIP_STD = 1e-3
 
+# The layers that `FCN.hidden` takes its weights from: its own name -> timm's, torchvision's.
+_FULLY_CONNECTED = {
+    "0": ("pre_logits.fc1", "classifier.0"),
+    "3": ("pre_logits.fc2", "classifier.3"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class FCNConfig(NetworkConfig):
@@ -65,11 +71,14 @@ class FCNConfig(NetworkConfig):
 
 
 class LearntInterpolation(nn.Module):
-    """A 4x4 transposed convolution of stride 2 that starts as bilinear interpolation."""
+    """A 4x4 transposed convolution of stride 2 that starts as bilinear interpolation.
+
+    The outer lines are repeated once, so that it starts so at the border too.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.step = nn.ConvTranspose2d(classes, classes, 4, stride=2, padding=1, bias=False)
+        self.step = nn.ConvTranspose2d(classes, classes, 4, stride=2, padding=3, bias=False)
         line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
         nn.init.zeros_(self.step.weight)
         with torch.no_grad():
@@ -77,8 +86,28 @@ class LearntInterpolation(nn.Module):
 
     def forward(self, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """`[B, K, h, w]` -> `[B, K, *size]`; size is `(2h, 2w)` or one less."""
-        enlarged: torch.Tensor = self.step(scores)
+        # [B, K, h, w] -> [B, K, h + 2, w] -> [B, K, h + 2, w + 2]
+        wider = torch.cat([scores[:, :, :1], scores, scores[:, :, -1:]], dim=2)
+        wider = torch.cat([wider[..., :1], wider, wider[..., -1:]], dim=3)
+        enlarged: torch.Tensor = self.step(wider)  # [B, K, 2h, 2w]
         return enlarged[:, :, : size[0], : size[1]]
+
+
+def _pool(features: torch.Tensor) -> torch.Tensor:
+    """2x2 max pooling behind a ReLU: `[B, C, H, W]` -> `[B, C, ceil(H/2), ceil(W/2)]`.
+
+    A line of zeros changes no maximum there; OpenVINO cannot round up the half of 1 by itself.
+    """
+    height, width = features.shape[-2:]
+    more_rows, more_columns = 2 * ((height + 1) // 2) - height, 2 * ((width + 1) // 2) - width
+    return functional.max_pool2d(functional.pad(features, (0, more_columns, 0, more_rows)), 2)
+
+
+def _skip_head(channels: int, classes: int) -> nn.Conv2d:
+    head = nn.Conv2d(channels, classes, kernel_size=1)
+    nn.init.normal_(head.weight, std=_SKIP_STD)
+    nn.init.constant_(head.get_parameter("bias"), 0)
+    return head
 
 
 def _step(classes: int, mode: Upsampling) -> nn.Module:
@@ -123,12 +152,8 @@ class FCN(SegmentationNetwork):
             for stride in skip_strides
         ]
         self.skip_heads = nn.ModuleList(
-            nn.Conv2d(self.encoder.channels[level], config.classes, kernel_size=1)
-            for level in self.skip_levels
+            _skip_head(self.encoder.channels[level], config.classes) for level in self.skip_levels
         )
-        for skip_head in self.skip_heads:
-            nn.init.normal_(skip_head.weight, std=_SKIP_STD)
-            nn.init.zeros_(skip_head.bias)
         self.steps = nn.ModuleList(
             _step(config.classes, config.upsampling) for _ in self.skip_levels
         )
@@ -141,10 +166,7 @@ class FCN(SegmentationNetwork):
         for level, skip_head, step in zip(
             self.skip_levels, self.skip_heads, self.steps, strict=True
         ):
-            features = maps[level]
-            if self.is_vgg:
-                # [B, C, 2h, 2w] -> [B, C, h, w]
-                features = functional.max_pool2d(features, kernel_size=2, ceil_mode=True)
+            features = _pool(maps[level]) if self.is_vgg else maps[level]  # [B, C, h, w]
             skip = skip_head(features)  # [B, C, h, w] -> [B, classes, h, w]
             # [B, classes, h/2, w/2] -> [B, classes, h, w]
             logits = skip + step(logits, skip.shape[-2:])
@@ -153,35 +175,48 @@ class FCN(SegmentationNetwork):
     def load_classification(self, stored: Mapping[str, torch.Tensor], *, where: str) -> None:
         """Takes in the encoder, and VGG's fully connected layers where the hidden ones have room.
 
+        Both the key layout of timm and that of torchvision will do, in which the fully connected
+        layers are matrices.
+
         Raises:
             WeightsError: the encoder's weights do not fit, or the fully connected layers are
                 missing; nothing is loaded then.
         """
         hidden: dict[str, torch.Tensor] = {}
         if self.is_vgg and self.head.in_channels == _VGG_HIDDEN_CHANNELS:
-            names = {"0": "pre_logits.fc1", "3": "pre_logits.fc2"}
-            keys = {
-                f"{own}.{part}": f"{name}.{part}"
-                for own, name in names.items()
-                for part in ("weight", "bias")
-            }
-            wanted = self.hidden.state_dict()
-            misfit = Misfit(
-                missing=tuple(key for key in keys.values() if key not in stored),
-                misshaped=tuple(
-                    (key, tuple(stored[key].shape), tuple(wanted[own].shape))
-                    for own, key in keys.items()
-                    if key in stored and stored[key].shape != wanted[own].shape
-                ),
-            )
-            if misfit:
-                raise WeightsError(
-                    "the fully connected layers do not fit the hidden ones",
-                    where=where,
-                    got=misfit.table(),
-                    fix="give weights in timm's key layout, or another hidden_channels",
-                )
-            hidden = {own: stored[key].to(wanted[own].dtype) for own, key in keys.items()}
+            hidden = _fully_connected(stored, self.hidden.state_dict(), where=where)
         super().load_classification(stored, where=where)
         if hidden:
             self.hidden.load_state_dict(hidden)
+
+
+def _fully_connected(
+    stored: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], *, where: str
+) -> dict[str, torch.Tensor]:
+    """The fully connected layers of a classifier, shaped as the convolutions wanted."""
+    found: dict[str, torch.Tensor] = {}
+    missing, misshaped = [], []
+    for key, own in wanted.items():
+        layer, _, part = key.partition(".")
+        names = [f"{name}.{part}" for name in _FULLY_CONNECTED[layer]]
+        name = next((name for name in names if name in stored), None)
+        if name is None:
+            missing.append(names[0])
+            continue
+        tensor = stored[name]
+        # [out, in · k · k] -> [out, in, k, k]
+        if tensor.ndim == 2 and tensor.shape == (own.shape[0], own[0].numel()):
+            tensor = tensor.view_as(own)
+        if tensor.shape != own.shape:
+            misshaped.append((name, tuple(tensor.shape), tuple(own.shape)))
+            continue
+        found[key] = tensor.to(own.dtype)
+    misfit = Misfit(missing=tuple(missing), misshaped=tuple(misshaped))
+    if misfit:
+        raise WeightsError(
+            "the fully connected layers do not fit the hidden ones",
+            where=where,
+            got=misfit.table(),
+            fix="give weights of timm's or torchvision's VGG, or another hidden_channels",
+        )
+    return found

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from pixelwise.errors import did_you_mean
 from pixelwise.models.encoders.base import Encoder
+from pixelwise.models.encoders.timm_encoder import timm_classification
 from pixelwise.models.layers import BatchNorm, ConvBlock
 from pixelwise.models.network import NetworkConfig, SegmentationNetwork
 
@@ -165,6 +166,10 @@ class SegNetEncoder(Encoder):
         layer, _, tensor = key.rpartition(".")
         return f"{self._file_keys[layer]}.{tensor}"
 
+    def download_classification(self) -> dict[str, torch.Tensor]:
+        """See `Encoder`."""
+        return timm_classification(self.name)
+
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, bands, H, W]` -> `[B, channels[i], ceil(H/strides[i]), ceil(W/strides[i])]` each."""
         return [pooled.features for pooled in self.pooled(image)]
@@ -182,6 +187,7 @@ class SegNetEncoder(Encoder):
 class SegNet(SegmentationNetwork):
     """Scores at stride 1."""
 
+    encoder: SegNetEncoder
     output_stride = 1
 
     def __init__(self, config: SegNetConfig) -> None:

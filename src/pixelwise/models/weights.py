@@ -1,38 +1,27 @@
-"""Weights: files to tensors, tensors into a network whole or not at all."""
+"""Weights outside a network: files to tensors, one project's keys to another's."""
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from pixelwise.errors import WeightsError
-from pixelwise.formats.files import write_atomic
-
-if TYPE_CHECKING:
-    from pixelwise.models.network import SegmentationNetwork
 
 __all__ = [
     "Misfit",
     "Source",
-    "load_tensors",
-    "read_class_names",
     "read_tensors",
     "rename",
-    "save_weights",
 ]
 
-_CLASS_NAMES = "class_names"
-_CONFIG = "config"
 _MOST_ROWS = 8
 
 
@@ -138,27 +127,6 @@ def _tensors_of(content: object, path: Path) -> dict[str, torch.Tensor]:
     )
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
-    """The class names that come with a weights file; empty where there are none.
-
-    Read from the metadata of a file that `save_weights` wrote, or from `id2label` of a
-    `config.json` beside it, as transformers keeps it.
-    """
-    if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        if _CLASS_NAMES in metadata:
-            return tuple(json.loads(metadata[_CLASS_NAMES]))
-    config = path.with_name("config.json")
-    if not config.is_file():
-        return ()
-    try:
-        labels = json.loads(config.read_text()).get("id2label", {})
-        return tuple(str(labels[key]) for key in sorted(labels, key=int))
-    except (ValueError, AttributeError, TypeError):
-        return ()
-
-
 def rename(
     tensors: Mapping[str, torch.Tensor], rules: Mapping[str, str | None]
 ) -> dict[str, torch.Tensor]:
@@ -181,69 +149,3 @@ def rename(
         else:
             renamed[key] = tensor
     return renamed
-
-
-def load_tensors(
-    network: SegmentationNetwork,
-    tensors: Mapping[str, torch.Tensor],
-    *,
-    where: str,
-    class_names: Sequence[str] = (),
-) -> None:
-    """Puts weights into a network; on any difference nothing is put anywhere.
-
-    Args:
-        network: keeps its dtype and device.
-        tensors: in the network's own key layout.
-        where: the origin of the tensors, for the error.
-        class_names: names that belong to the tensors; compared where the network has names too.
-
-    Raises:
-        WeightsError: a key is missing, unexpected or of another shape, or a class has another
-            name; the error lists them.
-    """
-    wanted = network.state_dict()
-    names = network.config.class_names
-    misfit = Misfit(
-        missing=tuple(key for key in wanted if key not in tensors),
-        unexpected=tuple(key for key in tensors if key not in wanted),
-        misshaped=tuple(
-            (key, tuple(tensors[key].shape), tuple(tensor.shape))
-            for key, tensor in wanted.items()
-            if key in tensors and tensors[key].shape != tensor.shape
-        ),
-        classes=_class_differences(class_names, names) if class_names and names else (),
-    )
-    if misfit:
-        raise WeightsError(
-            "the weights do not fit the network; nothing was loaded",
-            where=where,
-            got=misfit.table(),
-            fix="build the network with the encoder, classes and options of the weights",
-        )
-    network.load_state_dict(dict(tensors))
-
-
-def _class_differences(
-    stored: Sequence[str], wanted: Sequence[str]
-) -> tuple[tuple[int, str, str], ...]:
-    longest = max(len(stored), len(wanted))
-    pairs = zip(
-        [*stored, *[""] * (longest - len(stored))],
-        [*wanted, *[""] * (longest - len(wanted))],
-        strict=True,
-    )
-    return tuple((index, got, want) for index, (got, want) in enumerate(pairs) if got != want)
-
-
-def save_weights(network: SegmentationNetwork, path: Path) -> None:
-    """Writes the weights as safetensors, with class names and config in the metadata.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    metadata = {_CONFIG: json.dumps(asdict(network.config), ensure_ascii=False)}
-    if network.config.class_names:
-        metadata[_CLASS_NAMES] = json.dumps(network.config.class_names, ensure_ascii=False)
-    tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-    write_atomic(path, save(tensors, metadata))

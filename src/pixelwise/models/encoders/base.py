@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -22,7 +23,10 @@ class Encoder(nn.Module, ABC):
         name: what the encoder is asked for by.
         channels: channels of each feature map.
         strides: how many input pixels one feature pixel steps over, likewise.
+        weights_origin: the project whose classification weights it takes.
     """
+
+    weights_origin: ClassVar[str] = "timm"
 
     name: str
     channels: tuple[int, ...]
@@ -40,7 +44,7 @@ class Encoder(nn.Module, ABC):
         return key
 
     def load_pretrained(self, path: Path) -> None:
-        """Reads classification weights from a safetensors file in timm's key layout.
+        """Reads classification weights from a safetensors file, in the origin's key layout.
 
         Keys of the classifier, which a feature pyramid has no place for, are passed over. Weights
         trained on three bands are fitted to the encoder's number of bands by `adapt_bands`.
@@ -88,7 +92,8 @@ class Encoder(nn.Module, ABC):
                 f"weights do not fit the encoder {self.name}",
                 where=where,
                 got=misfit.table(),
-                fix=f"give classification weights of timm's {self.name} in its own key layout",
+                fix=f"give classification weights of {self.weights_origin}'s {self.name} "
+                "in its own key layout",
             )
         self.load_state_dict(found)
 

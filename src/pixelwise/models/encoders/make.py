@@ -10,7 +10,13 @@ from pixelwise.models.encoders.base import Encoder
 from pixelwise.models.encoders.mix_transformer import MIT_VARIANTS, MixTransformer
 from pixelwise.models.encoders.mobilenet_v3 import MobileNetV3Large
 from pixelwise.models.encoders.plain import PlainEncoder
-from pixelwise.models.encoders.timm_encoder import ATROUS_FAMILIES, TimmEncoder
+from pixelwise.models.encoders.plain_vit import PlainViT
+from pixelwise.models.encoders.timm_encoder import (
+    ATROUS_FAMILIES,
+    PLAIN_VIT_FAMILIES,
+    TimmEncoder,
+    family_of,
+)
 
 __all__ = ["OWN_ATROUS_FORMS", "OWN_ENCODERS", "make_encoder"]
 
@@ -48,15 +54,18 @@ def make_encoder(
     Raises:
         UsageError: no such encoder, or it cannot do what is asked.
     """
-    if name in OWN_ENCODERS:
+    own = OWN_ENCODERS.get(name)
+    if own is None and family_of(name) in PLAIN_VIT_FAMILIES:
+        own = PlainViT
+    if own is not None:
         if depth is not None or dilate_first_block:
             raise UsageError(
-                "only timm's encoders can be cut or dilated whole",
+                f"the encoder {name} can be neither cut nor dilated",
                 where=f"encoder {name}",
                 got=f"depth={depth}, dilate_first_block={dilate_first_block}",
-                fix="leave these options out, or take an encoder of timm",
+                fix="leave these options out, or take an encoder such as resnet50",
             )
-        return _own_form(name, output_stride)(name, in_channels)
+        return _own_form(name, own, output_stride)(name, in_channels)
     return TimmEncoder(
         name,
         in_channels=in_channels,
@@ -66,9 +75,11 @@ def make_encoder(
     )
 
 
-def _own_form(name: str, output_stride: int) -> Callable[[str, int], Encoder]:
-    forms = {32: OWN_ENCODERS[name]}
-    forms |= {stride: form for (own, stride), form in OWN_ATROUS_FORMS.items() if own == name}
+def _own_form(
+    name: str, own: Callable[[str, int], Encoder], output_stride: int
+) -> Callable[[str, int], Encoder]:
+    forms = {32: own}
+    forms |= {stride: form for (key, stride), form in OWN_ATROUS_FORMS.items() if key == name}
     if output_stride not in forms:
         raise UsageError(
             f"the encoder {name} cannot keep its maps at output stride {output_stride}",

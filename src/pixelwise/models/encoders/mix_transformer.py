@@ -219,6 +219,8 @@ class MixTransformer(Encoder):
         in_channels: bands of the input picture.
     """
 
+    weights_origin = "transformers"
+
     def __init__(self, name: str, in_channels: int = 3) -> None:
         super().__init__()
         variant = MIT_VARIANTS[name]

@@ -17,13 +17,11 @@ Score: ImageNet-1k top-1 75.2 % (paper, table 3); torchvision's weights 74.0 % a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from pixelwise.errors import WeightsError
 from pixelwise.models.encoders.base import Encoder
 from pixelwise.models.layers import BatchNorm
 
@@ -157,6 +155,8 @@ class MobileNetV3Large(Encoder):
         atrous: maps at strides 2, 4, 8 and 16 of 16, 24, 40 and 960 channels instead.
     """
 
+    weights_origin = "torchvision"
+
     def __init__(
         self, name: str = "mobilenet_v3_large", in_channels: int = 3, *, atrous: bool = False
     ) -> None:
@@ -189,18 +189,6 @@ class MobileNetV3Large(Encoder):
             if index in self._maps:
                 maps.append(features)
         return maps
-
-    def load_classification(self, stored: Mapping[str, torch.Tensor], *, where: str) -> None:
-        """As `Encoder.load_classification`, from torchvision's key layout, `features.…`."""
-        try:
-            super().load_classification(stored, where=where)
-        except WeightsError as error:
-            raise WeightsError(
-                error.what,
-                where=error.where,
-                got=error.got,
-                fix=f"give classification weights of torchvision's {self.name} in its key layout",
-            ) from error
 
 
 def _draw_weights(convolution: nn.Conv2d) -> None:

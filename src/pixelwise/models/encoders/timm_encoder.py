@@ -19,7 +19,13 @@ from pixelwise.errors import UsageError, WeightsError
 from pixelwise.models.encoders.base import Encoder
 from pixelwise.models.encoders.swin import free_the_size
 
-__all__ = ["ATROUS_FAMILIES", "PLAIN_VIT_FAMILIES", "TimmEncoder", "family_of"]
+__all__ = [
+    "ATROUS_FAMILIES",
+    "PLAIN_VIT_FAMILIES",
+    "TimmEncoder",
+    "family_of",
+    "timm_classification",
+]
 
 # timm's modules whose networks can trade stride for dilation (`output_stride=`).
 ATROUS_FAMILIES = (
@@ -65,6 +71,24 @@ def family_of(name: str) -> str:
             fix="look for one with: pixelwise models --encoders TEXT",
         )
     return str(timm.model_entrypoint(name).__module__.rpartition(".")[2])
+
+
+def timm_classification(name: str) -> dict[str, torch.Tensor]:
+    """The classification weights that timm offers for a name, from the network.
+
+    Raises:
+        WeightsError: there are none, or they cannot be fetched.
+    """
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WeightsError(
+            f"the weights of timm's {name} cannot be fetched",
+            where="encoder_weights",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix="check the network, or give a safetensors file",
+        ) from error
+    return dict(model.state_dict())
 
 
 class TimmEncoder(Encoder):
@@ -119,16 +143,7 @@ class TimmEncoder(Encoder):
 
     def download_classification(self) -> dict[str, torch.Tensor]:
         """See `Encoder`."""
-        try:
-            model = timm.create_model(self.name, pretrained=True)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise WeightsError(
-                f"the weights of timm's {self.name} cannot be fetched",
-                where="encoder_weights",
-                got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                fix="check the network, or give a safetensors file",
-            ) from error
-        return dict(model.state_dict())
+        return timm_classification(self.name)
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, bands, H, W]` -> `[B, channels[i], ceil(H/strides[i]), ceil(W/strides[i])]` each."""
