@@ -67,6 +67,8 @@ class FCNConfig(NetworkConfig):
         faults = super().faults()
         if self.hidden_channels is not None and self.hidden_channels < 1:
             faults.append(f"hidden_channels={self.hidden_channels}: 1 or more, or None")
+        if not 0 <= self.dropout < 1:
+            faults.append(f"dropout={self.dropout!r}: from 0 to less than 1")
         return faults
 
 
@@ -96,11 +98,10 @@ class LearntInterpolation(nn.Module):
 def _pool(features: torch.Tensor) -> torch.Tensor:
     """2x2 max pooling behind a ReLU: `[B, C, H, W]` -> `[B, C, ceil(H/2), ceil(W/2)]`.
 
-    A line of zeros changes no maximum there; OpenVINO cannot round up the half of 1 by itself.
+    A line of zeros changes no maximum there, and is left out again where the size is even.
+    OpenVINO cannot round up the half of 1 by itself.
     """
-    height, width = features.shape[-2:]
-    more_rows, more_columns = 2 * ((height + 1) // 2) - height, 2 * ((width + 1) // 2) - width
-    return functional.max_pool2d(functional.pad(features, (0, more_columns, 0, more_rows)), 2)
+    return functional.max_pool2d(functional.pad(features, (0, 1, 0, 1)), kernel_size=2)
 
 
 def _skip_head(channels: int, classes: int) -> nn.Conv2d:

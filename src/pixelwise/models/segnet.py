@@ -59,6 +59,9 @@ class SegNetConfig(NetworkConfig):
 def max_pool(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """2x2 max pooling that tells which values it took; of equal ones the first, row by row.
 
+    Marks instead of torch's indices: unpooling by those is a scatter, 3 times slower in
+    onnxruntime and 12 times in OpenVINO, and which of equal values an index means differs.
+
     Args:
         features: `[B, C, H, W]`.
 

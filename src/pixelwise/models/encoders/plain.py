@@ -42,17 +42,13 @@ class PlainEncoder(Encoder):
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, bands, H, W]` -> `[B, channels[i], ceil(H/strides[i]), ceil(W/strides[i])]` each."""
-        height, width = image.shape[-2:]
-        coarsest = self.strides[-1]
-        # [B, bands, H, W] -> [B, bands, H', W'], which every stride divides
-        features = functional.pad(image, (0, -width % coarsest, 0, -height % coarsest))
-        maps = []
-        for level, stride in zip(self.levels, self.strides, strict=True):
-            if stride > 1:
-                features = functional.max_pool2d(features, kernel_size=2)
-            features = level(features)  # [B, C, H'/stride, W'/stride]
-            # [B, C, H'/stride, W'/stride] -> [B, C, ceil(H/stride), ceil(W/stride)], rounded up
-            # without negative numbers, whose quotients ONNX rounds towards zero.
-            rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
-            maps.append(features[:, :, :rows, :columns])
+        features = self.levels[0](image)  # [B, 64, H, W]
+        maps = [features]
+        for level in self.levels[1:]:
+            # A line of zeros changes no maximum behind a ReLU, and an even size leaves it out again:
+            # halves are rounded up, which OpenVINO cannot do by itself where only one line is left.
+            padded = functional.pad(features, (0, 1, 0, 1))  # [B, C, h + 1, w + 1]
+            # [B, C, h + 1, w + 1] -> [B, C, ceil(h/2), ceil(w/2)] -> [B, 2C, ., .]
+            features = level(functional.max_pool2d(padded, kernel_size=2))
+            maps.append(features)
         return maps

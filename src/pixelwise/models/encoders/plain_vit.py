@@ -13,8 +13,9 @@ by products with matrices, since engines differ in what they make of an antialia
 numbers are the same.
 
 A patch whose side is not a multiple of four, 14 in DINOv2 and EVA-02, has no whole strides. The
-picture is then shrunk so that such a patch covers the next multiple: 14 pixels of the shrunk
-picture are 16 of the given one, and the strides are 4, 8, 16 and 32 exactly.
+picture then counts as shrunk (bilinearly) so far that such a patch covers the next multiple: 14
+pixels of the shrunk picture are 16 of the given one, and the strides are 4, 8, 16 and 32 exactly.
+No new pixel needs any from beyond its patch, so that the same comes of a stretched patch filter.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torch.nn import functional
 
 from pixelwise.models.encoders.base import Encoder
 from pixelwise.models.encoders.timm_encoder import timm_classification
-from pixelwise.models.layers import BatchNorm, resize
+from pixelwise.models.layers import BatchNorm
 
 __all__ = ["FeaturePyramid", "PlainViT", "resample_grid"]
 
@@ -53,7 +54,8 @@ class FeaturePyramid(nn.Module):
     def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
         """Four `[B, C, h, w]` -> `[B, C, 4h, 4w]`, `2h`, `h` and `[B, C, ceil(h/2), ceil(w/2)]`."""
         first, second, third, last = maps
-        coarse = functional.max_pool2d(last, kernel_size=2, ceil_mode=True)
+        # A line more on either side rounds up; OpenVINO does not do so by itself on a single line.
+        coarse = functional.max_pool2d(functional.pad(last, (0, 1, 0, 1), value=-torch.inf), 2)
         return [self.finest(first), self.fine(second), third, coarse]
 
 
@@ -64,6 +66,8 @@ class PlainViT(Encoder):
         name: a timm model of one of the `PLAIN_VIT_FAMILIES`, such as `"vit_tiny_patch16_224"`.
         in_channels: bands of the input picture.
     """
+
+    shrinking: torch.Tensor  # [patch, cell]
 
     def __init__(self, name: str, in_channels: int) -> None:
         super().__init__()
@@ -78,8 +82,11 @@ class PlainViT(Encoder):
         ).model
         self.body = body
         self.pyramid = FeaturePyramid(body.embed_dim)
-        self._patch = int(body.patch_embed.patch_size[0])
-        self._cell = -(-self._patch // 4) * 4  # pixels of the given picture
+        patch = int(body.patch_embed.patch_size[0])
+        self._cell = -(-patch // 4) * 4  # pixels of the given picture
+        pixels = torch.eye(self._cell).unsqueeze(0)  # [1, cell, cell]
+        shrunk = functional.interpolate(pixels, size=patch, mode="linear")  # [1, cell, patch]
+        self.register_buffer("shrinking", shrunk[0].mT.contiguous(), persistent=False)
         self._prefix = tuple(
             key
             for key in ("cls_token", "dist_token", "reg_token")
@@ -113,16 +120,14 @@ class PlainViT(Encoder):
         columns = (width + self._cell - 1) // self._cell
         below, right = rows * self._cell - height, columns * self._cell - width
         image = functional.pad(image, (0, right, 0, below))
-        if self._cell != self._patch:
-            image = resize(image, (rows * self._patch, columns * self._patch))
         return [
             features[:, :, : (height + stride - 1) // stride, : (width + stride - 1) // stride]
             for features, stride in zip(self.pyramid(self._maps(image)), self.strides, strict=True)
         ]
 
     def _maps(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """`[B, bands, rows · patch, columns · patch]` -> four `[B, C, rows, columns]`."""
-        patches = self.body.patch_embed(image)  # [B, rows, columns, C]
+        """`[B, bands, rows · cell, columns · cell]` -> four `[B, C, rows, columns]`."""
+        patches = self._patches(image)  # [B, rows, columns, C]
         grid = patches.shape[1:3]
         tokens = self.body.norm_pre(self._with_positions(patches))
         prefix = tokens.shape[1] - grid[0] * grid[1]
@@ -137,6 +142,15 @@ class PlainViT(Encoder):
                 # [B, prefix + rows · columns, C] -> [B, C, rows, columns]
                 maps.append(tokens[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2))
         return maps
+
+    def _patches(self, image: torch.Tensor) -> torch.Tensor:
+        """`[B, bands, rows · cell, columns · cell]` -> `[B, rows, columns, C]`."""
+        projection = self.body.patch_embed.proj
+        # [cell, patch] · [C, bands, patch, patch] · [patch, cell] -> [C, bands, cell, cell]
+        weight = self.shrinking.mT @ projection.weight @ self.shrinking
+        patches = functional.conv2d(image, weight, projection.bias, stride=self._cell)
+        normalised: torch.Tensor = self.body.patch_embed.norm(patches.permute(0, 2, 3, 1))
+        return normalised
 
     def _with_positions(self, patches: torch.Tensor) -> torch.Tensor:
         """`[B, rows, columns, C]` -> `[B, prefix + rows · columns, C]`."""
