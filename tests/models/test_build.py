@@ -3,12 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import segmentation
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 import pixelwise as pw
 from pixelwise.classes import ClassTable
 from pixelwise.errors import UsageError, WeightsError
 from pixelwise.models.build import ARCHITECTURES, build
 from pixelwise.models.encoders.make import make_encoder
+from pixelwise.models.layers import resize
 
 
 def refused(**options):
@@ -112,3 +115,56 @@ def test_weights_of_another_network_are_refused(tmp_path):
         build("pspnet", classes=2, encoder="test_resnet", weights=tmp_path / "encoder.safetensors")
     assert "missing" in caught.value.got
     assert "unexpected" in caught.value.got
+
+
+def test_a_torchvision_file_loads_in_one_call(tmp_path):
+    theirs = segmentation.lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=4
+    ).eval()
+    torch.save(theirs.state_dict(), tmp_path / "lraspp.pth")
+    ours = build(
+        "lraspp",
+        classes=4,
+        source="torchvision",
+        weights=tmp_path / "lraspp.pth",
+        pytorch_file=True,
+    ).eval()
+    picture = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = theirs(picture)["out"]
+        answer = resize(ours(picture), (64, 96))
+    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def transformers_folder(tmp_path_factory):
+    """A SegFormer as transformers saves it, with the names of its classes."""
+    folder = tmp_path_factory.mktemp("segformer")
+    config = SegformerConfig(id2label={0: "road", 1: "grass", 2: "sky"})
+    SegformerForSemanticSegmentation(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_transformers_folder_loads_in_one_call(transformers_folder):
+    ours = build(
+        "segformer",
+        classes=("road", "grass", "sky"),
+        source="transformers",
+        weights=transformers_folder / "model.safetensors",
+    ).eval()
+    theirs = SegformerForSemanticSegmentation.from_pretrained(transformers_folder).eval()
+    picture = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(picture), theirs(picture).logits, rtol=0, atol=1e-5)
+
+
+def test_a_transformers_folder_of_other_classes_is_refused(transformers_folder):
+    with pytest.raises(WeightsError) as caught:
+        build(
+            "segformer",
+            classes=("road", "sky", "grass"),
+            source="transformers",
+            weights=transformers_folder / "model.safetensors",
+        )
+    assert "1: 'grass', expected 'sky'" in caught.value.got
+    assert "missing" not in caught.value.got

@@ -42,13 +42,20 @@ def test_encoders_know_the_keys_and_shapes_of_timm(name):
 @pytest.mark.parametrize("size", [(64, 96), (45, 61)])
 @torch.inference_mode()
 def test_encoder_maps_are_those_of_timm(size, randomised, assert_same):
-    # A classifier of 8 channels, since the usual 4096 need half a gigabyte.
-    peer = randomised(timm.create_model("vgg16_bn", num_classes=2, num_features=8))
+    with torch.device("meta"):
+        peer = timm.create_model("vgg16_bn")
+    # The classifier of half a gigabyte stays without memory.
+    layers = peer.features.to_empty(device="cpu")
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.normal_(layer.bias, std=0.1)
+    weights = {f"features.{key}": value for key, value in randomised(layers).state_dict().items()}
     encoder = SegNetEncoder("vgg16_bn").eval()
-    encoder.load_classification(peer.state_dict(), where="timm")
+    encoder.load_classification(weights, where="timm")
     features = picture = torch.randn(2, 3, *size)
     expected = []
-    for layer in peer.features:
+    for layer in layers:
         if isinstance(layer, nn.MaxPool2d):
             layer.ceil_mode = True
         features = layer(features)

@@ -59,8 +59,8 @@ class SegNetConfig(NetworkConfig):
 def max_pool(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """2x2 max pooling that tells which values it took; of equal ones the first, row by row.
 
-    Marks instead of torch's indices: unpooling by those is a scatter, 3 times slower in
-    onnxruntime and 12 times in OpenVINO, and which of equal values an index means differs.
+    Marks instead of torch's indices: unpooling by those is a scatter, 2 times slower in
+    onnxruntime and 16 times in OpenVINO, and ONNX leaves open which of equal values it means.
 
     Args:
         features: `[B, C, H, W]`.

@@ -45,8 +45,8 @@ class PlainEncoder(Encoder):
         features = self.levels[0](image)  # [B, 64, H, W]
         maps = [features]
         for level in self.levels[1:]:
-            # A line of zeros changes no maximum behind a ReLU, and an even size leaves it out again:
-            # halves are rounded up, which OpenVINO cannot do by itself where only one line is left.
+            # Rounds halves up: a line of zeros changes no maximum behind a ReLU, and even sizes
+            # leave it out again. OpenVINO itself cannot round up where one line is left.
             padded = functional.pad(features, (0, 1, 0, 1))  # [B, C, h + 1, w + 1]
             # [B, C, h + 1, w + 1] -> [B, C, ceil(h/2), ceil(w/2)] -> [B, 2C, ., .]
             features = level(functional.max_pool2d(padded, kernel_size=2))
