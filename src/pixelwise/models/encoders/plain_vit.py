@@ -177,7 +177,7 @@ def resample_grid(grid: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     # [columns, w] · [1, h, w, C] -> [1, h, columns, C]
     resized = across @ grid
     # [rows, h] · [1, h, columns · C] -> [1, rows, columns, C]
-    return (down @ resized.flatten(2)).unflatten(2, (columns, grid.shape[3]))
+    return (down @ resized.flatten(2)).reshape(1, rows, columns, grid.shape[3])
 
 
 def _cubic_weights(like: torch.Tensor, old: int, new: int) -> torch.Tensor:
@@ -185,7 +185,8 @@ def _cubic_weights(like: torch.Tensor, old: int, new: int) -> torch.Tensor:
     centre = (torch.arange(new, device=like.device) + 0.5).unsqueeze(1) * old / new  # [new, 1]
     place = torch.arange(old, device=like.device) + 0.5  # [old]
     # Where the grid shrinks the kernel is as much wider, and takes in every old place.
-    distance = (place - centre).abs() * new / torch.sym_max(old, new)  # [new, old]
+    stretch: Any = torch.sym_max(old, new)
+    distance = (place - centre).abs() * new / stretch  # [new, old]
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))

@@ -54,9 +54,11 @@ class WindowBlock(nn.Module):
         """`[B, H, W, C]` -> `[B, H, W, C]`."""
         if self.norm_last:
             features = features + self.drop_path1(self.norm1(self._attend(features)))
-            return features + self.drop_path2(self.norm2(self.mlp(features)))
-        features = features + self.drop_path1(self._attend(self.norm1(features)))
-        return features + self.drop_path2(self.mlp(self.norm2(features)))
+            features = features + self.drop_path2(self.norm2(self.mlp(features)))
+        else:
+            features = features + self.drop_path1(self._attend(self.norm1(features)))
+            features = features + self.drop_path2(self.mlp(self.norm2(features)))
+        return features
 
     def _attend(self, features: torch.Tensor) -> torch.Tensor:
         batch, height, width, channels = features.shape
@@ -113,10 +115,11 @@ class PatchMerging(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """`[B, H, W, C]` -> `[B, ceil(H/2), ceil(W/2), 2 · C]`."""
-        down, across = (features.shape[1] + 1) // 2, (features.shape[2] + 1) // 2
+        batch, height, width, channels = features.shape
+        down, across = (height + 1) // 2, (width + 1) // 2
         features = _fill_up(features, (down, across), (2, 2))
         # -> [B, down, 2, across, 2, C] -> [B, down, across, 2 (columns), 2 (rows), C]
-        squares = features.unflatten(2, (across, 2)).unflatten(1, (down, 2))
+        squares = features.reshape(batch, down, 2, across, 2, channels)
         squares = squares.permute(0, 1, 3, 4, 2, 5).flatten(3)  # [B, down, across, 4 · C]
         if self.norm_last:
             merged: torch.Tensor = self.norm(self.reduction(squares))
@@ -134,10 +137,11 @@ def _fill_up(features: torch.Tensor, cells: tuple[int, int], cell: tuple[int, in
 
 def free_the_size(body: nn.Module) -> None:
     """Puts these parts in the place of timm's, in a Swin made with `features_only=True`."""
+    stage: Any
     for stage in body.children():
-        if not isinstance(stage, SwinTransformerStage | SwinTransformerV2Stage):
-            continue
         norm_last = isinstance(stage, SwinTransformerV2Stage)
+        if not (norm_last or isinstance(stage, SwinTransformerStage)):
+            continue
         if not isinstance(stage.downsample, nn.Identity):
             stage.downsample = PatchMerging(stage.downsample, norm_last=norm_last)
         stage.blocks = nn.Sequential(
