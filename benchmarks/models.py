@@ -103,7 +103,11 @@ def _segformer_b0() -> nn.Module:
 def _upernet_convnext() -> nn.Module:
     from transformers import ConvNextConfig, UperNetConfig, UperNetForSemanticSegmentation
 
-    backbone = ConvNextConfig(out_features=["stage1", "stage2", "stage3", "stage4"])
+    backbone = ConvNextConfig(
+        hidden_sizes=[96, 192, 384, 768],
+        depths=[3, 3, 9, 3],
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
     twin: nn.Module = UperNetForSemanticSegmentation(
         UperNetConfig(backbone_config=backbone, num_labels=CLASSES, auxiliary_in_channels=384)
     )
@@ -127,7 +131,7 @@ CASES = [
     Case("segformer", "mit_b0", "transformers", _segformer_b0),
     Case("segnet", "vgg16_bn"),
     Case("unet", "plain"),
-    Case("unet", "resnet34", SMP, _smp("Unet", "resnet34"), enlarged=True),
+    Case("unet", "resnet34", SMP, _smp("Unet", "resnet34")),
     Case("upernet", "convnext_tiny", "transformers", _upernet_convnext, enlarged=True),
 ]
 
@@ -216,7 +220,7 @@ def engine_passes(network: SegmentationNetwork, picture: torch.Tensor) -> dict[s
         non_commercial=False,
         written_by="benchmarks.models",
     )
-    content = with_metadata(to_onnx(network, (SIZE, SIZE)), {CARD_KEY: card.to_json()})
+    content = with_metadata(to_onnx(network), {CARD_KEY: card.to_json()})
     file = check_model(content, Path("benchmark.onnx"))
     array = picture.numpy()
     engines = {
@@ -354,18 +358,19 @@ def main() -> None:
         results = json.loads(arguments.write.read_text())
         PAGE.write_text(put_between(PAGE.read_text(), "benchmark", table_of(results)))
         return
-    rows = []
-    for case in CASES:
-        if arguments.only in {None, case.architecture, case.name}:
-            rows.append(measure(case, arguments.repeats))
-            print(json.dumps(asdict(rows[-1])), flush=True)
-    results = {
+    cases = [case for case in CASES if arguments.only in {None, case.architecture, case.name}]
+    if not cases:
+        parser.error(f"--only {arguments.only}: one of {', '.join(case.name for case in CASES)}")
+    results: dict[str, Any] = {
         "machine": describe_machine(),
         "repeats": arguments.repeats,
-        "rows": [asdict(row) for row in rows],
+        "rows": [],
     }
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+    for case in cases:
+        results["rows"].append(asdict(measure(case, arguments.repeats)))
+        print(json.dumps(results["rows"][-1]), flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(results, indent=1) + "\n")
     print(table_of(results))
 
 

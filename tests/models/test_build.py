@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -67,6 +68,44 @@ def test_an_unknown_source_tells_those_there_are():
     error = refused(source="keras")
     assert error.got == "sources of pspnet: segmentation_models_pytorch"
     assert refused(architecture="segnet", source="keras").got == "sources of segnet: none"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"architecture": None},
+        {"architecture": ["unet"]},
+        {"source": ["torchvision"]},
+        {"weights": 5},
+        {"encoder_weights": b"timm"},
+        {"pytorch_file": "yes"},
+    ],
+)
+def test_arguments_of_the_wrong_type_are_named(options):
+    ((name, value),) = options.items()
+    assert refused(**options).got.startswith(f"{name}={value!r}: ")
+
+
+def test_whole_numbers_of_numpy_will_do():
+    config = build(
+        "lraspp", classes=np.int64(3), encoder="test_resnet", decoder_channels=np.uint8(8)
+    ).config
+    assert (type(config.classes), type(config.decoder_channels)) == (int, int)
+
+
+def test_class_names_come_with_the_classes_only():
+    assert refused(class_names=("a", "b", "c")).got == "class_names=('a', 'b', 'c')"
+
+
+def test_names_of_transformers_are_found_in_a_table_by_alias(tmp_path):
+    table = ClassTable.builtin("ade20k")
+    stored = [f"{info.aliases[0]} " if info.aliases else info.name for info in table]
+    config = SegformerConfig(id2label=dict(enumerate(stored)))
+    SegformerForSemanticSegmentation(config).save_pretrained(tmp_path)
+    network = build(
+        "segformer", classes=table, source="transformers", weights=tmp_path / "model.safetensors"
+    )
+    assert network.config.class_names == table.names
 
 
 @pytest.mark.parametrize("classes", [0, 65_536, "19", 2.5])

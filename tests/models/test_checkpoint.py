@@ -6,9 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pixelwise.errors import OutputError, WeightsError
+from pixelwise.errors import OutputError, UsageError, WeightsError
 from pixelwise.models.build import build
-from pixelwise.models.checkpoint import load_tensors, read_class_names, save_weights
+from pixelwise.models.checkpoint import (
+    load_tensors,
+    save_weights,
+    saved_class_names,
+    transformers_class_names,
+)
 
 ROAD = ("road", "grass", "sky")
 
@@ -32,7 +37,7 @@ def test_a_saved_network_comes_back(tmp_path):
     loaded = build("lraspp", classes=ROAD, encoder="test_resnet", decoder_channels=8, weights=path)
     for key, tensor in saved.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[key])
-    assert read_class_names(path) == ROAD
+    assert saved_class_names(path) == ROAD
 
 
 def test_saving_where_nothing_can_be_written_is_refused(tmp_path):
@@ -57,7 +62,8 @@ def test_every_difference_is_listed_and_nothing_is_loaded():
 def test_a_long_list_is_cut():
     rows = refused(network(), {})
     assert len(rows) == 9
-    assert rows[-1] == ["missing", f"… {len(network().state_dict()) - 8} more"]
+    missed = [key for key in network().state_dict() if not key.endswith("num_batches_tracked")]
+    assert rows[-1] == ["missing", f"… {len(missed) - 8} more"]
 
 
 def test_other_class_names_are_refused_even_where_all_shapes_fit():
@@ -88,14 +94,84 @@ def test_names_of_a_transformers_folder_are_found(tmp_path):
     save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     names = {"0": "road", "10": "sky", "2": "grass"}
     (tmp_path / "config.json").write_text(json.dumps({"id2label": names}))
-    assert read_class_names(tmp_path / "model.safetensors") == ("road", "grass", "sky")
+    assert transformers_class_names(tmp_path / "model.safetensors") == ("road", "grass", "sky")
 
 
 @pytest.mark.parametrize(
-    "config", [None, "{", "[]", "{}", '{"id2label": 3}', '{"id2label": {"a": 1}}']
+    "config",
+    [
+        None,
+        "{",
+        "[]",
+        "{}",
+        '{"id2label": 3}',
+        '{"id2label": {"a": 1}}',
+        '{"id2label": {"0": 1}}',
+        '{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}',
+    ],
 )
 def test_a_folder_without_names_has_none(tmp_path, config):
     save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     if config is not None:
         (tmp_path / "config.json").write_text(config)
-    assert read_class_names(tmp_path / "model.safetensors") == ()
+    assert transformers_class_names(tmp_path / "model.safetensors") == ()
+
+
+@pytest.mark.parametrize("stored", ["not json", "3", "null", "[1]", None])
+def test_metadata_of_others_gives_no_names(tmp_path, stored):
+    metadata = None if stored is None else {"class_names": stored}
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors", metadata)
+    assert saved_class_names(tmp_path / "model.safetensors") == ()
+
+
+def test_names_are_kept_under_any_file_name(tmp_path):
+    save_weights(network(), str(tmp_path / "network.weights"))
+    assert saved_class_names(tmp_path / "network.weights") == ROAD
+
+
+def test_a_wrapped_network_is_not_saved(tmp_path):
+    with pytest.raises(UsageError, match="only networks of pixelwise"):
+        save_weights(torch.compile(network()), tmp_path / "network.safetensors")
+
+
+def test_names_may_differ_in_case():
+    load_tensors(network(), network().state_dict(), where="", class_names=("Road", "grass", "SKY"))
+
+
+def test_counters_of_normalisation_may_be_missing():
+    tensors = {
+        key: tensor + 1
+        for key, tensor in network().state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    loaded = network()
+    load_tensors(loaded, tensors, where="")
+    assert torch.equal(loaded.deep_head.weight, tensors["deep_head.weight"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to(torch.int8),
+        lambda tensor: tensor > 0,
+        lambda tensor: tensor.to(torch.complex64),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(change):
+    tensors = dict(network().state_dict())
+    tensors["deep_head.weight"] = change(tensors["deep_head.weight"])
+    (row,) = refused(network(), tensors)
+    assert "deep_head.weight" in row[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_converted(dtype):
+    tensors = {
+        key: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for key, tensor in network().state_dict().items()
+    }
+    loaded = network()
+    load_tensors(loaded, tensors, where="")
+    assert loaded.deep_head.weight.dtype == torch.float32

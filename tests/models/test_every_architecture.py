@@ -199,7 +199,7 @@ def test_compiled_code_gives_the_same_scores(name):
 @every_architecture
 def test_an_exported_file_gives_the_same_labels_at_odd_sizes(name, make_runner):
     network = small(name)
-    content = to_onnx(network, (96, 128))
+    content = to_onnx(network)
     runners = [
         make_runner(content, engine, classes=CLASSES) for engine in ("onnxruntime", "openvino")
     ]

@@ -163,8 +163,13 @@ def test_the_usual_channels_mirror_a_full_size_encoder():
     assert [block.second[0].out_channels for block in network.decoder] == [512, 256, 128, 64]
 
 
-@pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 8, 8, 8), ()])
+@pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 8, 8, 8)])
 def test_a_decoder_of_the_wrong_depth_is_refused(channels):
     with pytest.raises(UsageError, match="a step for each level") as caught:
         UNet(UNetConfig(classes=2, encoder="test_resnet", decoder_channels=channels))
     assert caught.value.fix == "give 4 to 5 numbers of channels"
+
+
+def test_strides_that_no_doubling_leads_to_are_refused():
+    with pytest.raises(UsageError, match="do not lead to the encoder's strides"):
+        UNet(UNetConfig(classes=2, encoder="convmixer_768_32"))

@@ -16,7 +16,14 @@ class Trap:
         return print, ("the trap has closed",)
 
 
-@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: {"state_dict": t, "epoch": 3}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: t,
+        lambda t: {"state_dict": t, "epoch": 3},
+        lambda t: {"model": {"state_dict": t}},
+    ],
+)
 def test_a_pytorch_file_is_read_when_asked_for(tmp_path, wrap):
     tensors = {"weight": torch.arange(3.0)}
     torch.save(wrap(tensors), tmp_path / "weights.pth")

@@ -117,9 +117,9 @@ def _list_architectures(json_output: bool) -> None:
         show_lines=True,
     )
     table.add_column("name", style="bold", no_wrap=True)
-    table.add_column("year")
-    table.add_column("M param.", justify="right")
-    table.add_column("GFLOPs", justify="right")
+    table.add_column("year", no_wrap=True)
+    table.add_column("M param.", justify="right", no_wrap=True)
+    table.add_column("GFLOPs", justify="right", no_wrap=True)
     table.add_column("paper, encoder, upsampling, skip connections, score", overflow="fold")
     for name, facts in CATALOGUE.items():
         table.add_row(

@@ -17,20 +17,26 @@ from pixelwise.inference.engines import make_engine
 from pixelwise.inference.model_file import ModelFile, check_model
 from pixelwise.inference.onnx_file import with_metadata
 
-__all__ = ["export_model", "store_as_float16", "to_onnx", "write_card"]
+__all__ = ["TRACED_SIZE", "export_model", "store_as_float16", "to_onnx", "write_card"]
 
 _OPSET = 18
+# At no stride is a map of this size a single window of a transformer, or whole windows.
+TRACED_SIZE = (851, 1187)
 # Halving smaller tensors saves nothing and costs precision in normalisation and bias.
 _SMALLEST_HALVED = 1024
 _LEAST_AGREEMENT = 0.99
 
 
-def to_onnx(network: nn.Module, example_size: tuple[int, int], *, bands: int = 3) -> bytes:
+def to_onnx(
+    network: nn.Module, example_size: tuple[int, int] = TRACED_SIZE, *, bands: int = 3
+) -> bytes:
     """The network as ONNX: `image` float32 `[B, bands, H, W]` -> `logits` `[B, C, h, w]`, all free.
 
     Args:
         network: in evaluation mode.
         example_size: `(H, W)` of the picture that is traced; any size that the network takes.
+            What is so for this size by chance, such as a map that is whole windows, the exporter
+            takes for a rule.
         bands: of the pictures it takes.
     """
     free = torch.export.Dim.DYNAMIC

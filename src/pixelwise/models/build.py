@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pixelwise.classes import ClassTable
 from pixelwise.errors import UsageError, did_you_mean
 from pixelwise.models import (
@@ -21,7 +23,11 @@ from pixelwise.models import (
     unet,
     upernet,
 )
-from pixelwise.models.checkpoint import load_tensors, read_class_names
+from pixelwise.models.checkpoint import (
+    load_tensors,
+    saved_class_names,
+    transformers_class_names,
+)
 from pixelwise.models.network import NetworkConfig, SegmentationNetwork
 from pixelwise.models.weights import Source, read_tensors
 
@@ -126,22 +132,24 @@ def build(
         weights: weights of the whole network: a file of `save_weights`, or of `source`.
         source: the project whose form of the network is meant, such as `"torchvision"`: its
             options, its key layout, its spelling of encoder names.
-        pytorch_file: `weights` was written by `torch.save`; it is read with `weights_only=True`.
+        pytorch_file: the files of weights were written by `torch.save`; they are read with
+            `weights_only=True`.
         options: choices of the architecture's config, such as `upsampling="bilinear"`.
 
     Raises:
         UsageError: an unknown name or option, or choices that cannot be built.
         WeightsError: weights that cannot be read or do not fit; nothing is loaded then.
     """
+    _check_types(architecture, encoder_weights, weights, source, pytorch_file)
     entry = _entry(architecture)
+    _check_options(architecture, entry, options)
     config = _config(
-        architecture,
         entry,
         {
             **_class_options(classes),
             **({} if encoder is None else {"encoder": encoder}),
-            "in_channels": in_channels,
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()},
+            "in_channels": _plain(in_channels),
+            **{key: _plain(value) for key, value in options.items()},
         },
         _source(architecture, entry, source),
     )
@@ -150,16 +158,60 @@ def build(
         stored = (
             network.encoder.download_classification()
             if encoder_weights == "timm"
-            else read_tensors(Path(encoder_weights))
+            else read_tensors(Path(encoder_weights), pytorch_file=pytorch_file)
         )
         network.load_classification(stored, where=str(encoder_weights))
     if weights is not None:
         path = Path(weights)
         tensors = read_tensors(path, pytorch_file=pytorch_file)
+        names = saved_class_names(path)
         if source is not None:
             tensors = entry.sources[source].convert(tensors)
-        load_tensors(network, tensors, where=str(path), class_names=read_class_names(path))
+        if source == "transformers":
+            names = transformers_class_names(path)
+        if isinstance(classes, ClassTable):
+            names = tuple(classes.find(name).name if name in classes else name for name in names)
+        load_tensors(network, tensors, where=str(path), class_names=names)
     return network
+
+
+def _check_types(
+    architecture: object,
+    encoder_weights: object,
+    weights: object,
+    source: object,
+    pytorch_file: object,
+) -> None:
+    faults = [
+        f"{name}={value!r}: {expected}"
+        for name, value, expected, right in (
+            ("architecture", architecture, "a name", isinstance(architecture, str)),
+            (
+                "encoder_weights",
+                encoder_weights,
+                "a path, 'timm' or None",
+                isinstance(encoder_weights, str | Path | None),
+            ),
+            ("weights", weights, "a path or None", isinstance(weights, str | Path | None)),
+            ("source", source, "a name or None", isinstance(source, str | None)),
+            ("pytorch_file", pytorch_file, "True or False", isinstance(pytorch_file, bool)),
+        )
+        if not right
+    ]
+    if faults:
+        raise UsageError(
+            "an argument is of the wrong type",
+            where="build",
+            got="; ".join(faults),
+            fix="change the arguments named above",
+        )
+
+
+def _plain(value: object) -> object:
+    """Lists as tuples, NumPy's whole numbers as Python's: what a config takes."""
+    if isinstance(value, list):
+        return tuple(_plain(item) for item in value)
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _entry(architecture: str) -> Architecture:
@@ -190,21 +242,23 @@ def _class_options(classes: int | ClassTable | Sequence[str]) -> dict[str, objec
         return {"classes": len(classes), "class_names": classes.names}
     if isinstance(classes, Sequence) and not isinstance(classes, str):
         return {"classes": len(classes), "class_names": tuple(classes)}
-    return {"classes": classes}
+    return {"classes": _plain(classes)}
 
 
-def _config(
-    architecture: str, entry: Architecture, chosen: dict[str, object], source: Source | None
-) -> NetworkConfig:
-    known = sorted(item.name for item in fields(entry.config) if item.name not in entry.options)
-    unknown = sorted(set(chosen) - set(known))
+def _check_options(architecture: str, entry: Architecture, options: Mapping[str, object]) -> None:
+    taken = {*entry.options, *(item.name for item in fields(NetworkConfig))}
+    known = sorted({item.name for item in fields(entry.config)} - taken)
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(
             f"{architecture} has no such option",
             where="options",
-            got=", ".join(f"{name}={chosen[name]!r}" for name in unknown),
+            got=", ".join(f"{name}={options[name]!r}" for name in unknown),
             fix=did_you_mean(unknown[0], known),
         )
+
+
+def _config(entry: Architecture, chosen: dict[str, object], source: Source | None) -> NetworkConfig:
     form: dict[str, object] = {}
     if source is not None:
         form = source.form(str(chosen.pop("encoder", entry.config.encoder)))

@@ -28,7 +28,8 @@ class ArchitectureFacts:
             multiplication and addition count as one.
         upsampling: how maps become larger.
         skips: what the decoder takes from the encoder besides its deepest map.
-        score: published figure with its protocol; not measured here.
+        score: published figure with its protocol, by single-scale prediction; not measured
+            here. "Public zoo" means a public re-implementation, not the paper.
     """
 
     title: str
@@ -52,7 +53,7 @@ CATALOGUE = {
         multiply_adds=163.7,
         upsampling="bilinear",
         skips="none",
-        score="Cityscapes val 79.3 mIoU (ResNet-50, single scale)",
+        score="Cityscapes val 79.3 mIoU (ResNet-50, public zoo)",
     ),
     "deeplabv3plus": ArchitectureFacts(
         title="DeepLabV3+",
@@ -63,18 +64,18 @@ CATALOGUE = {
         multiply_adds=38.2,
         upsampling="bilinear",
         skips="stride 4, concatenated",
-        score="Cityscapes val 80.1, ADE20K val 44.5 mIoU (ResNet-50, single scale)",
+        score="Cityscapes val 80.1, ADE20K val 44.5 mIoU (ResNet-50, public zoo)",
     ),
     "fcn": ArchitectureFacts(
         title="FCN, dilated",
         paper="Long et al., CVPR 2015, arXiv 1411.4038; torchvision's form",
-        year=2015,
+        year=2014,
         encoder="resnet50",
         parameters=33.0,
         multiply_adds=138.6,
         upsampling="bilinear",
         skips="none",
-        score="Cityscapes val 72.3, ADE20K val 37.0 mIoU (ResNet-50, single scale)",
+        score="Cityscapes val 72.3, ADE20K val 37.0 mIoU (ResNet-50, public zoo)",
     ),
     "fcn16s": ArchitectureFacts(
         title="FCN-16s",
@@ -129,7 +130,7 @@ CATALOGUE = {
         multiply_adds=177.5,
         upsampling="bilinear",
         skips="none",
-        score="Cityscapes val 78.6, ADE20K val 42.6 mIoU (ResNet-50, single scale)",
+        score="Cityscapes val 78.6, ADE20K val 42.6 mIoU (ResNet-50, public zoo)",
     ),
     "segformer": ArchitectureFacts(
         title="SegFormer",
@@ -140,7 +141,7 @@ CATALOGUE = {
         multiply_adds=4.1,
         upsampling="bilinear",
         skips="strides 4, 8, 16, concatenated",
-        score="Cityscapes val 76.5 (B0), 82.3 (B5), ADE20K val 37.4, 49.1 mIoU (single scale)",
+        score="Cityscapes val 76.5 (B0), 82.3 (B5), ADE20K val 37.4, 49.1 mIoU (public zoo)",
     ),
     "segnet": ArchitectureFacts(
         title="SegNet",

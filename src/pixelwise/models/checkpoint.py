@@ -3,44 +3,60 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from pixelwise.errors import WeightsError
+from pixelwise.errors import UsageError, WeightsError
 from pixelwise.formats.files import write_atomic
 from pixelwise.models.network import SegmentationNetwork
-from pixelwise.models.weights import Misfit
+from pixelwise.models.weights import Misfit, compare
 
-__all__ = ["load_tensors", "read_class_names", "save_weights"]
+__all__ = ["load_tensors", "save_weights", "saved_class_names", "transformers_class_names"]
 
 _CLASS_NAMES = "class_names"
-_CONFIG = "config"
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
-    """The class names that come with a weights file; empty where there are none.
-
-    Read from the metadata of a file that `save_weights` wrote, or from `id2label` of a
-    `config.json` beside it, as transformers keeps it.
-    """
-    if path.suffix == ".safetensors":
+def saved_class_names(path: Path) -> tuple[str, ...]:
+    """The class names in a file that `save_weights` wrote; empty where there are none."""
+    try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        if _CLASS_NAMES in metadata:
-            return tuple(json.loads(metadata[_CLASS_NAMES]))
+    except (OSError, SafetensorError):
+        return ()
+    return _names(_json(metadata.get(_CLASS_NAMES, "")))
+
+
+def transformers_class_names(path: Path) -> tuple[str, ...]:
+    """The names in `id2label` of the `config.json` beside transformers' weights.
+
+    Empty where there are none, or only its stand-ins `LABEL_0`, `LABEL_1`, ….
+    """
     config = path.with_name("config.json")
-    if not config.is_file():
+    content = _json(config.read_text("utf-8")) if config.is_file() else None
+    labels = content.get("id2label") if isinstance(content, dict) else None
+    if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
         return ()
+    names = _names([labels[key] for key in sorted(labels, key=int)])
+    return () if all(re.fullmatch(r"LABEL_\d+", name) for name in names) else names
+
+
+def _json(text: str) -> object:
     try:
-        labels = json.loads(config.read_text()).get("id2label", {})
-        return tuple(str(labels[key]) for key in sorted(labels, key=int))
-    except (ValueError, AttributeError, TypeError):
+        content: object = json.loads(text)
+    except ValueError:
+        return None
+    return content
+
+
+def _names(content: object) -> tuple[str, ...]:
+    if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
         return ()
+    return tuple(name.strip() for name in content)
 
 
 def load_tensors(
@@ -64,14 +80,11 @@ def load_tensors(
     """
     wanted = network.state_dict()
     names = network.config.class_names
+    missing, misshaped = compare(tensors, wanted)
     misfit = Misfit(
-        missing=tuple(key for key in wanted if key not in tensors),
+        missing=missing,
         unexpected=tuple(key for key in tensors if key not in wanted),
-        misshaped=tuple(
-            (key, tuple(tensors[key].shape), tuple(tensor.shape))
-            for key, tensor in wanted.items()
-            if key in tensors and tensors[key].shape != tensor.shape
-        ),
+        misshaped=misshaped,
         classes=_class_differences(class_names, names) if class_names and names else (),
     )
     if misfit:
@@ -81,7 +94,7 @@ def load_tensors(
             got=misfit.table(),
             fix="build the network with the encoder, classes and options of the weights",
         )
-    network.load_state_dict(dict(tensors))
+    network.load_state_dict({**wanted, **tensors})
 
 
 def _class_differences(
@@ -93,17 +106,27 @@ def _class_differences(
         [*wanted, *[""] * (longest - len(wanted))],
         strict=True,
     )
-    return tuple((index, got, want) for index, (got, want) in enumerate(pairs) if got != want)
+    return tuple(
+        (index, got, want)
+        for index, (got, want) in enumerate(pairs)
+        if got.casefold() != want.casefold()
+    )
 
 
-def save_weights(network: SegmentationNetwork, path: Path) -> None:
-    """Writes the weights as safetensors, with class names and config in the metadata.
+def save_weights(network: SegmentationNetwork, path: str | Path) -> None:
+    """Writes the weights as safetensors, with the class names in the metadata.
 
     Raises:
+        UsageError: what is given is no network of pixelwise, but for instance a compiled one.
         OutputError: the file cannot be written.
     """
-    metadata = {_CONFIG: json.dumps(asdict(network.config), ensure_ascii=False)}
-    if network.config.class_names:
-        metadata[_CLASS_NAMES] = json.dumps(network.config.class_names, ensure_ascii=False)
+    if not isinstance(network, SegmentationNetwork):
+        raise UsageError(
+            "only networks of pixelwise are saved",
+            where="network",
+            got=type(network).__name__,
+            fix="give the network that was compiled or wrapped, not its wrapper",
+        )
+    names = json.dumps(network.config.class_names, ensure_ascii=False)
     tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-    write_atomic(path, save(tensors, metadata))
+    write_atomic(Path(path), save(tensors, {_CLASS_NAMES: names}))

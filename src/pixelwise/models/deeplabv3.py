@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import AtrousPyramid, ConvBlock, FCNHead
-from pixelwise.models.network import NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Alignment, Chance, Count, NetworkConfig, SegmentationNetwork
 from pixelwise.models.smp import smp_atrous_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
 
@@ -54,21 +56,16 @@ class DeepLabV3Config(NetworkConfig):
         dropout: chance that a value of the pyramid is left out while training.
         auxiliary: an auxiliary head on the last map but one.
         dilate_first_block: see `TimmEncoder`.
+        alignment: of the scores.
     """
 
-    output_stride: int = 8
-    rates: tuple[int, ...] | None = None
-    decoder_channels: int = 256
-    dropout: float = 0.5
+    output_stride: Literal[8, 16] = 8
+    rates: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    decoder_channels: Count = 256
+    dropout: Chance = 0.5
     auxiliary: bool = False
     dilate_first_block: bool = False
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.output_stride not in (8, 16):
-            faults.append(f"output_stride={self.output_stride!r}: 8 or 16")
-        return faults
+    alignment: Alignment = "half_pixel"
 
 
 class DeepLabV3(SegmentationNetwork):
@@ -78,6 +75,7 @@ class DeepLabV3(SegmentationNetwork):
         super().__init__()
         self.config: DeepLabV3Config = config
         self.output_stride = config.output_stride
+        self.alignment = config.alignment
         self.encoder = make_encoder(
             config.encoder,
             in_channels=config.in_channels,
@@ -153,7 +151,7 @@ def convert_torchvision(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.
 
 def form_smp(encoder: str) -> dict[str, object]:
     """The options that give segmentation_models_pytorch's `DeepLabV3` at output stride 8."""
-    return {**smp_atrous_encoder(encoder), "rates": (12, 24, 36)}
+    return {**smp_atrous_encoder(encoder), "rates": (12, 24, 36), "alignment": "corners"}
 
 
 def convert_smp(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pixelwise.models.deeplabv3 import atrous_rates
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import AtrousPyramid, ConvBlock, FCNHead, level_at, resize
-from pixelwise.models.network import Alignment, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Alignment, Chance, Count, NetworkConfig, SegmentationNetwork
 from pixelwise.models.smp import smp_atrous_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
 
@@ -45,25 +47,16 @@ class DeepLabV3PlusConfig(NetworkConfig):
         alignment: of the enlarging inside, and of the scores.
     """
 
-    encoder_stride: int = 16
-    rates: tuple[int, ...] | None = None
-    decoder_channels: int = 256
-    fine_channels: int = 48
+    encoder_stride: Literal[8, 16] = 16
+    rates: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    decoder_channels: Count = 256
+    fine_channels: Count = 48
     refine_pyramid: bool = False
-    fusion_blocks: int = 2
-    dropout: float = 0.5
+    fusion_blocks: Count = 2
+    dropout: Chance = 0.5
     auxiliary: bool = False
     dilate_first_block: bool = False
     alignment: Alignment = "half_pixel"
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.encoder_stride not in (8, 16):
-            faults.append(f"encoder_stride={self.encoder_stride!r}: 8 or 16")
-        if self.fusion_blocks < 1:
-            faults.append(f"fusion_blocks={self.fusion_blocks!r}: 1 or more")
-        return faults
 
 
 class DeepLabV3Plus(SegmentationNetwork):

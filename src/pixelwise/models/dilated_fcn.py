@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import FCNHead
-from pixelwise.models.network import NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Chance, NetworkConfig, SegmentationNetwork
 from pixelwise.models.weights import rename
 
 __all__ = ["DilatedFCN", "DilatedFCNConfig", "convert_torchvision", "form_torchvision"]
@@ -39,18 +40,9 @@ class DilatedFCNConfig(NetworkConfig):
         auxiliary: an auxiliary head on the last map but one.
     """
 
-    output_stride: int = 8
-    dropout: float = 0.1
+    output_stride: Literal[8, 16] = 8
+    dropout: Chance = 0.1
     auxiliary: bool = False
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.output_stride not in (8, 16):
-            faults.append(f"output_stride={self.output_stride!r}: 8 or 16")
-        if not 0 <= self.dropout < 1:
-            faults.append(f"dropout={self.dropout!r}: from 0 to less than 1")
-        return faults
 
 
 class DilatedFCN(SegmentationNetwork):

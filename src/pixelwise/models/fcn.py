@@ -28,8 +28,8 @@ from pixelwise.errors import WeightsError
 from pixelwise.models.encoders.make import OWN_ENCODERS, make_encoder
 from pixelwise.models.encoders.timm_encoder import family_of
 from pixelwise.models.layers import Upsample, Upsampling, level_at
-from pixelwise.models.network import NetworkConfig, SegmentationNetwork
-from pixelwise.models.weights import Misfit
+from pixelwise.models.network import Chance, Count, NetworkConfig, SegmentationNetwork
+from pixelwise.models.weights import Misfit, compare
 
 __all__ = ["FCN", "FCNConfig"]
 
@@ -58,18 +58,9 @@ class FCNConfig(NetworkConfig):
 
     encoder: str = "vgg16"
     finest_stride: Literal[32, 16, 8] = 8
-    hidden_channels: int | None = None
+    hidden_channels: Count | None = None
     upsampling: Literal["transposed", "bilinear", "pixel_shuffle"] = "transposed"
-    dropout: float = 0.5
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.hidden_channels is not None and self.hidden_channels < 1:
-            faults.append(f"hidden_channels={self.hidden_channels}: 1 or more, or None")
-        if not 0 <= self.dropout < 1:
-            faults.append(f"dropout={self.dropout!r}: from 0 to less than 1")
-        return faults
+    dropout: Chance = 0.5
 
 
 class LearntInterpolation(nn.Module):
@@ -196,23 +187,19 @@ def _fully_connected(
 ) -> dict[str, torch.Tensor]:
     """The fully connected layers of a classifier, shaped as the convolutions wanted."""
     found: dict[str, torch.Tensor] = {}
-    missing, misshaped = [], []
+    named: dict[str, str] = {}
     for key, own in wanted.items():
         layer, _, part = key.partition(".")
         names = [f"{name}.{part}" for name in _FULLY_CONNECTED[layer]]
-        name = next((name for name in names if name in stored), None)
-        if name is None:
-            missing.append(names[0])
-            continue
-        tensor = stored[name]
+        named[key] = next((name for name in names if name in stored), names[0])
+        tensor = stored.get(named[key])
         # [out, in · k · k] -> [out, in, k, k]
-        if tensor.ndim == 2 and tensor.shape == (own.shape[0], own[0].numel()):
+        if tensor is not None and tensor.shape == (own.shape[0], own[0].numel()):
             tensor = tensor.view_as(own)
-        if tensor.shape != own.shape:
-            misshaped.append((name, tuple(tensor.shape), tuple(own.shape)))
-            continue
-        found[key] = tensor.to(own.dtype)
-    misfit = Misfit(missing=tuple(missing), misshaped=tuple(misshaped))
+        if tensor is not None:
+            found[named[key]] = tensor
+    missing, misshaped = compare(found, {named[key]: own for key, own in wanted.items()})
+    misfit = Misfit(missing=missing, misshaped=misshaped)
     if misfit:
         raise WeightsError(
             "the fully connected layers do not fit the hidden ones",
@@ -220,4 +207,4 @@ def _fully_connected(
             got=misfit.table(),
             fix="give weights of timm's or torchvision's VGG, or another hidden_channels",
         )
-    return found
+    return {key: found[name] for key, name in named.items()}

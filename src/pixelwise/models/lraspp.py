@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import ConvBlock, level_at, resize
-from pixelwise.models.network import NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Count, NetworkConfig, SegmentationNetwork
 from pixelwise.models.weights import rename
 
 __all__ = ["LRASPP", "LRASPPConfig", "convert_torchvision", "form_torchvision"]
@@ -41,17 +42,8 @@ class LRASPPConfig(NetworkConfig):
     """
 
     encoder: str = "mobilenet_v3_large"
-    encoder_stride: int = 16
-    decoder_channels: int = 128
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.encoder_stride not in (16, 32):
-            faults.append(f"encoder_stride={self.encoder_stride!r}: 16 or 32")
-        if self.decoder_channels < 1:
-            faults.append(f"decoder_channels={self.decoder_channels!r}: 1 or more")
-        return faults
+    encoder_stride: Literal[16, 32] = 16
+    decoder_channels: Count = 128
 
 
 class LRASPP(SegmentationNetwork):

@@ -5,21 +5,41 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, get_type_hints
+from reprlib import repr as short_repr
+from typing import Annotated, Any, Literal, get_type_hints
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from torch import nn
 
 from pixelwise.errors import UsageError
 from pixelwise.models.encoders.base import Encoder
 
-__all__ = ["MOST_CLASSES", "Alignment", "NetworkConfig", "SegmentationNetwork"]
-
-Alignment = Literal["corners", "half_pixel"]
+__all__ = [
+    "MOST_CLASSES",
+    "Alignment",
+    "Chance",
+    "Count",
+    "KernelSize",
+    "NetworkConfig",
+    "SegmentationNetwork",
+]
 
 # Label maps are stored as 16-bit numbers, and one of them is the ignore id.
 MOST_CLASSES = 65_535
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("an odd number, so that maps keep their size")
+    return size
+
+
+# Types of options: a config refuses values outside them.
+Alignment = Literal["corners", "half_pixel"]
+Count = Annotated[int, Field(ge=1)]
+Chance = Annotated[float, Field(ge=0, lt=1)]
+KernelSize = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +56,10 @@ class NetworkConfig:
         UsageError: on creation, with every fault of the config at once.
     """
 
-    classes: int
-    class_names: tuple[str, ...] = ()
+    classes: Annotated[int, Field(ge=1, le=MOST_CLASSES)]
+    class_names: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     encoder: str = "resnet50"
-    in_channels: int = 3
+    in_channels: Count = 3
 
     def __post_init__(self) -> None:
         faults = self._type_faults() or self.faults()
@@ -52,27 +72,34 @@ class NetworkConfig:
             )
 
     def faults(self) -> list[str]:
-        """What is wrong with choices of the right type, one sentence each."""
+        """What is wrong with choices that are right each by itself, one sentence each."""
         faults = []
-        if not 1 <= self.classes <= MOST_CLASSES:
-            faults.append(f"classes={self.classes}: a whole number from 1 to {MOST_CLASSES:,}")
-        if self.class_names and len(self.class_names) != self.classes:
-            faults.append(f"class_names: {len(self.class_names)} names for {self.classes} classes")
-        if self.in_channels < 1:
-            faults.append(f"in_channels={self.in_channels}: a whole number, 1 or more")
+        names = self.class_names
+        if names and len(names) != self.classes:
+            faults.append(f"class_names: {len(names)} names for {self.classes} classes")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            faults.append(f"class_names: {short_repr(twice)} more than once")
         return faults
 
     def _type_faults(self) -> list[str]:
+        """Every option that is outside its type, with the first reason."""
+        types = get_type_hints(type(self), include_extras=True)
         faults = []
-        types = get_type_hints(type(self))
         for field in fields(self):
             value = getattr(self, field.name)
             try:
                 TypeAdapter(types[field.name]).validate_python(value, strict=True)
             except ValidationError as error:
-                reason = error.errors(include_url=False)[0]["msg"].removeprefix("Input should be ")
-                faults.append(f"{field.name}={value!r}: {reason}")
+                faults.append(_fault(field.name, value, error))
         return faults
+
+
+def _fault(name: str, value: Any, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{step}]" for step in first["loc"] if isinstance(step, int))
+    reason = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{name}{place}={short_repr(first['input'] if place else value)}: {reason}"
 
 
 class SegmentationNetwork(nn.Module, ABC):

@@ -13,13 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import ConvBlock, FCNHead, PyramidPooling
-from pixelwise.models.network import Alignment, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import (
+    Alignment,
+    Chance,
+    Count,
+    KernelSize,
+    NetworkConfig,
+    SegmentationNetwork,
+)
 from pixelwise.models.smp import smp_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
 
@@ -31,7 +40,8 @@ class PSPNetConfig(NetworkConfig):
     """What a PSPNet is made of.
 
     Attributes:
-        output_stride: stride of the dilated encoder's deepest map and of the scores, 8 or 16.
+        output_stride: stride of the dilated encoder's deepest map and of the scores, 8 or 16;
+            without effect where `depth` is given.
         depth: use this many of the encoder's maps, undilated, instead of dilating it; the
             scores then have the stride of the last of them, 8 for 3 maps of a ResNet.
         bins: cells along each side of each grid.
@@ -44,27 +54,16 @@ class PSPNetConfig(NetworkConfig):
         alignment: of the enlarging inside, and of the scores.
     """
 
-    output_stride: int = 8
-    depth: int | None = None
-    bins: tuple[int, ...] = (1, 2, 3, 6)
-    decoder_channels: int = 512
-    fusion_kernel_size: int = 3
-    head_kernel_size: int = 1
+    output_stride: Literal[8, 16] = 8
+    depth: Annotated[int, Field(ge=2)] | None = None
+    bins: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3, 6)
+    decoder_channels: Count = 512
+    fusion_kernel_size: KernelSize = 3
+    head_kernel_size: KernelSize = 1
     normalise_mean: bool = True
-    dropout: float = 0.1
+    dropout: Chance = 0.1
     auxiliary: bool = False
     alignment: Alignment = "corners"
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.output_stride not in (8, 16):
-            faults.append(f"output_stride={self.output_stride!r}: 8 or 16")
-        if self.depth is not None and self.depth < 2:
-            faults.append(f"depth={self.depth!r}: 2 or more")
-        if not self.bins or min(self.bins) < 1:
-            faults.append(f"bins={self.bins!r}: one or more whole numbers above 0")
-        return faults
 
 
 class PSPNet(SegmentationNetwork):

@@ -27,7 +27,7 @@ from pixelwise.errors import UsageError
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.encoders.mix_transformer import own_keys
 from pixelwise.models.layers import BatchNorm, resize
-from pixelwise.models.network import Alignment, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Alignment, Chance, Count, NetworkConfig, SegmentationNetwork
 from pixelwise.models.weights import rename
 
 __all__ = [
@@ -55,18 +55,9 @@ class SegFormerConfig(NetworkConfig):
     """
 
     encoder: str = "mit_b0"
-    decoder_channels: int | None = None
-    dropout: float = 0.1
+    decoder_channels: Count | None = None
+    dropout: Chance = 0.1
     alignment: Alignment = "half_pixel"
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.decoder_channels is not None and self.decoder_channels < 1:
-            faults.append(f"decoder_channels={self.decoder_channels}: a whole number, 1 or more")
-        if not 0 <= self.dropout <= 1:
-            faults.append(f"dropout={self.dropout}: a number from 0 to 1")
-        return faults
 
 
 class Projection(nn.Module):

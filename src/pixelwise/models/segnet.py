@@ -17,13 +17,12 @@ Score: CamVid, 11 classes, trained on 3,433 road pictures: mIoU 60.1 % (paper, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from pixelwise.errors import did_you_mean
 from pixelwise.models.encoders.base import Encoder
 from pixelwise.models.encoders.timm_encoder import timm_classification
 from pixelwise.models.layers import BatchNorm, ConvBlock
@@ -46,14 +45,7 @@ _DEPTHS = {
 class SegNetConfig(NetworkConfig):
     """What a SegNet is made of; the encoder is one of VGG's: 11, 13, 16 or 19 layers deep."""
 
-    encoder: str = "vgg16_bn"
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.encoder not in _DEPTHS:
-            faults.append(f"encoder={self.encoder!r}: {did_you_mean(self.encoder, _DEPTHS)}")
-        return faults
+    encoder: Literal["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"] = "vgg16_bn"
 
 
 def max_pool(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,14 +18,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pixelwise.errors import UsageError
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import ConvBlock, Upsample, Upsampling
-from pixelwise.models.network import Alignment, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import (
+    Alignment,
+    Chance,
+    Count,
+    KernelSize,
+    NetworkConfig,
+    SegmentationNetwork,
+)
 from pixelwise.models.smp import smp_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
 
@@ -40,8 +49,8 @@ class UNetConfig(NetworkConfig):
 
     Attributes:
         decoder_channels: channels after each decoder step, from coarse to fine; each step doubles
-            the size. None: up to the full size, with the encoder's own channels on the way back
-            where it starts at full size, else 256, 128, 64, 32, 16.
+            the size. None: the encoder's own channels on the way back where it starts at full
+            size, else up to five steps of 256, 128, 64, 32, 16.
         upsampling: how a step enlarges; the paper's is `"transposed"`.
         head_kernel_size: of the last convolution; the paper's is 1.
         dropout: chance that a channel of the last decoder map is left out while training.
@@ -49,10 +58,10 @@ class UNetConfig(NetworkConfig):
     """
 
     encoder: str = "plain"
-    decoder_channels: tuple[int, ...] | None = None
+    decoder_channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     upsampling: Upsampling = "transposed"
-    head_kernel_size: int = 1
-    dropout: float = 0.0
+    head_kernel_size: KernelSize = 1
+    dropout: Chance = 0.0
     alignment: Alignment = "half_pixel"
 
 
@@ -95,6 +104,13 @@ class UNet(SegmentationNetwork):
         self.encoder = make_encoder(config.encoder, in_channels=config.in_channels)
         levels = dict(zip(self.encoder.strides, self.encoder.channels, strict=True))
         coarsest, finest = self.encoder.strides[-1], self.encoder.strides[0]
+        if any(stride & (stride - 1) for stride in levels):
+            raise UsageError(
+                "the decoder's steps double the size, and do not lead to the encoder's strides",
+                where=f"encoder {config.encoder}",
+                got=f"maps at strides {self.encoder.strides}",
+                fix="take an encoder whose strides are powers of two, such as resnet34",
+            )
         widths = (
             _usual_channels(levels) if config.decoder_channels is None else config.decoder_channels
         )

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pixelwise.errors import UsageError
 from pixelwise.models.encoders.make import OWN_ENCODERS, make_encoder
 from pixelwise.models.encoders.timm_encoder import family_of
 from pixelwise.models.layers import ConvBlock, PyramidPooling, resize
-from pixelwise.models.network import NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Chance, Count, NetworkConfig, SegmentationNetwork
 from pixelwise.models.weights import rename
 
 __all__ = ["ChannelNorm", "UPerNet", "UPerNetConfig", "convert_transformers", "form_transformers"]
@@ -65,23 +67,12 @@ class UPerNetConfig(NetworkConfig):
     """
 
     encoder: str = "convnext_tiny"
-    decoder_channels: int = 512
-    bins: tuple[int, ...] = (1, 2, 3, 6)
+    decoder_channels: Count = 512
+    bins: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3, 6)
     normalise_maps: bool | None = None
-    dropout: float = 0.1
+    dropout: Chance = 0.1
     auxiliary: bool = False
-    auxiliary_channels: int = 256
-
-    def faults(self) -> list[str]:
-        """See `NetworkConfig`."""
-        faults = super().faults()
-        if self.decoder_channels < 1:
-            faults.append(f"decoder_channels={self.decoder_channels}: 1 or more")
-        if self.auxiliary_channels < 1:
-            faults.append(f"auxiliary_channels={self.auxiliary_channels}: 1 or more")
-        if not self.bins or min(self.bins) < 1:
-            faults.append(f"bins={self.bins}: one or more numbers, each 1 or more")
-        return faults
+    auxiliary_channels: Count = 256
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -18,11 +17,14 @@ from pixelwise.errors import WeightsError
 __all__ = [
     "Misfit",
     "Source",
+    "compare",
+    "describe",
     "read_tensors",
     "rename",
 ]
 
 _MOST_ROWS = 8
+_COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,13 @@ class Misfit:
     Attributes:
         missing: keys that the network needs and the weights lack.
         unexpected: keys that the weights have and the network does not know.
-        misshaped: key, shape in the weights, shape in the network.
+        misshaped: key, kind and shape in the weights, kind and shape in the network.
         classes: index, name in the weights, name in the network.
     """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
-    misshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    misshaped: tuple[tuple[str, str, str], ...] = ()
     classes: tuple[tuple[int, str, str], ...] = ()
 
     def __bool__(self) -> bool:
@@ -89,12 +91,10 @@ def read_tensors(path: Path, *, pytorch_file: bool = False) -> dict[str, torch.T
     Raises:
         WeightsError: the file cannot be read, or is not of that kind.
     """
+    if pytorch_file:
+        return _tensors_of(_unpickled(path), path)
     try:
-        if not pytorch_file:
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             "the weights cannot be read",
@@ -102,21 +102,34 @@ def read_tensors(path: Path, *, pytorch_file: bool = False) -> dict[str, torch.T
             got=str(error),
             fix="give a safetensors file, or pytorch_file=True for one that torch.save wrote",
         ) from error
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+
+
+def _unpickled(path: Path) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(
+            "the weights cannot be read",
+            where=str(path),
+            got=str(error),
+            fix="give a file that torch.save wrote",
+        ) from error
+    # torch documents no errors of its own; a damaged pickle can end in almost any.
+    except Exception as error:
         raise WeightsError(
             "the file does not hold tensors alone, or is damaged",
             where=str(path),
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix="save it again as safetensors where you trust it",
+            got=f"{type(error).__name__} while reading it as torch's own format",
+            fix="save its tensors again as safetensors where you trust it",
         ) from error
-    return _tensors_of(content, path)
+    return content
 
 
 def _tensors_of(content: object, path: Path) -> dict[str, torch.Tensor]:
-    """A state dict, also one that a training script wrapped under a common name."""
-    for _ in range(2):
-        if not isinstance(content, Mapping):
-            break
+    """A state dict, also one that a training script wrapped under common names."""
+    while isinstance(content, Mapping):
         if content and all(isinstance(value, torch.Tensor) for value in content.values()):
             return {str(key): value for key, value in content.items()}
         content = next((content[name] for name in ("state_dict", "model") if name in content), None)
@@ -125,6 +138,39 @@ def _tensors_of(content: object, path: Path) -> dict[str, torch.Tensor]:
         where=str(path),
         fix="save network.state_dict(), by itself or under the name state_dict",
     )
+
+
+def describe(tensor: torch.Tensor) -> str:
+    """What must agree for one tensor to stand in for another: shape, and kind unless float."""
+    shape = tuple(tensor.shape)
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return f"{tensor.layout} {tensor.dtype} {shape} on {tensor.device}"
+    if tensor.is_floating_point():
+        return str(shape)
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        return f"{tensor.dtype} {shape}"
+    return f"whole numbers {shape}"
+
+
+def compare(
+    tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str, str], ...]]:
+    """Keys that are missing, and those whose tensors cannot stand in for the wanted ones.
+
+    Counters of batch normalisation are not missed: older files have none, and they count only
+    where its momentum is None.
+    """
+    missing = tuple(key for key in wanted if key not in tensors and not key.endswith(_COUNTER))
+    misshaped = tuple(
+        (key, describe(tensors[key]), _shape_and_kind(own))
+        for key, own in wanted.items()
+        if key in tensors and describe(tensors[key]) != _shape_and_kind(own)
+    )
+    return missing, misshaped
+
+
+def _shape_and_kind(own: torch.Tensor) -> str:
+    return describe(torch.empty(own.shape, dtype=own.dtype))
 
 
 def rename(

@@ -240,3 +240,9 @@ def test_names_of_nested_parts_may_be_joined_by_dots_or_underscores(tmp_path):
     assert stored.keys() != encoder.body.state_dict().keys()
     save_file(stored, tmp_path / "weights.safetensors")
     encoder.load_pretrained(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("name", ["resnest14d", "skresnet18"])
+def test_models_that_normalise_pooled_maps_can_be_trained_on_one_picture(name):
+    maps = TimmEncoder(name).train()(torch.randn(1, 3, 64, 64))
+    assert all(features.isfinite().all() for features in maps)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pixelwise.errors import WeightsError
-from pixelwise.models.weights import Misfit, read_tensors
+from pixelwise.models.weights import Misfit, compare, read_tensors
 
 __all__ = ["Encoder", "adapt_bands"]
 
@@ -72,21 +72,16 @@ class Encoder(nn.Module, ABC):
         """As `load_pretrained`, from tensors in memory; `where` names their origin in errors."""
         wanted = self.state_dict()
         by_name = {_flat(key): tensor for key, tensor in stored.items()}
+        names = {self.classification_key(key): key for key in wanted}
         found: dict[str, torch.Tensor] = {}
-        missing, misshaped = [], []
-        for key, own in wanted.items():
-            file_key = self.classification_key(key)
-            tensor = by_name.get(_flat(file_key))
-            if tensor is None:
-                missing.append(file_key)
-                continue
-            if _differs_in_bands(tensor.shape, own.shape):
-                tensor = adapt_bands(tensor.float(), own.shape[1])
-            if tensor.shape != own.shape:
-                misshaped.append((file_key, tuple(tensor.shape), tuple(own.shape)))
-                continue
-            found[key] = tensor.to(own.dtype)
-        misfit = Misfit(missing=tuple(missing), misshaped=tuple(misshaped))
+        for name, key in names.items():
+            tensor = by_name.get(_flat(name))
+            if tensor is not None and _differs_in_bands(tensor.shape, wanted[key].shape):
+                tensor = adapt_bands(tensor.float(), wanted[key].shape[1])
+            if tensor is not None:
+                found[name] = tensor
+        missing, misshaped = compare(found, {name: wanted[key] for name, key in names.items()})
+        misfit = Misfit(missing=missing, misshaped=misshaped)
         if misfit:
             raise WeightsError(
                 f"weights do not fit the encoder {self.name}",
@@ -95,7 +90,7 @@ class Encoder(nn.Module, ABC):
                 fix=f"give classification weights of {self.weights_origin}'s {self.name} "
                 "in its own key layout",
             )
-        self.load_state_dict(found)
+        self.load_state_dict({**wanted, **{names[name]: found[name] for name in found}})
 
 
 def _flat(key: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import timm
 import torch
 
-from pixelwise.models.encoders.make import OWN_ENCODERS, make_encoder
+from pixelwise.models.encoders.make import OWN_ATROUS_FORMS, OWN_ENCODERS, make_encoder
 from pixelwise.models.encoders.timm_encoder import ATROUS_FAMILIES, family_of
 
 __all__ = ["EncoderFacts", "describe_encoder", "find_encoders"]
@@ -51,5 +51,7 @@ def describe_encoder(name: str) -> EncoderFacts:
         parameters=round(sum(parameter.numel() for parameter in encoder.parameters()) / 1e6, 2),
         strides=encoder.strides,
         channels=encoder.channels,
-        atrous=name not in OWN_ENCODERS and family_of(name) in ATROUS_FAMILIES,
+        atrous=any(own == name for own, _ in OWN_ATROUS_FORMS)
+        if name in OWN_ENCODERS
+        else family_of(name) in ATROUS_FAMILIES,
     )

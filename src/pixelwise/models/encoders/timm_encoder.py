@@ -18,6 +18,7 @@ from torch.nn import functional
 from pixelwise.errors import UsageError, WeightsError
 from pixelwise.models.encoders.base import Encoder
 from pixelwise.models.encoders.swin import free_the_size
+from pixelwise.models.layers import BatchNorm
 
 __all__ = [
     "ATROUS_FAMILIES",
@@ -221,7 +222,19 @@ def _create(
         ) from error
     if output_stride != 32 and max(body.feature_info.reduction()) != output_stride:
         raise _no_atrous_form(name, output_stride)
+    _admit_single_values(body)
     return body
+
+
+def _admit_single_values(module: nn.Module) -> None:
+    """Lets one picture train models that normalise its pooled maps, as `BatchNorm` does."""
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            norm = BatchNorm(child.num_features, eps=child.eps, momentum=child.momentum)
+            norm.load_state_dict(child.state_dict(), assign=True)
+            setattr(module, name, norm)
+        else:
+            _admit_single_values(child)
 
 
 def _no_atrous_form(name: str, output_stride: int) -> UsageError:
