@@ -34,12 +34,12 @@ def torchvision(name, **options):
 
 def upernet():
     backbone = ConvNextConfig(
-        hidden_sizes=[40, 80, 160, 320],
-        depths=[2, 2, 6, 2],
+        hidden_sizes=[96, 192, 384, 768],
+        depths=[3, 3, 9, 3],
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
     return UperNetForSemanticSegmentation(
-        UperNetConfig(backbone_config=backbone, num_labels=CLASSES, auxiliary_in_channels=160)
+        UperNetConfig(backbone_config=backbone, num_labels=CLASSES, auxiliary_in_channels=384)
     )
 
 
@@ -59,7 +59,7 @@ PEERS = {
         SegformerConfig(num_labels=CLASSES)
     ),
     ("unet", SMP, "resnet18"): lambda: smp("Unet", "resnet18"),
-    ("upernet", "transformers", "convnext_atto"): upernet,
+    ("upernet", "transformers", "convnext_tiny"): upernet,
 }
 
 
