@@ -197,6 +197,22 @@ def test_a_transformers_folder_loads_in_one_call(transformers_folder):
         torch.testing.assert_close(ours(picture), theirs(picture).logits, rtol=0, atol=1e-5)
 
 
+def test_weights_whose_shapes_contradict_each_other_are_refused(tmp_path):
+    tensors = {
+        "decoder.conv.0.weight": torch.tensor(1.0),
+        "decoder.psp.blocks.0.pool.1.0.weight": torch.zeros(8, 32, 1, 1),
+    }
+    save_file(tensors, tmp_path / "weights.safetensors")
+    with pytest.raises(WeightsError, match="contradict each other"):
+        build(
+            "pspnet",
+            classes=2,
+            encoder="resnet18",
+            source="segmentation_models_pytorch",
+            weights=tmp_path / "weights.safetensors",
+        )
+
+
 def test_a_transformers_folder_of_other_classes_is_refused(transformers_folder):
     with pytest.raises(WeightsError) as caught:
         build(

@@ -97,6 +97,11 @@ def test_names_of_a_transformers_folder_are_found(tmp_path):
     assert transformers_class_names(tmp_path / "model.safetensors") == ("road", "grass", "sky")
 
 
+def test_a_config_in_no_encoding_has_no_names(tmp_path):
+    (tmp_path / "config.json").write_bytes(b'{"id2label": {"0": "\xff\xfe"}}')
+    assert transformers_class_names(tmp_path / "model.safetensors") == ()
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import UsageError, did_you_mean
+from pixelwise.errors import UsageError, WeightsError, did_you_mean
 from pixelwise.models import (
     deeplabv3,
     deeplabv3plus,
@@ -166,7 +167,7 @@ def build(
         tensors = read_tensors(path, pytorch_file=pytorch_file)
         names = saved_class_names(path)
         if source is not None:
-            tensors = entry.sources[source].convert(tensors)
+            tensors = _convert(entry.sources[source], tensors, where=str(path))
         if source == "transformers":
             names = transformers_class_names(path)
         if isinstance(classes, ClassTable):
@@ -235,6 +236,20 @@ def _source(architecture: str, entry: Architecture, source: str | None) -> Sourc
             fix="leave source out for weights that pixelwise saved",
         )
     return entry.sources[source]
+
+
+def _convert(
+    source: Source, tensors: Mapping[str, torch.Tensor], *, where: str
+) -> dict[str, torch.Tensor]:
+    try:
+        return source.convert(tensors)
+    except (IndexError, RuntimeError) as error:
+        raise WeightsError(
+            "the weights cannot be brought into our form: their shapes contradict each other",
+            where=where,
+            got=str(error).partition("\n")[0],
+            fix="give a file of the source and the architecture that are named",
+        ) from error
 
 
 def _class_options(classes: int | ClassTable | Sequence[str]) -> dict[str, object]:

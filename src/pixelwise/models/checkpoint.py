@@ -37,7 +37,7 @@ def transformers_class_names(path: Path) -> tuple[str, ...]:
     Empty where there are none, or only its stand-ins `LABEL_0`, `LABEL_1`, ….
     """
     config = path.with_name("config.json")
-    content = _json(config.read_text("utf-8")) if config.is_file() else None
+    content = _json(config.read_bytes()) if config.is_file() else None
     labels = content.get("id2label") if isinstance(content, dict) else None
     if not isinstance(labels, dict) or not all(str(key).isdecimal() for key in labels):
         return ()
@@ -45,7 +45,7 @@ def transformers_class_names(path: Path) -> tuple[str, ...]:
     return () if all(re.fullmatch(r"LABEL_\d+", name) for name in names) else names
 
 
-def _json(text: str) -> object:
+def _json(text: str | bytes) -> object:
     try:
         content: object = json.loads(text)
     except ValueError:
