@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import segmentation_models_pytorch
 import torch
-from torch import nn
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, deeplabv3_resnet50
 
 from pixelwise.models.checkpoint import load_tensors
@@ -20,25 +19,6 @@ from pixelwise.models.layers import resize
 CLASSES = 7
 
 
-def randomise(network):
-    """Values that differ from place to place, and statistics unlike those of a new network."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    return network.eval()
-
-
-def assert_same_scores(ours, theirs):
-    scale = float(theirs.abs().max())
-    assert theirs.std(dim=(2, 3)).mean() > 0.02 * scale
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * scale)
-
-
 @pytest.mark.parametrize("auxiliary", [True, False])
 @pytest.mark.parametrize(
     ("make_peer", "encoder"),
@@ -48,8 +28,8 @@ def assert_same_scores(ours, theirs):
     ],
 )
 @torch.inference_mode()
-def test_scores_are_those_of_torchvision(make_peer, encoder, auxiliary):
-    peer = randomise(
+def test_scores_are_those_of_torchvision(make_peer, encoder, auxiliary, randomised, assert_same):
+    peer = randomised(
         make_peer(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=auxiliary)
     )
     form = {**form_torchvision(encoder), "auxiliary": auxiliary}
@@ -60,14 +40,16 @@ def test_scores_are_those_of_torchvision(make_peer, encoder, auxiliary):
         theirs = peer(pictures)
         assert list(theirs) == (["out", "aux"] if auxiliary else ["out"])
         for logits, expected in zip(network.all_logits(pictures), theirs.values(), strict=True):
-            assert_same_scores(resize(logits, size), expected)
+            assert_same(resize(logits, size), expected)
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("encoder", ["resnet18", "tu-efficientnet_b0"])
 @torch.inference_mode()
-def test_scores_are_those_of_segmentation_models_pytorch(encoder, output_stride):
-    peer = randomise(
+def test_scores_are_those_of_segmentation_models_pytorch(
+    encoder, output_stride, randomised, assert_same
+):
+    peer = randomised(
         segmentation_models_pytorch.DeepLabV3(
             encoder,
             encoder_weights=None,
@@ -82,5 +64,5 @@ def test_scores_are_those_of_segmentation_models_pytorch(encoder, output_stride)
     for size in ((64, 96), (80, 112)):
         pictures = torch.randn(2, 3, *size)
         # It enlarges by corners, whatever its convolutions mean.
-        ours = resize(network(pictures), size, alignment="corners")
-        assert_same_scores(ours, peer(pictures))
+        ours = resize(network(pictures), size, alignment=network.alignment)
+        assert_same(ours, peer(pictures))

@@ -24,7 +24,7 @@ from torch import nn
 
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import AtrousPyramid, ConvBlock, FCNHead
-from pixelwise.models.network import Alignment, Chance, Count, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Alignment, AuxiliaryNetwork, Chance, Count, NetworkConfig
 from pixelwise.models.smp import smp_atrous_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
 
@@ -68,7 +68,7 @@ class DeepLabV3Config(NetworkConfig):
     alignment: Alignment = "half_pixel"
 
 
-class DeepLabV3(SegmentationNetwork):
+class DeepLabV3(AuxiliaryNetwork):
     """Scores at the stride of the dilated encoder."""
 
     def __init__(self, config: DeepLabV3Config) -> None:
@@ -94,20 +94,10 @@ class DeepLabV3(SegmentationNetwork):
             FCNHead(self.encoder.channels[-2], config.classes) if config.auxiliary else None
         )
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`[B, in_channels, H, W]` -> `[B, classes, ~H/stride, ~W/stride]` logits."""
-        return self._decode(self.encoder(image)[-1])
-
-    def all_logits(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The logits of `forward`, then those of the auxiliary head if there is one."""
-        *_, last_but_one, last = self.encoder(image)
-        if self.auxiliary_head is None:
-            return (self._decode(last),)
-        return self._decode(last), self.auxiliary_head(last_but_one)
-
-    def _decode(self, features: torch.Tensor) -> torch.Tensor:
+    def decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The deepest map `[B, C, H/s, W/s]` -> `[B, classes, H/s, W/s]` logits."""
         # [B, C, H/s, W/s] -> [B, 256, H/s, W/s] -> [B, classes, H/s, W/s]
-        logits: torch.Tensor = self.head(self.refine(self.pyramid(features)))
+        logits: torch.Tensor = self.head(self.refine(self.pyramid(maps[-1])))
         return logits
 
 

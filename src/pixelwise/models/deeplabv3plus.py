@@ -21,7 +21,7 @@ from torch import nn
 from pixelwise.models.deeplabv3 import atrous_rates
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import AtrousPyramid, ConvBlock, FCNHead, level_at, resize
-from pixelwise.models.network import Alignment, Chance, Count, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import Alignment, AuxiliaryNetwork, Chance, Count, NetworkConfig
 from pixelwise.models.smp import smp_atrous_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
 
@@ -59,7 +59,7 @@ class DeepLabV3PlusConfig(NetworkConfig):
     alignment: Alignment = "half_pixel"
 
 
-class DeepLabV3Plus(SegmentationNetwork):
+class DeepLabV3Plus(AuxiliaryNetwork):
     """Scores at stride 4.
 
     Raises:
@@ -102,18 +102,8 @@ class DeepLabV3Plus(SegmentationNetwork):
             FCNHead(self.encoder.channels[-2], config.classes) if config.auxiliary else None
         )
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`[B, in_channels, H, W]` -> `[B, classes, ~H/4, ~W/4]` logits."""
-        return self._decode(self.encoder(image))
-
-    def all_logits(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The logits of `forward`, then those of the auxiliary head if there is one."""
-        maps = self.encoder(image)
-        if self.auxiliary_head is None:
-            return (self._decode(maps),)
-        return self._decode(maps), self.auxiliary_head(maps[-2])
-
-    def _decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+    def decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The encoder's maps -> `[B, classes, ~H/4, ~W/4]` logits."""
         coarse = self.pyramid(maps[-1])  # [B, C, H/16, W/16] -> [B, 256, H/16, W/16]
         if self.refine is not None:
             coarse = self.refine(coarse)

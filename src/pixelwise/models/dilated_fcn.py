@@ -24,7 +24,7 @@ import torch
 
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import FCNHead
-from pixelwise.models.network import Chance, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import AuxiliaryNetwork, Chance, NetworkConfig
 from pixelwise.models.weights import rename
 
 __all__ = ["DilatedFCN", "DilatedFCNConfig", "convert_torchvision", "form_torchvision"]
@@ -45,7 +45,7 @@ class DilatedFCNConfig(NetworkConfig):
     auxiliary: bool = False
 
 
-class DilatedFCN(SegmentationNetwork):
+class DilatedFCN(AuxiliaryNetwork):
     """Scores at the stride of the dilated encoder.
 
     Raises:
@@ -67,18 +67,10 @@ class DilatedFCN(SegmentationNetwork):
             else None
         )
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`[B, in_channels, H, W]` -> `[B, classes, ceil(H/stride), ceil(W/stride)]` logits."""
-        # [B, C, H/s, W/s] -> [B, classes, H/s, W/s]
-        logits: torch.Tensor = self.head(self.encoder(image)[-1])
+    def decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The deepest map `[B, C, H/s, W/s]` -> `[B, classes, H/s, W/s]` logits."""
+        logits: torch.Tensor = self.head(maps[-1])
         return logits
-
-    def all_logits(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The logits of `forward`, then those of the auxiliary head if there is one."""
-        *_, last_but_one, last = self.encoder(image)
-        if self.auxiliary_head is None:
-            return (self.head(last),)
-        return self.head(last), self.auxiliary_head(last_but_one)
 
 
 def form_torchvision(encoder: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ from pixelwise.models.encoders.base import Encoder
 __all__ = [
     "MOST_CLASSES",
     "Alignment",
+    "AuxiliaryNetwork",
     "Chance",
     "Count",
     "KernelSize",
@@ -142,3 +143,33 @@ class SegmentationNetwork(nn.Module, ABC):
     def load_classification(self, stored: Mapping[str, torch.Tensor], *, where: str) -> None:
         """Starts from the weights of a classification network: see `Encoder`."""
         self.encoder.load_classification(stored, where=where)
+
+
+class AuxiliaryNetwork(SegmentationNetwork):
+    """A decoder on the encoder's maps, and perhaps a head on the last map but one, for training.
+
+    Attributes:
+        auxiliary_head: `[B, C, H, W]` -> `[B, classes, H, W]`, or None.
+    """
+
+    auxiliary_head: nn.Module | None
+
+    def maps(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """`[B, in_channels, H, W]` -> the maps that the decoder takes, from fine to coarse."""
+        maps: list[torch.Tensor] = self.encoder(image)
+        return maps
+
+    @abstractmethod
+    def decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The maps -> `[B, classes, ~H/output_stride, ~W/output_stride]` logits."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """See `SegmentationNetwork`."""
+        return self.decode(self.maps(image))
+
+    def all_logits(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The logits of `forward`, then those of the auxiliary head if there is one."""
+        maps = self.maps(image)
+        if self.auxiliary_head is None:
+            return (self.decode(maps),)
+        return self.decode(maps), self.auxiliary_head(maps[-2])

@@ -23,11 +23,11 @@ from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import ConvBlock, FCNHead, PyramidPooling
 from pixelwise.models.network import (
     Alignment,
+    AuxiliaryNetwork,
     Chance,
     Count,
     KernelSize,
     NetworkConfig,
-    SegmentationNetwork,
 )
 from pixelwise.models.smp import smp_encoder, smp_encoder_rules
 from pixelwise.models.weights import rename
@@ -66,7 +66,7 @@ class PSPNetConfig(NetworkConfig):
     alignment: Alignment = "corners"
 
 
-class PSPNet(SegmentationNetwork):
+class PSPNet(AuxiliaryNetwork):
     """Scores at the stride of the encoder's deepest map."""
 
     def __init__(self, config: PSPNetConfig) -> None:
@@ -104,20 +104,10 @@ class PSPNet(SegmentationNetwork):
             FCNHead(self.encoder.channels[-2], config.classes) if config.auxiliary else None
         )
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`[B, in_channels, H, W]` -> `[B, classes, ~H/stride, ~W/stride]` logits."""
-        return self._decode(self.encoder(image)[-1])
-
-    def all_logits(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The logits of `forward`, then those of the auxiliary head if there is one."""
-        *_, last_but_one, last = self.encoder(image)
-        if self.auxiliary_head is None:
-            return (self._decode(last),)
-        return self._decode(last), self.auxiliary_head(last_but_one)
-
-    def _decode(self, features: torch.Tensor) -> torch.Tensor:
+    def decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The deepest map `[B, C, H/s, W/s]` -> `[B, classes, H/s, W/s]` logits."""
         # [B, C, H/s, W/s] -> [B, 2 · C, H/s, W/s] -> [B, 512, H/s, W/s]
-        fused = self.dropout(self.fuse(self.pooling(features)))
+        fused = self.dropout(self.fuse(self.pooling(maps[-1])))
         logits: torch.Tensor = self.head(fused)  # [B, classes, H/s, W/s]
         return logits
 

@@ -27,7 +27,7 @@ from pixelwise.errors import UsageError
 from pixelwise.models.encoders.make import OWN_ENCODERS, make_encoder
 from pixelwise.models.encoders.timm_encoder import family_of
 from pixelwise.models.layers import ConvBlock, PyramidPooling, resize
-from pixelwise.models.network import Chance, Count, NetworkConfig, SegmentationNetwork
+from pixelwise.models.network import AuxiliaryNetwork, Chance, Count, NetworkConfig
 from pixelwise.models.weights import rename
 
 __all__ = ["ChannelNorm", "UPerNet", "UPerNetConfig", "convert_transformers", "form_transformers"]
@@ -84,7 +84,7 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class UPerNet(SegmentationNetwork):
+class UPerNet(AuxiliaryNetwork):
     """Scores at the stride of the finest of the encoder's last four maps, 4 with most.
 
     Raises:
@@ -128,22 +128,13 @@ class UPerNet(SegmentationNetwork):
             else None
         )
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`[B, in_channels, H, W]` -> `[B, classes, ~H/stride, ~W/stride]` logits."""
-        return self._decode(self._maps(image))
-
-    def all_logits(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The logits of `forward`, then those of the auxiliary head if there is one."""
-        maps = self._maps(image)
-        if self.auxiliary_head is None:
-            return (self._decode(maps),)
-        return self._decode(maps), self.auxiliary_head(maps[-2])
-
-    def _maps(self, image: torch.Tensor) -> list[torch.Tensor]:
+    def maps(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """The encoder's last four maps, normalised where the config says so."""
         maps = self.encoder(image)[-_LEVELS:]
         return [norm(features) for norm, features in zip(self.norms, maps, strict=True)]
 
-    def _decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+    def decode(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """The encoder's maps -> `[B, classes, ~H/4, ~W/4]` logits."""
         # [B, C, H/32, W/32] -> [B, C + 4 · width, H/32, W/32] -> [B, width, H/32, W/32]
         above = self.deepest(self.pyramid(maps[-1]))
         levels = [above]
