@@ -81,6 +81,7 @@ class DeepLabV3(AuxiliaryNetwork):
             in_channels=config.in_channels,
             output_stride=config.output_stride,
             dilate_first_block=config.dilate_first_block,
+            deepest=2,
         )
         self.pyramid = AtrousPyramid(
             self.encoder.channels[-1],

@@ -57,7 +57,10 @@ class DilatedFCN(AuxiliaryNetwork):
         self.config: DilatedFCNConfig = config
         self.output_stride = config.output_stride
         self.encoder = make_encoder(
-            config.encoder, in_channels=config.in_channels, output_stride=config.output_stride
+            config.encoder,
+            in_channels=config.in_channels,
+            output_stride=config.output_stride,
+            deepest=2,
         )
         *_, last_but_one, last = self.encoder.channels
         self.head = FCNHead(last, config.classes, dropout=config.dropout)

@@ -78,6 +78,7 @@ class PSPNet(AuxiliaryNetwork):
             in_channels=config.in_channels,
             output_stride=config.output_stride if config.depth is None else 32,
             depth=config.depth,
+            deepest=2,
         )
         self.output_stride = self.encoder.strides[-1]
         channels = self.encoder.channels[-1]

@@ -246,3 +246,16 @@ def test_names_of_nested_parts_may_be_joined_by_dots_or_underscores(tmp_path):
 def test_models_that_normalise_pooled_maps_can_be_trained_on_one_picture(name):
     maps = TimmEncoder(name).train()(torch.randn(1, 3, 64, 64))
     assert all(features.isfinite().all() for features in maps)
+
+
+@pytest.mark.parametrize("depth", [None, 4])
+@torch.inference_mode()
+def test_the_deepest_maps_can_be_taken_alone(depth):
+    whole = TimmEncoder("test_resnet", depth=depth).eval()
+    deep = TimmEncoder("test_resnet", depth=depth, deepest=2).eval()
+    deep.load_state_dict(whole.state_dict())
+    assert deep.strides == whole.strides[-2:]
+    assert deep.channels == whole.channels[-2:]
+    picture = torch.randn(1, 3, 33, 65)
+    for ours, theirs in zip(deep(picture), whole(picture)[-2:], strict=True):
+        assert torch.equal(ours, theirs)

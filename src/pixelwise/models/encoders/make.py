@@ -39,6 +39,7 @@ def make_encoder(
     in_channels: int = 3,
     output_stride: int = 32,
     depth: int | None = None,
+    deepest: int | None = None,
     dilate_first_block: bool = False,
 ) -> Encoder:
     """An encoder by name, without weights: one of pixelwise's own, or any timm model.
@@ -49,6 +50,8 @@ def make_encoder(
         output_stride: the coarsest stride wanted: 32 is the models' own, 16 and 8 need an encoder
             that can be dilated.
         depth: how many maps, from the finest on; None for all.
+        deepest: how many of those the decoder takes, from the deepest back; where the others need
+            not be kept, their memory is spared. None for all.
         dilate_first_block: see `TimmEncoder`.
 
     Raises:
@@ -71,6 +74,7 @@ def make_encoder(
         in_channels=in_channels,
         output_stride=output_stride,
         depth=depth,
+        deepest=deepest,
         dilate_first_block=dilate_first_block,
     )
 

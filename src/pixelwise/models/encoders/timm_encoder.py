@@ -101,6 +101,8 @@ class TimmEncoder(Encoder):
         output_stride: 8 or 16 to keep the deep maps that fine, by dilated convolutions; 32 to
             leave the model as it is.
         depth: how many of the model's maps, from the finest on; None for all.
+        deepest: how many of those are given, from the deepest back, unless whole stages are
+            dilated; None for all.
         dilate_first_block: where dilation replaces a stride, the block that had the stride is
             dilated too. timm and torchvision's ResNets leave that block as it was, which is the
             common form; segmentation_models_pytorch dilates it.
@@ -117,6 +119,7 @@ class TimmEncoder(Encoder):
         in_channels: int = 3,
         output_stride: int = 32,
         depth: int | None = None,
+        deepest: int | None = None,
         dilate_first_block: bool = False,
     ) -> None:
         super().__init__()
@@ -124,7 +127,13 @@ class TimmEncoder(Encoder):
         family = family_of(name)
         by_timm = 32 if dilate_first_block else output_stride
         body: Any = _create(
-            name, family, in_channels=in_channels, output_stride=by_timm, depth=depth
+            name,
+            family,
+            in_channels=in_channels,
+            output_stride=by_timm,
+            depth=depth,
+            # Dilating whole stages needs to know where each of them ends.
+            deepest=None if dilate_first_block else deepest,
         )
         strides = tuple(body.feature_info.reduction())
         if dilate_first_block:
@@ -198,7 +207,13 @@ class TimmEncoder(Encoder):
 
 
 def _create(
-    name: str, family: str, *, in_channels: int, output_stride: int, depth: int | None
+    name: str,
+    family: str,
+    *,
+    in_channels: int,
+    output_stride: int,
+    depth: int | None,
+    deepest: int | None,
 ) -> Any:
     options: dict[str, Any] = {"in_chans": in_channels}
     if output_stride != 32:
@@ -208,7 +223,9 @@ def _create(
     if family in _STRICT_SIZE_FAMILIES:
         options["strict_img_size"] = False
     if depth is not None:
-        options["out_indices"] = tuple(range(depth))
+        options["out_indices"] = tuple(range(depth))[-(deepest or depth) :]
+    elif deepest is not None:
+        options["out_indices"] = tuple(range(-deepest, 0))
     try:
         body: Any = timm.create_model(name, pretrained=False, features_only=True, **options)
     except (AssertionError, IndexError, NotImplementedError, TypeError, RuntimeError) as error:
