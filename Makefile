@@ -22,6 +22,7 @@ test: .venv-dev/installed
 benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.decode
 	$(DEV)/python -m benchmarks.predict
+	$(DEV)/python -m benchmarks.models
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv
