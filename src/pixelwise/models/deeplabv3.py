@@ -36,6 +36,7 @@ __all__ = [
     "convert_torchvision",
     "form_smp",
     "form_torchvision",
+    "pyramid_rules",
 ]
 
 
@@ -102,6 +103,23 @@ class DeepLabV3(AuxiliaryNetwork):
         return logits
 
 
+def pyramid_rules(prefix: str) -> dict[str, str | None]:
+    """Keys of the pyramid as torchvision and segmentation_models_pytorch name them -> ours.
+
+    Args:
+        prefix: what stands before them, as a regular expression.
+    """
+    return {
+        rf"{prefix}convs\.0\.": "pyramid.point.",
+        rf"{prefix}convs\.1\.": "pyramid.atrous.0.",
+        rf"{prefix}convs\.2\.": "pyramid.atrous.1.",
+        rf"{prefix}convs\.3\.": "pyramid.atrous.2.",
+        rf"{prefix}convs\.4\.1\.": "pyramid.mean.0.",
+        rf"{prefix}convs\.4\.2\.": "pyramid.mean.1.",
+        rf"{prefix}project\.": "pyramid.fuse.",
+    }
+
+
 def form_torchvision(encoder: str) -> dict[str, object]:
     """The options that give torchvision's `deeplabv3_*` with its published weights.
 
@@ -123,13 +141,7 @@ def convert_torchvision(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.
         {
             r"backbone\.(?=\d)": "encoder.features.",
             r"backbone\.": "encoder.body.",
-            r"classifier\.0\.convs\.0\.": "pyramid.point.",
-            r"classifier\.0\.convs\.1\.": "pyramid.atrous.0.",
-            r"classifier\.0\.convs\.2\.": "pyramid.atrous.1.",
-            r"classifier\.0\.convs\.3\.": "pyramid.atrous.2.",
-            r"classifier\.0\.convs\.4\.1\.": "pyramid.mean.0.",
-            r"classifier\.0\.convs\.4\.2\.": "pyramid.mean.1.",
-            r"classifier\.0\.project\.": "pyramid.fuse.",
+            **pyramid_rules(r"classifier\.0\."),
             r"classifier\.1\.": "refine.0.",
             r"classifier\.2\.": "refine.1.",
             r"classifier\.4\.": "head.",
@@ -151,13 +163,7 @@ def convert_smp(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         weights,
         {
             **smp_encoder_rules(weights),
-            r"decoder\.aspp\.convs\.0\.": "pyramid.point.",
-            r"decoder\.aspp\.convs\.1\.": "pyramid.atrous.0.",
-            r"decoder\.aspp\.convs\.2\.": "pyramid.atrous.1.",
-            r"decoder\.aspp\.convs\.3\.": "pyramid.atrous.2.",
-            r"decoder\.aspp\.convs\.4\.1\.": "pyramid.mean.0.",
-            r"decoder\.aspp\.convs\.4\.2\.": "pyramid.mean.1.",
-            r"decoder\.aspp\.project\.": "pyramid.fuse.",
+            **pyramid_rules(r"decoder\.aspp\."),
             r"decoder\.conv\.": "refine.0.",
             r"decoder\.bn\.": "refine.1.",
             r"segmentation_head\.0\.": "head.",

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pixelwise.models.deeplabv3 import atrous_rates
+from pixelwise.models.deeplabv3 import atrous_rates, pyramid_rules
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import AtrousPyramid, ConvBlock, FCNHead, level_at, resize
 from pixelwise.models.network import Alignment, AuxiliaryNetwork, Chance, Count, NetworkConfig
@@ -133,13 +133,7 @@ def convert_smp(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         weights,
         {
             **smp_encoder_rules(weights),
-            r"decoder\.aspp\.0\.convs\.0\.": "pyramid.point.",
-            r"decoder\.aspp\.0\.convs\.1\.": "pyramid.atrous.0.",
-            r"decoder\.aspp\.0\.convs\.2\.": "pyramid.atrous.1.",
-            r"decoder\.aspp\.0\.convs\.3\.": "pyramid.atrous.2.",
-            r"decoder\.aspp\.0\.convs\.4\.1\.": "pyramid.mean.0.",
-            r"decoder\.aspp\.0\.convs\.4\.2\.": "pyramid.mean.1.",
-            r"decoder\.aspp\.0\.project\.": "pyramid.fuse.",
+            **pyramid_rules(r"decoder\.aspp\.0\."),
             r"decoder\.aspp\.1\.": "refine.0.",
             r"decoder\.aspp\.2\.": "refine.1.",
             r"decoder\.block1\.": "fine.",
