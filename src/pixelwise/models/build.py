@@ -165,8 +165,10 @@ def build(
     if weights is not None:
         path = Path(weights)
         tensors = read_tensors(path, pytorch_file=pytorch_file)
-        names = saved_class_names(path)
-        if source is not None:
+        names: tuple[str, ...] = ()
+        if source is None:
+            names = saved_class_names(path)
+        else:
             tensors = _convert(entry.sources[source], tensors, where=str(path))
         if source == "transformers":
             names = transformers_class_names(path)

@@ -25,6 +25,7 @@ from pydantic import Field
 from torch import nn
 
 from pixelwise.errors import UsageError
+from pixelwise.models.encoders.base import steps_over
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import ConvBlock, Upsample, Upsampling
 from pixelwise.models.network import (
@@ -144,10 +145,9 @@ class UNet(SegmentationNetwork):
         height, width = image.shape[-2:]
         for block, stride in zip(self.decoder, self.strides, strict=True):
             skip = maps.get(stride)
-            # Asking the skip for its size, where there is one, keeps exported shapes simple; ONNX
-            # rounds quotients of negative numbers towards zero.
+            # Asking the skip for its size, where there is one, keeps exported shapes simple.
             size = (
-                ((height + stride - 1) // stride, (width + stride - 1) // stride)
+                (steps_over(height, stride), steps_over(width, stride))
                 if skip is None
                 else skip.shape[-2:]
             )

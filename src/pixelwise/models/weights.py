@@ -18,7 +18,6 @@ __all__ = [
     "Misfit",
     "Source",
     "compare",
-    "describe",
     "read_tensors",
     "rename",
 ]
@@ -140,7 +139,7 @@ def _tensors_of(content: object, path: Path) -> dict[str, torch.Tensor]:
     )
 
 
-def describe(tensor: torch.Tensor) -> str:
+def _describe(tensor: torch.Tensor) -> str:
     """What must agree for one tensor to stand in for another: shape, and kind unless float."""
     shape = tuple(tensor.shape)
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
@@ -162,15 +161,15 @@ def compare(
     """
     missing = tuple(key for key in wanted if key not in tensors and not key.endswith(_COUNTER))
     misshaped = tuple(
-        (key, describe(tensors[key]), _shape_and_kind(own))
+        (key, _describe(tensors[key]), _shape_and_kind(own))
         for key, own in wanted.items()
-        if key in tensors and describe(tensors[key]) != _shape_and_kind(own)
+        if key in tensors and _describe(tensors[key]) != _shape_and_kind(own)
     )
     return missing, misshaped
 
 
 def _shape_and_kind(own: torch.Tensor) -> str:
-    return describe(torch.empty(own.shape, dtype=own.dtype))
+    return _describe(torch.empty(own.shape, dtype=own.dtype))
 
 
 def rename(

@@ -13,7 +13,7 @@ from torch import nn
 from pixelwise.errors import WeightsError
 from pixelwise.models.weights import Misfit, compare, read_tensors
 
-__all__ = ["Encoder", "adapt_bands"]
+__all__ = ["Encoder", "adapt_bands", "steps_over"]
 
 
 class Encoder(nn.Module, ABC):
@@ -91,6 +91,14 @@ class Encoder(nn.Module, ABC):
                 "in its own key layout",
             )
         self.load_state_dict({**wanted, **{names[name]: found[name] for name in found}})
+
+
+def steps_over(size: int, stride: int) -> int:
+    """ceil(size / stride), also for a size that an exporter leaves free.
+
+    Without negative numbers, whose quotients ONNX rounds towards zero.
+    """
+    return (size + stride - 1) // stride
 
 
 def _flat(key: str) -> str:

@@ -29,7 +29,7 @@ from timm.models.eva import Eva
 from torch import nn
 from torch.nn import functional
 
-from pixelwise.models.encoders.base import Encoder
+from pixelwise.models.encoders.base import Encoder, steps_over
 from pixelwise.models.encoders.timm_encoder import timm_classification
 from pixelwise.models.layers import BatchNorm
 
@@ -115,13 +115,11 @@ class PlainViT(Encoder):
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """`[B, bands, H, W]` -> `[B, channels[i], ceil(H/strides[i]), ceil(W/strides[i])]` each."""
         height, width = image.shape[-2:]
-        # Rounded up without negative numbers, whose quotients ONNX rounds towards zero.
-        rows = (height + self._cell - 1) // self._cell
-        columns = (width + self._cell - 1) // self._cell
+        rows, columns = steps_over(height, self._cell), steps_over(width, self._cell)
         below, right = rows * self._cell - height, columns * self._cell - width
         image = functional.pad(image, (0, right, 0, below))
         return [
-            features[:, :, : (height + stride - 1) // stride, : (width + stride - 1) // stride]
+            features[:, :, : steps_over(height, stride), : steps_over(width, stride)]
             for features, stride in zip(self.pyramid(self._maps(image)), self.strides, strict=True)
         ]
 

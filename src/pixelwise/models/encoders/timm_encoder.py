@@ -1,6 +1,6 @@
-"""Encoders from timm: the one place that talks to it.
+"""Encoders from timm.
 
-timm's models differ in what they give and take; here every one of them gives feature maps
+Its models differ in what they give and take; here every one of them gives feature maps
 `[B, C, H, W]` with strides and channels that are known, for a picture of any size.
 """
 
@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from pixelwise.errors import UsageError, WeightsError
-from pixelwise.models.encoders.base import Encoder
+from pixelwise.models.encoders.base import Encoder, steps_over
 from pixelwise.models.encoders.swin import free_the_size
 from pixelwise.models.layers import BatchNorm
 
@@ -161,9 +161,8 @@ class TimmEncoder(Encoder):
             return self._maps(image)
         height, width = image.shape[-2:]
         image = functional.pad(image, (0, -width % self._multiple, 0, -height % self._multiple))
-        # Rounded up without negative numbers, whose quotients ONNX rounds towards zero.
         return [
-            features[:, :, : (height + stride - 1) // stride, : (width + stride - 1) // stride]
+            features[:, :, : steps_over(height, stride), : steps_over(width, stride)]
             for features, stride in zip(self._maps(image), self.strides, strict=True)
         ]
 
