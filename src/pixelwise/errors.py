@@ -10,6 +10,7 @@ __all__ = [
     "CardError",
     "ClassNameError",
     "ClassTableError",
+    "DatasetError",
     "DeviceError",
     "EngineError",
     "ImageFileError",
@@ -71,6 +72,10 @@ class UsageError(PixelwiseError, ValueError):
 
 class ClassTableError(PixelwiseError, ValueError):
     """A class table contradicts itself."""
+
+
+class DatasetError(PixelwiseError, ValueError):
+    """A data set is not there in a form that can be read, or its faults forbid what is asked."""
 
 
 class ClassNameError(PixelwiseError, KeyError):

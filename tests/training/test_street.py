@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import pixelwise.training.street
-from pixelwise.data.camvid import CamVidSample, read_camvid
+from pixelwise.data import MultiClassTarget, Sample
 from pixelwise.errors import UsageError
 from pixelwise.metrics.confusion import SemanticScores
 from pixelwise.models.encoders.timm_encoder import TimmEncoder
@@ -28,6 +28,7 @@ from pixelwise.training.street import (
     class_weights,
     evaluate,
     normalise,
+    read_camvid,
     train,
 )
 
@@ -233,10 +234,10 @@ def by_hand(network, sample):
 def test_evaluate_equals_the_protocol_by_hand():
     generator = np.random.default_rng(11)
     samples = [
-        CamVidSample(
+        Sample(
             str(number),
             generator.integers(0, 256, (240, 320, 3), np.uint8),
-            generator.integers(0, CLASSES + 1, (240, 320)).astype(np.uint8),
+            MultiClassTarget(generator.integers(0, CLASSES + 1, (240, 320)).astype(np.uint8)),
         )
         for number in range(2)
     ]
@@ -266,8 +267,10 @@ def test_normalise_maps_to_minus_one_to_one():
 
 def test_rare_classes_weigh_more_by_the_square_root():
     mask = np.repeat(np.arange(CLASSES + 1), np.array([4, 36, *[16] * (CLASSES - 2), 99]))
-    sample = CamVidSample(
-        "a", np.zeros((len(mask), 1, 3), np.uint8), mask[:, None].astype(np.uint8)
+    sample = Sample(
+        "a",
+        np.zeros((len(mask), 1, 3), np.uint8),
+        MultiClassTarget(mask[:, None].astype(np.uint8)),
     )
     expected = torch.tensor([2.0, 2 / 3, *[1.0] * (CLASSES - 2)])
     torch.testing.assert_close(class_weights([sample]), expected)

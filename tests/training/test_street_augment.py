@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pixelwise.data.augment
-from pixelwise.data.augment import Augmentation, augment
+import pixelwise.training.street_augment
+from pixelwise.training.street_augment import Augmentation, augment
 
 IGNORED = 11
 STILL = Augmentation(
@@ -48,7 +48,7 @@ def inside(mask, reach):
 
 
 def test_public_names_are_sorted():
-    assert pixelwise.data.augment.__all__ == ["Augmentation", "augment"]
+    assert pixelwise.training.street_augment.__all__ == ["Augmentation", "augment"]
 
 
 @settings(max_examples=60, deadline=None)

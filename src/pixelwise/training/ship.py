@@ -14,13 +14,12 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from pixelwise.classes import ClassTable
-from pixelwise.data.camvid import CAMVID_IGNORE_INDEX, read_camvid
 from pixelwise.export.onnx import export_model, write_card
 from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize, Score
 from pixelwise.inference.predictor import load
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.models.unet import UNet
-from pixelwise.training.street import INPUT_SIZE, NETWORK
+from pixelwise.training.street import CAMVID_IGNORE_INDEX, INPUT_SIZE, NETWORK, read_camvid
 from pixelwise.version import VERSION
 
 __all__ = ["score_on_camvid", "ship", "street_card"]

@@ -27,16 +27,28 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pixelwise.data.augment import Augmentation, augment
-from pixelwise.data.camvid import CAMVID_IGNORE_INDEX, CamVidSample, read_camvid
-from pixelwise.errors import UsageError
+from pixelwise.classes import ClassTable
+from pixelwise.data import Sample
+from pixelwise.data import open as open_dataset
+from pixelwise.errors import DatasetError, UsageError
 from pixelwise.formats.files import make_folder, write_atomic
 from pixelwise.losses.dice import dice_loss
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.models.unet import UNet, UNetConfig
+from pixelwise.training.street_augment import Augmentation, augment
 
-__all__ = ["CLASSES", "INPUT_SIZE", "NETWORK", "Recipe", "evaluate", "train"]
+__all__ = [
+    "CAMVID_IGNORE_INDEX",
+    "CLASSES",
+    "INPUT_SIZE",
+    "NETWORK",
+    "Recipe",
+    "evaluate",
+    "read_camvid",
+    "train",
+]
 
+CAMVID_IGNORE_INDEX = 11
 CLASSES = 11
 # Thin things need more pixels than 480×360 gives them: every photo is enlarged by 4/3.
 INPUT_SIZE = (480, 640)
@@ -82,8 +94,28 @@ class Recipe:
     score_every: int = 5
 
 
+def read_camvid(data: Path, split: str) -> list[Sample]:
+    """A split of CamVid in the 480x360 form of the SegNet tutorial, in memory.
+
+    Brostow, Fauqueur, Cipolla, "Semantic object classes in video", PRL 2009.
+
+    Raises:
+        DatasetError: the names of the files, or the lists, have faults.
+        PixelwiseError: the data set, the split or a file cannot be read.
+    """
+    dataset = open_dataset(data, classes=ClassTable.builtin("camvid"))
+    if dataset.faults:
+        raise DatasetError(
+            "the data set has faults",
+            where=str(data),
+            got="\n  ".join(f"{fault.file}: {fault.what}" for fault in dataset.faults[:10]),
+            fix="`pixelwise data check` lists them all",
+        )
+    return list(dataset.split(split))
+
+
 class _Photos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    def __init__(self, samples: list[CamVidSample], augmentation: Augmentation, seed: int) -> None:
+    def __init__(self, samples: list[Sample], augmentation: Augmentation, seed: int) -> None:
         self.samples = samples
         self.augmentation = augmentation
         self.seed = seed
@@ -127,7 +159,7 @@ def normalise(image: torch.Tensor) -> torch.Tensor:
     )
 
 
-def class_weights(samples: list[CamVidSample]) -> torch.Tensor:
+def class_weights(samples: list[Sample]) -> torch.Tensor:
     """Square root of median-frequency weights, float32 `[CLASSES]`.
 
     Median-frequency balancing is Eigen, Fergus, ICCV 2015, section 4.3.2; its square root raises
@@ -141,7 +173,7 @@ def class_weights(samples: list[CamVidSample]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def evaluate(network: nn.Module, samples: list[CamVidSample]) -> SemanticScores:
+def evaluate(network: nn.Module, samples: list[Sample]) -> SemanticScores:
     """CamVid's protocol: original size, one confusion matrix over all photos, void left out.
 
     The network sees each photo at `INPUT_SIZE`, padded to sides of 32k + 1, as in the model file.
