@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import pkgutil
 from importlib import resources
 
@@ -20,13 +21,14 @@ def test_the_public_names_are_pinned():
         "Window",
         "__version__",
         "build",
+        "data",
         "load",
         "model_cards",
         "read_image",
         "read_mask",
     ]
     assert sorted(pixelwise.__all__) == pixelwise.__all__
-    assert {*pixelwise.__all__} - {"__version__"} == {*pixelwise.api.__all__}
+    assert {*pixelwise.__all__} - {"__version__", "data"} == {*pixelwise.api.__all__}
 
 
 def test_every_public_name_loads():
@@ -36,10 +38,10 @@ def test_every_public_name_loads():
 
 
 def test_no_public_name_is_that_of_a_module():
-    """Importing the module would put it in the place of the name."""
-    assert not {module.name for module in pkgutil.iter_modules(pixelwise.__path__)} & {
-        *pixelwise.__all__
-    }
+    """Importing the module would put it in the place of the name; but for `data`, which it is."""
+    modules = {module.name for module in pkgutil.iter_modules(pixelwise.__path__)}
+    assert modules & {*pixelwise.__all__} == {"data"}
+    assert pixelwise.data is importlib.import_module("pixelwise.data")
 
 
 def test_an_unknown_name_is_an_attribute_error():

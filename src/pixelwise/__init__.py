@@ -3,6 +3,7 @@
 >>> import pixelwise as pw
 >>> seg = pw.load("street").predict("photo.jpg")
 >>> seg.labels, seg.overlay()
+>>> dataset = pw.data.open("folder of photos and masks")
 
 Names load on first use, so that the import itself costs next to nothing.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from pixelwise.version import VERSION
 
 if TYPE_CHECKING:
+    from pixelwise import data
     from pixelwise.api import (
         ClassInfo,
         ClassTable,
@@ -40,6 +42,7 @@ __all__ = [
     "Window",
     "__version__",
     "build",
+    "data",
     "load",
     "model_cards",
     "read_image",
@@ -50,6 +53,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
+    if name == "data":
+        return importlib.import_module("pixelwise.data")
     return getattr(importlib.import_module("pixelwise.api"), name)
 
 

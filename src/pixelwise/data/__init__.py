@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pixelwise.data.dataset import Dataset, Entry, Sample
 from pixelwise.data.faults import Fault
+from pixelwise.data.mapping import candidates, mapped
 from pixelwise.data.opening import LAYOUTS, open  # noqa: A004 - `pixelwise.data.open` is its name
 from pixelwise.data.targets import (
     InstanceTarget,
@@ -22,5 +23,7 @@ __all__ = [
     "MultiClassTarget",
     "MultiLabelTarget",
     "Sample",
+    "candidates",
+    "mapped",
     "open",
 ]

@@ -29,6 +29,9 @@ _LINE = re.compile(r"(?:(?P<id>\d{1,5})[\s:,;]+)?(?P<name>[^\d\s].*)")
 _COLOUR_LINE = re.compile(
     r"(?P<r>\d{1,3})[\s,]+(?P<g>\d{1,3})[\s,]+(?P<b>\d{1,3})[\s,]+(?P<name>\S.*)"
 )
+_NAME_FIRST_LINE = re.compile(
+    r"(?P<name>[^,]+),\s*(?P<r>\d{1,3}),\s*(?P<g>\d{1,3}),\s*(?P<b>\d{1,3})"
+)
 _LABELMAP_LINE = re.compile(r"(?P<name>[^:#]+):(?P<r>\d{1,3}),(?P<g>\d{1,3}),(?P<b>\d{1,3}):.*")
 _MOST_CLASSES = 10_000
 
@@ -106,13 +109,7 @@ def _parsed(listing: Listing, name: str) -> ClassTable | None:
     source = f"{listing.root.absolute().name}/{name}"
     try:
         if name.endswith(".csv"):
-            return _coloured(
-                listing,
-                lines,
-                re.compile(r"(?P<name>[^,]+),(?P<r>\d{1,3}),\s*(?P<g>\d{1,3}),\s*(?P<b>\d{1,3})"),
-                source,
-                header=True,
-            )
+            return _coloured(listing, lines[1:], _NAME_FIRST_LINE, source)
         for pattern in (_COLOUR_LINE, _LABELMAP_LINE):
             table = _coloured(listing, lines, pattern, source)
             if table is not None:
@@ -123,14 +120,9 @@ def _parsed(listing: Listing, name: str) -> ClassTable | None:
 
 
 def _coloured(
-    listing: Listing,
-    lines: list[str],
-    pattern: re.Pattern[str],
-    source: str,
-    *,
-    header: bool = False,
+    listing: Listing, lines: list[str], pattern: re.Pattern[str], source: str
 ) -> ClassTable | None:
-    matches = [pattern.fullmatch(line) for line in lines[1 if header else 0 :]]
+    matches = [pattern.fullmatch(line) for line in lines]
     found: list[Any] = [match for match in matches if match]
     if not found or len(found) < len(matches):
         return None
@@ -147,6 +139,8 @@ def _plain(listing: Listing, lines: list[str], source: str) -> ClassTable | None
     found = [match for match in map(_LINE.fullmatch, lines) if match]
     if len(found) < len(lines):
         return None
+    if any(match["name"].count(",") > 1 for match in found):
+        return None  # a table of several columns, of which none says what it is
     numbered = [match["id"] is not None for match in found]
     if any(numbered) and not all(numbered):
         return None

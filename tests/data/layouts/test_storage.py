@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.data.dataset import Entry
+from pixelwise.data.layouts.storage import decide, look_at
+from pixelwise.errors import MaskFileError
+
+RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+TABLE = ClassTable(
+    "three",
+    tuple(ClassInfo(i, n, c) for i, n, c in ((0, "r", RED), (1, "g", GREEN), (2, "b", BLUE))),
+    255,
+    "",
+)
+COLOURS = np.array([RED, GREEN, BLUE], np.uint8)
+IDS = (np.arange(64, dtype=np.uint8).reshape(8, 8) // 8) % 3
+
+
+def palette_picture(indices, colours):
+    picture = Image.fromarray(indices.astype(np.uint8))
+    picture.putpalette([value for colour in colours for value in colour])
+    return picture
+
+
+def read_all(root, pictures, table, kind=None):
+    """The masks as they are read when the decision was made from the files alone."""
+    names = [f"{number}.png" for number in range(len(pictures))]
+    for name, picture in zip(names, pictures, strict=True):
+        (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(
+            root / name
+        )
+    reading = decide(look_at(root, names), table, kind=kind, valid={}, name="made")
+    targets = [
+        reading.truth.read(root, Entry(name, name), reading.classes, (8, 8)) for name in names
+    ]
+    return reading, targets
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        [IDS],
+        [COLOURS[IDS]],
+        [palette_picture(IDS, [RED, GREEN, BLUE])],
+        [palette_picture(IDS, [(1, 1, 1), (2, 2, 2), (3, 3, 3)])],
+        [palette_picture(2 - IDS, [BLUE, GREEN, RED])],
+        [palette_picture(2 - IDS, [BLUE, GREEN, RED]), COLOURS[IDS]],
+        [np.repeat(IDS[..., None], 3, axis=2)],
+    ],
+    ids=["grey", "rgb", "palette", "odd palette", "other order", "mixed", "grey in rgb"],
+)
+def test_the_same_ids_come_out_however_they_are_stored(tmp_path, pictures):
+    _, targets = read_all(tmp_path, pictures, TABLE)
+    for target in targets:
+        np.testing.assert_array_equal(target.mask, IDS)
+
+
+def test_two_values_are_background_and_foreground(tmp_path):
+    reading, (target,) = read_all(tmp_path, [np.where(IDS > 0, 255, 0).astype(np.uint8)], None)
+    assert reading.classes.names == ("background", "foreground")
+    np.testing.assert_array_equal(target.mask, IDS > 0)
+
+
+def test_255_beside_other_ids_is_ignored(tmp_path):
+    stored = IDS.copy()
+    stored[0] = 255
+    reading, (target,) = read_all(tmp_path, [stored], None)
+    assert reading.classes.ids == (0, 1, 2)
+    assert reading.classes.ignore_index == 255
+    np.testing.assert_array_equal(target.mask, stored)
+
+
+def test_colours_without_a_table_become_classes_of_their_own(tmp_path):
+    reading, (target,) = read_all(tmp_path, [COLOURS[IDS]], None)
+    assert {info.colour for info in reading.classes} == {RED, GREEN, BLUE}
+    named = {info.colour: info.id for info in reading.classes}
+    np.testing.assert_array_equal(
+        target.mask, np.array([named[colour] for colour in (RED, GREEN, BLUE)])[IDS]
+    )
+    assert "data colours" in reading.note
+
+
+def grid_of_objects(count):
+    """Squares of one number each, apart from each other."""
+    mask = np.zeros((8, 8), np.uint16)
+    for number in range(count):
+        mask[2 * (number // 4), 2 * (number % 4)] = number + 1
+    return mask
+
+
+def test_numbers_of_objects_are_told_from_ids(tmp_path):
+    reading, targets = read_all(tmp_path, [grid_of_objects(n) for n in (3, 9, 16)], None)
+    assert reading.truth.reading == "objects"
+    assert [target.instances.max() for target in targets] == [3, 9, 16]
+
+
+def test_ids_that_occur_in_many_places_are_no_objects(tmp_path):
+    scattered = [np.random.default_rng(n).integers(0, 4, (8, 8)).astype(np.uint16) for n in (1, 2)]
+    assert read_all(tmp_path, scattered, None)[0].truth.reading == "ids"
+    forced = read_all(tmp_path, scattered, None, kind="instance")[0]
+    assert forced.truth.reading == "objects"
+
+
+def test_masks_that_cannot_be_read_are_passed_over_unless_all_are(tmp_path):
+    Image.fromarray(IDS).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert len(look_at(tmp_path, ["a.png", "b.png"])) == 1
+    with pytest.raises(MaskFileError, match="none of the masks"):
+        decide(look_at(tmp_path, ["b.png"]), None, kind=None, valid={}, name="x")

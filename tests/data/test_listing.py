@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pixelwise.data.listing import Listing, stem_of
+from pixelwise.errors import UsageError
+
+
+def test_files_come_in_order_without_hidden_ones(tmp_path):
+    for name in ("b/2.png", "b/1.png", "a/x.JPG", ".git/z.png", "b/.hidden.png", "top.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listing = Listing.of(tmp_path)
+    assert list(listing.files()) == ["top.txt", "a/x.JPG", "b/1.png", "b/2.png"]
+    assert list(listing.files(".png", ".jpg")) == ["a/x.JPG", "b/1.png", "b/2.png"]
+    assert list(listing.files(folder="b")) == ["b/1.png", "b/2.png"]
+    assert "b/1.png" in listing
+    assert "top.txt" in listing
+    assert "b/9.png" not in listing
+
+
+def test_links_in_a_circle_end(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").touch()
+    (tmp_path / "a" / "back").symlink_to(tmp_path, target_is_directory=True)
+    assert list(Listing.of(tmp_path).files()) == ["a/x.png"]
+
+
+def test_names_of_any_bytes_are_listed(tmp_path):
+    name = os.fsdecode(b"\xff\n<b>.png")
+    (tmp_path / name).touch()
+    assert list(Listing.of(tmp_path).files(".png")) == [name]
+    assert stem_of(f"a/{name}") == os.fsdecode(b"\xff\n<b>")
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match="cannot be listed"):
+        Listing.of(tmp_path / "gone")
+
+
+def test_texts_are_read_whatever_their_bytes(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa\xff\n")
+    assert Listing.of(tmp_path).read_text("list.txt") == os.fsdecode(b"a\xff\n")
+    with pytest.raises(UsageError, match="cannot be read"):
+        Listing.of(tmp_path).read_text("gone.txt")
