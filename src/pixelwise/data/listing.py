@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pixelwise.errors import UsageError
 
@@ -89,7 +89,8 @@ class Listing:
 
 def stem_of(path: str) -> str:
     """The file's name without folder and last suffix."""
-    return PurePosixPath(path).stem
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
 
 
 def _listed(root: Path, folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[str]]:

@@ -29,6 +29,7 @@ LAYOUTS: tuple[str, ...] = (
     "cvat",
     "label_studio",
     "yolo",
+    "layers",
     "folders",
 )
 _KINDS = ("multi_class", "multi_label", "instance")

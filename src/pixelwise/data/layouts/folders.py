@@ -31,6 +31,8 @@ from pixelwise.formats.images import IMAGE_SUFFIXES
 __all__ = ["find"]
 
 _SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
+# One dictionary of keys serves masks and pictures: there may be millions.
+_TAKEN = ""
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
@@ -227,45 +229,42 @@ def _matched(
     image_trim: tuple[int, int] | None,
     mask_trim: tuple[int, int] | None,
 ) -> _Pairs:
-    by_key: dict[str, list[str]] = {}
+    faults = []
+    by_key: dict[str, str] = {}
     for mask in masks:
-        by_key.setdefault(_key(mask, mask_trim), []).append(mask)
-    seen: dict[str, str] = {}
-    pairs, lone, faults = [], [], []
+        if by_key.setdefault(_key(mask, mask_trim), mask) != mask:
+            first = by_key[_key(mask, mask_trim)]
+            faults.append(_twin("two masks", first, mask))
+    pairs: list[tuple[str, str]] = []
+    lone: list[str] = []
     for image in images:
         key = _key(image, image_trim)
-        if key in seen:
-            faults.append(
-                Fault(
-                    "two pictures have the same name but for their suffix",
-                    image,
-                    got=f"{seen[key]} and {image}",
-                    fix="remove or rename one of them",
-                )
-            )
-            continue
-        seen[key] = image
-        found = by_key.pop(key, [])
-        if not found:
+        found = by_key.get(key)
+        if found == _TAKEN:
+            others = (*(picture for picture, _ in pairs), *lone)
+            first = next(other for other in others if _key(other, image_trim) == key)
+            faults.append(_twin("two pictures", first, image))
+        elif found is None:
             lone.append(image)
-            continue
-        pairs.append((image, found[0]))
-        faults += [
-            Fault(
-                "two masks have the same name but for their suffix",
-                other,
-                got=f"{found[0]} and {other}, for {image}",
-                fix="remove or rename one of them",
-            )
-            for other in found[1:]
-        ]
-    left = [mask for group in by_key.values() for mask in group]
-    return _Pairs(tuple(pairs), tuple(lone), tuple(left), tuple(faults))
+        else:
+            pairs.append((image, found))
+        by_key[key] = _TAKEN
+    left = tuple(mask for mask in by_key.values() if mask != _TAKEN)
+    return _Pairs(tuple(pairs), tuple(lone), left, tuple(faults))
+
+
+def _twin(which: str, first: str, second: str) -> Fault:
+    return Fault(
+        f"{which} have the same name but for their suffix",
+        second,
+        got=f"{first} and {second}",
+        fix="remove or rename one of them",
+    )
 
 
 def _key(path: str, trim: tuple[int, int] | None) -> str:
     """What a picture and its mask have in common: the core of the folder, and of the name."""
-    folder, _, _ = path.rpartition("/")
+    folder = path.rpartition("/")[0]
     stem = stem_of(path)
     if trim is None:
         words = re.split(r"[^0-9A-Za-z]+", stem)

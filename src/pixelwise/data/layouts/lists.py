@@ -23,8 +23,8 @@ def with_lists(
 ) -> tuple[tuple[Entry, ...], tuple[Fault, ...]]:
     """The entries with the splits of the lists found beside them, and what is wrong with those."""
     lists: dict[str, list[str]] = {}
-    names = _places(entries)
     files: dict[str, str] = {}
+    names: dict[str, int] = {}
     for folder in _FOLDERS:
         for path in listing.files(".txt", folder=folder):
             try:
@@ -32,6 +32,8 @@ def with_lists(
             except UsageError:
                 continue
             firsts = [words[0] for words in lines if words]
+            # Worked out when it is asked for: it has four names for each picture.
+            names = names or _places(entries)
             known = sum(name in names for name in firsts)
             if firsts and known >= _LEAST_SHARE * len(firsts):
                 lists[stem_of(path)] = firsts

@@ -99,7 +99,7 @@ _GLUED = re.compile(r"(train|val|test)(annot|labels?|masks?|gt|images?|img)")
 _WORDS = re.compile(r"[Ss][12](?![a-z0-9])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def tokens_of(name: str) -> tuple[str, ...]:
     """The words of a name in lower case: "trainAnnot_L2" gives train, annot, l, 2."""
     whole = name.lower()
@@ -131,6 +131,7 @@ def split_of(name: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
+@lru_cache(maxsize=4096)
 def core_of(folder: str) -> tuple[str, Role, str]:
     """A folder's path without the word that tells its role, the role, and the split it tells.
 

@@ -1,0 +1,141 @@
+"""One folder of masks per class: `images/a.jpg`, `masks/person/a.png`, `masks/bag/a.png`.
+
+The form for several classes per pixel: each mask says where its class is (any number but 0) and
+where it is not; a picture without a mask of a class has none of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.classes import ClassTable
+from pixelwise.data.dataset import Entry
+from pixelwise.data.faults import Fault
+from pixelwise.data.layouts.base import Found, Request
+from pixelwise.data.layouts.lists import with_lists
+from pixelwise.data.layouts.mask_files import read_values
+from pixelwise.data.layouts.names import MASK_ROLE, core_of, split_of
+from pixelwise.data.layouts.tables import find_table, numbered_table
+from pixelwise.data.listing import Listing, stem_of
+from pixelwise.data.targets import MaskTarget, MultiLabelTarget
+from pixelwise.errors import MaskFileError
+from pixelwise.formats.images import IMAGE_SUFFIXES
+
+__all__ = ["LayerFiles", "find"]
+
+_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
+_LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class LayerFiles:
+    """Masks of one class each.
+
+    Attributes:
+        masks: for each picture its masks by the name of the class.
+    """
+
+    masks: dict[str, dict[str, str]]
+
+    def read(
+        self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]
+    ) -> MaskTarget:
+        """The layers of a picture; see `Truth.read`."""
+        layers = np.zeros((len(classes), *size), np.bool_)
+        for name, mask in self.masks[entry.image].items():
+            layers[classes.index(name)] |= _presence(root / mask, size)
+        return MultiLabelTarget(layers, np.zeros(size, np.bool_))
+
+
+def _presence(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    values = read_values(path)
+    if values.shape != size:
+        raise MaskFileError(
+            "mask and picture differ in size",
+            where=str(path),
+            got=f"picture {size[0]}×{size[1]} · mask {values.shape[0]}×{values.shape[1]}",
+            fix="export the mask again at the picture's size",
+        )
+    found = np.unique(values)
+    if len(found) > 2 or (len(found) == 2 and found[0] != 0):
+        raise MaskFileError(
+            "the mask of one class holds more than yes and no",
+            where=str(path),
+            got=f"values {', '.join(map(str, found[:8]))}",
+            fix="write 0 where the class is not, and one other number where it is",
+        )
+    present: NDArray[np.bool_] = values != 0
+    return present
+
+
+def find(listing: Listing, request: Request) -> Found | None:
+    """A data set with a folder of masks for each class; None where there is none such."""
+    if request.kind not in {None, "multi_label"}:
+        return None
+    images = _images(listing)
+    masks: dict[str, dict[str, str]] = {}
+    faults = []
+    for folder in listing.folders:
+        parent, _, name = folder.rpartition("/")
+        core, role, _ = core_of(parent)
+        if role != MASK_ROLE or split_of(name):
+            continue
+        for path in listing.files(*_SUFFIXES, folder=folder):
+            image = images.get(f"{core}/{stem_of(path)}")
+            if image is None:
+                faults.append(Fault("the mask has no picture", path, fix="add its picture"))
+            else:
+                masks.setdefault(image, {})[name] = path
+    if len(masks) < _LEAST_SHARE * len(images) or not masks:
+        return None
+    names = sorted({name for found in masks.values() for name in found})
+    classes = request.classes or find_table(listing) or _table(listing, names)
+    unknown = [name for name in names if name not in classes]
+    faults += [
+        Fault(
+            "a folder of masks has no class in the table",
+            name,
+            got=f"the table has {', '.join(classes.names)}",
+            fix="rename the folder, or add the class to the table",
+        )
+        for name in unknown
+    ]
+    known = {
+        image: {name: path for name, path in masks.get(image, {}).items() if name in classes}
+        for image in images.values()
+    }
+    entries = [
+        Entry(image, next(iter(found.values()), ""), core_of(image.rpartition("/")[0])[2])
+        for image, found in known.items()
+    ]
+    listed, list_faults = with_lists(listing, entries)
+    return Found(
+        layout="layers",
+        sureness=0.9,
+        classes=classes,
+        entries=listed,
+        truth=LayerFiles(known),
+        faults=(*faults, *list_faults),
+        notes=(f"one folder of masks per class: {', '.join(names)}; several may share a pixel",),
+    )
+
+
+def _images(listing: Listing) -> dict[str, str]:
+    """Pictures by the core of their folder and their name."""
+    found: dict[str, str] = {}
+    for folder in listing.folders:
+        core, role, _ = core_of(folder)
+        if role != MASK_ROLE:
+            for path in listing.files(*_SUFFIXES, folder=folder):
+                found.setdefault(f"{core}/{stem_of(path)}", path)
+    return found
+
+
+def _table(listing: Listing, names: list[str]) -> ClassTable:
+    return numbered_table(
+        listing.root.absolute().name or "data set", list(enumerate(names)), None, "names of folders"
+    )
