@@ -6,11 +6,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <new>
-#include <stdexcept>
 #include <string_view>
 #include <vector>
 
+#include "bindings.hpp"
 #include "decode.hpp"
 #include "parallel.hpp"
 #include "pixels.hpp"
@@ -20,29 +19,6 @@ namespace nb = nanobind;
 
 namespace pixelwise {
 namespace {
-
-template <class T, int Dimensions>
-using Input = nb::ndarray<const T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
-template <class T, int Dimensions>
-using Output = nb::ndarray<T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
-
-void require(bool condition, const char* what) {
-    if (!condition) throw std::invalid_argument(what);
-}
-
-// Is this variant of the decode kernels built, and can this CPU run it?
-bool can_run(std::string_view variant) {
-    if (variant == "baseline") return true;
-#if defined(PIXELWISE_X86_VARIANTS)
-    __builtin_cpu_init();
-    if (variant == "avx2") return __builtin_cpu_supports("avx2");
-    if (variant == "avx512") {
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    }
-#endif
-    return false;
-}
 
 // The kernels of one variant, or of the best for this CPU where no name is given.
 const DecodeKernels& kernels_named(std::string_view variant) {
@@ -84,24 +60,6 @@ class AxisTables {
     std::vector<std::int32_t> low_, high_;
     std::vector<float> low_weight_, high_weight_;
     std::int32_t size_ = 0;
-};
-
-// Scratch memory per worker, not cleared: only what is used is ever given pages.
-class Workspaces {
-   public:
-    Workspaces(int workers, std::size_t bytes) : stride_((bytes + 63) / 64 * 64) {
-        base_ = static_cast<char*>(
-            ::operator new(stride_ * static_cast<std::size_t>(workers), std::align_val_t{64}));
-    }
-    ~Workspaces() { ::operator delete(base_, std::align_val_t{64}); }
-    Workspaces(const Workspaces&) = delete;
-    Workspaces& operator=(const Workspaces&) = delete;
-
-    char* of(int worker) const { return base_ + stride_ * static_cast<std::size_t>(worker); }
-
-   private:
-    std::size_t stride_;
-    char* base_;
 };
 
 template <class Out>
@@ -344,6 +302,7 @@ NB_MODULE(_native, module) {
                "variant"_a = "");
     module.def("normalise", &normalise_of, "image"_a.noconvert(), "scale"_a.noconvert(),
                "shift"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
+    add_warp(module);
     module.def("variants", [] {
         nb::list names;
         names.append("baseline");

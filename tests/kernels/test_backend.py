@@ -43,6 +43,12 @@ assert kernels.decode_confidence(*case).shape == labels.shape
 assert kernels.decode_probability(scores, 1, *case[1:]).shape == labels.shape
 assert kernels.decode_scores(*case).shape == (3, 11, 13)
 assert kernels.decode_probabilities(*case).shape == (3, 11, 13)
+matrix, normal = np.diag([0.7, 2.3, 1.0]), {"scale": [1, 1, 1], "shift": [0, 0, 0]}
+assert kernels.warp_image(image, matrix, (4, 5), **normal).shape == (3, 4, 5)
+assert kernels.warp_bytes(image, matrix, (4, 5)).shape == (4, 5, 3)
+assert kernels.warp_ids(labels, matrix, (4, 5), fill=9).shape == (4, 5)
+assert kernels.warp_raster(image, matrix, (4, 5), fill=[0, 0, 0], **normal).shape == (3, 4, 5)
+assert kernels.blur(np.ones((2, 5, 6), np.float32), 0.8).shape == (2, 5, 6)
 print(labels.tobytes().hex())
 """
 
@@ -69,6 +75,7 @@ def test_public_names_are_pinned():
         "Axis",
         "Regions",
         "blend",
+        "blur",
         "count_labels",
         "decode_confidence",
         "decode_labels",
@@ -77,5 +84,9 @@ def test_public_names_are_pinned():
         "decode_scores",
         "label_regions",
         "normalise",
+        "warp_bytes",
+        "warp_ids",
+        "warp_image",
+        "warp_raster",
     ]
     assert all(hasattr(kernels, name) for name in kernels.__all__)

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from pixelwise.cli.models import models
 from pixelwise.cli.predict import predict
 
 __all__ = ["main"]
 
+
+class _Commands(TyperGroup):
+    """The commands, with those for data sets loaded when they are asked for.
+
+    `pixelwise predict` starts in a third of a second, of which they would take their part.
+    """
+
+    # Typer takes its types from click or carries click itself, by its version: hence Any.
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "data"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name == "data":
+            from pixelwise.cli.data import app as data
+
+            return typer.main.get_command(data)
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
     name="pixelwise",
     help="Semantic segmentation: a class for every pixel of a picture.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

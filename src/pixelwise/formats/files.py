@@ -9,6 +9,7 @@ import re
 import stat
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from pixelwise.errors import OutputError, UsageError
@@ -74,8 +75,10 @@ def named(path: str | Path, suffix: str) -> Path:
     return Path(path)
 
 
-def write_atomic(path: Path, content: bytes | memoryview) -> None:
+def write_atomic(path: Path, content: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
     """Writes a file whole: whatever happens, `path` holds the old content or the new.
+
+    Content too large for memory is given in pieces, each written before the next is asked for.
 
     The content goes to a temporary file in the same folder, is synced to the disk and then takes
     the name; the folder is synced too. Parent folders are made. An existing file keeps its
@@ -139,13 +142,16 @@ def _mode_of_existing(path: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _write_and_sync(path: Path, content: bytes | memoryview, mode: int | None) -> None:
+def _write_and_sync(
+    path: Path, content: bytes | memoryview | Iterable[bytes | memoryview], mode: int | None
+) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
     try:
-        rest = memoryview(content).cast("B")
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        for piece in [content] if isinstance(content, bytes | memoryview) else content:
+            rest = memoryview(piece).cast("B")
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         if mode is not None and sys.platform != "win32":
             os.fchmod(descriptor, mode)
         os.fsync(descriptor)

@@ -20,6 +20,7 @@ from pixelwise.formats.decoding import (
     describe_source,
 )
 from pixelwise.formats.png import encode_grey, encode_mask, encode_rgb, read_png_text
+from pixelwise.kernels import count_labels
 
 __all__ = [
     "check_ids",
@@ -207,17 +208,22 @@ def _ids_of_colours(
             got=f"grey of {picture.bits if picture.kind == 'I;16' else 32} bits",
             fix="read it without a colour table",
         )
-    # Rows of `ids`, in the fewest bytes, as the lookup has 2^24 of them; row 0 stands for a colour
-    # outside the table.
-    ids = np.array([0, *table.values()], np.min_scalar_type(max(table.values())))
-    lookup = np.zeros(1 << 24, np.min_scalar_type(len(table)))
-    lookup[list(table)] = np.arange(1, len(ids))
     codes = _codes(picture)
-    rows = lookup.take(codes)
-    if not rows.all():
-        raise _unknown_colours(codes[rows == 0], len(table), name)
-    found: NDArray[np.uint8] | NDArray[np.uint16] = ids.take(rows)
-    return found
+    flat = codes.ravel()
+    # A mask is made of runs of one colour, some fifty pixels long: each is looked up once.
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    lengths = np.diff(starts, append=flat.size)
+    runs = flat[starts]
+    known = np.array(sorted(table), np.uint32)
+    ids = np.array([table[code] for code in known.tolist()])
+    rows = np.minimum(np.searchsorted(known, runs), len(known) - 1)
+    unknown = known[rows] != runs
+    if unknown.any():
+        raise _unknown_colours(np.repeat(runs[unknown], lengths[unknown]), len(table), name)
+    # uint16 also where only ids that this mask lacks need it: one type for one table.
+    kind = np.min_scalar_type(max(table.values()))
+    found: NDArray[np.uint8] | NDArray[np.uint16] = np.repeat(ids.astype(kind)[rows], lengths)
+    return found.reshape(codes.shape)
 
 
 def _codes(picture: Picture) -> NDArray[np.uint32]:
@@ -285,8 +291,9 @@ def _listed_colours(codes: NDArray[np.uint32], counts: NDArray[np.integer[Any]])
 
 
 def _counted(mask: NDArray[np.integer[Any]]) -> dict[int, int]:
-    if mask.dtype in (np.uint8, np.uint16):
-        counts = np.bincount(mask.ravel())
+    if mask.dtype in (np.uint8, np.uint16) and mask.size:
+        labels = cast("NDArray[np.uint8] | NDArray[np.uint16]", mask.reshape(1, -1))
+        counts = count_labels(labels, np.iinfo(mask.dtype).max + 1, threads=1)
         return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
     values, counts = np.unique(mask, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))

@@ -17,12 +17,14 @@ from pixelwise.kernels.decode import (
 )
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.types import Regions
+from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
 __all__ = [
     "COMPILED",
     "Axis",
     "Regions",
     "blend",
+    "blur",
     "count_labels",
     "decode_confidence",
     "decode_labels",
@@ -31,4 +33,8 @@ __all__ = [
     "decode_scores",
     "label_regions",
     "normalise",
+    "warp_bytes",
+    "warp_ids",
+    "warp_image",
+    "warp_raster",
 ]

@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,4 +47,46 @@ def blend(
     threads: int,
 ) -> int: ...
 def normalise(image: Bytes, scale: Floats, shift: Floats, out: Floats, threads: int) -> None: ...
+def warp_image(
+    image: Bytes,
+    matrix: npt.NDArray[np.float64],
+    colours: Floats,
+    reduce_y: int,
+    reduce_x: int,
+    out: Floats,
+    general: bool = False,
+    variant: str = "",
+) -> None: ...
+def warp_bytes(
+    image: Bytes,
+    matrix: npt.NDArray[np.float64],
+    colours: Floats,
+    reduce_y: int,
+    reduce_x: int,
+    out: Bytes,
+    general: bool = False,
+    variant: str = "",
+) -> None: ...
+def warp_ids(
+    ids: npt.NDArray[Any],
+    matrix: npt.NDArray[np.float64],
+    fill: int,
+    out: npt.NDArray[Any],
+    general: bool = False,
+    variant: str = "",
+) -> None: ...
+def warp_raster(
+    values: npt.NDArray[Any],
+    height: int,
+    width: int,
+    matrix: npt.NDArray[np.float64],
+    fill: Floats,
+    scale: Floats,
+    shift: Floats,
+    reduce_y: int,
+    reduce_x: int,
+    out: Floats,
+    variant: str = "",
+) -> None: ...
+def blur(planes: Floats, weights: Floats, out: Floats, variant: str = "") -> None: ...
 def variants() -> list[str]: ...

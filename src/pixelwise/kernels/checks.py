@@ -16,6 +16,7 @@ __all__ = [
     "MOST_CLASSES",
     "MOST_THREADS",
     "bytes_array",
+    "check_array",
     "check_labels_below",
     "float_vector",
     "labels_array",
@@ -33,7 +34,7 @@ MOST_THREADS = 1024
 
 def scores_array(scores: npt.NDArray[np.generic]) -> Floats:
     """`scores`, float32 [C, h, w] in C order; copied only if it lies in another order."""
-    _check_array("scores", scores, ("float32",), 3, "[C, h, w]")
+    check_array("scores", scores, ("float32",), 3, "[C, h, w]")
     if len(scores) > MOST_CLASSES:
         raise ArrayError(
             "scores of too many classes",
@@ -46,7 +47,7 @@ def scores_array(scores: npt.NDArray[np.generic]) -> Floats:
 
 def labels_array(labels: npt.NDArray[np.generic], *, most_pixels: int | None = None) -> Labels:
     """`labels`, uint8 or uint16 [H, W] in C order; copied only if it lies in another order."""
-    _check_array("labels", labels, ("uint8", "uint16"), 2, "[H, W]")
+    check_array("labels", labels, ("uint8", "uint16"), 2, "[H, W]")
     if most_pixels is not None and labels.size > most_pixels:
         raise ArrayError(
             "too many pixels at once",
@@ -61,7 +62,7 @@ def bytes_array(
     name: str, array: npt.NDArray[np.generic], layout: str, sizes: tuple[int | None, ...]
 ) -> Bytes:
     """A uint8 array of the sizes given (None: any), in C order."""
-    _check_array(name, array, ("uint8",), len(sizes), layout)
+    check_array(name, array, ("uint8",), len(sizes), layout)
     if any(size not in (None, actual) for size, actual in zip(sizes, array.shape, strict=True)):
         wanted = " × ".join("any" if size is None else str(size) for size in sizes)
         raise ArrayError(
@@ -87,6 +88,35 @@ def float_vector(name: str, values: npt.ArrayLike, length: int) -> Floats:
             fix=f"give {length} numbers",
         )
     return vector
+
+
+def check_array(
+    name: str, array: npt.NDArray[np.generic], dtypes: tuple[str, ...], ndim: int, layout: str
+) -> None:
+    """Raises ArrayError unless it is an array of one of the types, with pixels on every side."""
+    where = f"argument {name} {layout}"
+    expected = " or ".join(dtypes)
+    if not isinstance(array, np.ndarray):
+        raise ArrayError(
+            f"{name} is not a NumPy array",
+            where=where,
+            got=type(array).__name__,
+            fix=f"numpy.asarray({name}, numpy.{dtypes[0]})",
+        )
+    if array.dtype not in [np.dtype(dtype) for dtype in dtypes]:
+        raise ArrayError(
+            f"{name} has the wrong type",
+            where=where,
+            got=f"{array.dtype}, expected {expected}",
+            fix=f"{name}.astype(numpy.{dtypes[0]})",
+        )
+    if array.ndim != ndim or array.size == 0:
+        raise ArrayError(
+            f"{name} has the wrong shape",
+            where=where,
+            got=f"{_size(array)}, expected {ndim} axes {layout} and no empty side",
+            fix="one picture at a time: drop the batch axis with [0]",
+        )
 
 
 def check_labels_below(highest: int, limit: int, what: str) -> None:
@@ -124,34 +154,6 @@ def thread_count(threads: int) -> int:
 def usable_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _check_array(
-    name: str, array: npt.NDArray[np.generic], dtypes: tuple[str, ...], ndim: int, layout: str
-) -> None:
-    where = f"argument {name} {layout}"
-    expected = " or ".join(dtypes)
-    if not isinstance(array, np.ndarray):
-        raise ArrayError(
-            f"{name} is not a NumPy array",
-            where=where,
-            got=type(array).__name__,
-            fix=f"numpy.asarray({name}, numpy.{dtypes[0]})",
-        )
-    if array.dtype not in [np.dtype(dtype) for dtype in dtypes]:
-        raise ArrayError(
-            f"{name} has the wrong type",
-            where=where,
-            got=f"{array.dtype}, expected {expected}",
-            fix=f"{name}.astype(numpy.{dtypes[0]})",
-        )
-    if array.ndim != ndim or array.size == 0:
-        raise ArrayError(
-            f"{name} has the wrong shape",
-            where=where,
-            got=f"{_size(array)}, expected {ndim} axes {layout} and no empty side",
-            fix="one picture at a time: drop the batch axis with [0]",
-        )
 
 
 def _size(array: npt.NDArray[np.generic]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from pixelwise.classes import ClassTable
-from pixelwise.data.dataset import Entry
+from pixelwise.data.dataset import Entry, Truth
 from pixelwise.data.faults import Fault
 from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.lists import with_lists
@@ -22,6 +22,7 @@ from pixelwise.data.layouts.names import (
     tokens_of,
     trims_of,
 )
+from pixelwise.data.layouts.object_files import ObjectFiles
 from pixelwise.data.layouts.storage import Look, decide, look_at
 from pixelwise.data.layouts.tables import find_table
 from pixelwise.data.listing import Listing, stem_of
@@ -33,6 +34,7 @@ __all__ = ["find"]
 _SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 # One dictionary of keys serves masks and pictures: there may be millions.
 _TAKEN = ""
+_OBJECTS = "instances"
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
@@ -91,14 +93,20 @@ def find(listing: Listing, request: Request) -> Found | None:
         return None
     looks = look_at(listing.root, [mask for _, mask in pairs.pairs])
     name = table.name if table else listing.root.absolute().name or "data set"
-    reading = decide(looks, table, kind=request.kind, valid=valid, name=name)
+    objects = _objects(listing, pairs.pairs)
+    kind = None if objects and request.kind == "instance" else request.kind
+    reading = decide(looks, table, kind=kind, valid=valid, name=name)
+    truth: Truth = reading.truth
+    if objects and request.kind in (None, "instance"):
+        truth = ObjectFiles(reading.truth, objects, request.kind)
+        notes.append(f"{len(objects):,} pictures have masks of objects in {_OBJECTS}/ as well")
     entries, faults = with_lists(listing, [_entry(*pair) for pair in pairs.pairs])
     return Found(
         layout="folders",
         sureness=round(0.85 * pairs.share, 2),
         classes=reading.classes,
         entries=entries,
-        truth=reading.truth,
+        truth=truth,
         faults=(*pairs.faults, *_lone_faults(pairs), *faults),
         notes=(*notes, reading.note),
     )
@@ -108,10 +116,29 @@ def _entry(image: str, mask: str) -> Entry:
     return Entry(image, mask, core_of(image.rpartition("/")[0])[2])
 
 
+def _objects(listing: Listing, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Files of object numbers by picture: named as its mask, in a folder beside the masks'."""
+    files = {
+        path
+        for folder in listing.folders
+        if _OBJECTS in folder.split("/")
+        for path in listing.files(".png", ".tif", ".tiff", folder=folder)
+    }
+    found = {}
+    for image, mask in pairs if files else ():
+        parts = [_OBJECTS if role_of(part) == MASK_ROLE else part for part in mask.split("/")[:-1]]
+        path = "/".join([*parts, mask.rpartition("/")[2]])
+        if path in files:
+            found[image] = path
+    return found
+
+
 def _groups(listing: Listing) -> tuple[_Group, ...]:
     """The picture files by role and by the word that tells it."""
     files: dict[tuple[str, Role], list[str]] = {}
     for folder in listing.folders:
+        if _OBJECTS in folder.split("/"):
+            continue
         _, role, _ = core_of(folder)
         word = _word(folder)
         for path in listing.files(*_SUFFIXES, folder=folder):

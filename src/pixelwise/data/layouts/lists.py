@@ -38,8 +38,12 @@ def with_lists(
             if firsts and known >= _LEAST_SHARE * len(firsts):
                 lists[stem_of(path)] = firsts
                 files[stem_of(path)] = path
-    if len(set(lists) - _UNIONS) > 0:
-        lists = {name: lines for name, lines in lists.items() if name not in _UNIONS}
+    named = {line for name, lines in lists.items() if name not in _UNIONS for line in lines}
+    lists = {
+        name: lines
+        for name, lines in lists.items()
+        if name not in _UNIONS or named.isdisjoint(lines)
+    }
     return with_splits(entries, lists, files)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +116,8 @@ def _with_table(looks: Sequence[Look], table: ClassTable) -> tuple[MaskFiles, st
             return MaskFiles("colours", colours=greys), "masks hold ids as greys of three channels"
         return MaskFiles("colours"), "masks hold the colours of the class table"
     palettes = [look for look in looks if look.stored == "palette"]
-    if len(palettes) == len(looks) and all(look.colours <= colours for look in looks):
+    coloured = len(palettes) == len(looks) and all(look.colours <= colours for look in looks)
+    if coloured and not _own_palette(palettes, table):
         return MaskFiles("colours"), "the palettes of the masks hold the colours of the class table"
     if values <= {0, 255} and 255 in values and 255 not in known and len(table) == 2:
         return _binary(table), "masks hold 0 and 255, read as the table's two classes"
@@ -124,6 +125,17 @@ def _with_table(looks: Sequence[Look], table: ClassTable) -> tuple[MaskFiles, st
         own = {number: number for number in known if number is not None}
         return MaskFiles("ids", {**own, -1: table.ignore_index}), "-1 in the masks is ignored"
     return MaskFiles("ids"), "masks hold ids"
+
+
+def _own_palette(looks: Sequence[Look], table: ClassTable) -> bool:
+    """Whether every number stands for the colour that the table gives to just this id."""
+    own = table.palette
+    known = {*table.ids, table.ignore_index}
+    return all(
+        value in known and value < len(own) and tuple(own[value].tolist()) == colour
+        for look in looks
+        for value, colour in look.pairs
+    )
 
 
 def _without_table(
@@ -138,6 +150,8 @@ def _without_table(
     if kind == "instance" or _are_objects(looks):
         names = [(0, "background"), (1, "object")]
         table = numbered_table(name, names, None, "numbers of objects in the masks")
+        background, thing = table.classes
+        table = replace(table, classes=(background, replace(thing, kind="thing")))
         return (
             MaskFiles("objects"),
             table,

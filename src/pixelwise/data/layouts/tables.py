@@ -11,11 +11,12 @@ from pixelwise.classes import ClassInfo, ClassTable, distinct_colours
 from pixelwise.data.listing import Listing
 from pixelwise.errors import ClassTableError, PixelwiseError, UsageError
 
-__all__ = ["find_table", "numbered_table", "read_table"]
+__all__ = ["csv_table", "find_table", "numbered_table", "read_table"]
 
 _BUILTIN = ("ade20k", "camvid", "cityscapes", "coco", "voc")
+_CSV = "classes.csv"
 _NAMES = (
-    "classes.csv",
+    _CSV,
     "class_dict.csv",
     "labels.csv",
     "label_colors.txt",
@@ -36,6 +37,15 @@ _LABELMAP_LINE = re.compile(r"(?P<name>[^:#]+):(?P<r>\d{1,3}),(?P<g>\d{1,3}),(?P
 _MOST_CLASSES = 10_000
 
 
+def csv_table(listing: Listing) -> ClassTable | None:
+    """The table in a `classes.csv` at the root, which goes before what annotation files say.
+
+    Raises:
+        ClassTableError: the file is no class table.
+    """
+    return ClassTable.from_csv(listing.root / _CSV) if _CSV in listing else None
+
+
 def find_table(listing: Listing) -> ClassTable | None:
     """The class table at the root of a data set, or None.
 
@@ -48,8 +58,8 @@ def find_table(listing: Listing) -> ClassTable | None:
     for name in _NAMES:
         if name not in listing:
             continue
-        if name == "classes.csv":
-            return ClassTable.from_csv(listing.root / name)
+        if name == _CSV:
+            return csv_table(listing)
         table = _parsed(listing, name)
         if table is not None:
             return table

@@ -1,0 +1,459 @@
+"""The colours, or grey values, that masks hold: counted, told from strays, and written as a table.
+
+For masks whose meaning is not known yet: no class table is needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.classes import ClassTable
+from pixelwise.colours import Colour
+from pixelwise.data.faults import Fault
+from pixelwise.data.parallel import in_order
+from pixelwise.errors import ImageFileError
+from pixelwise.formats.decoding import Picture, decode
+from pixelwise.kernels.checks import usable_cores
+
+__all__ = ["ColourCount", "ColourCounts", "count_colours"]
+
+_TABLES = ("camvid", "cityscapes", "ade20k", "coco", "voc")
+# Drawing programs use the colours of VOC for anything: a match tells nothing.
+_USED_FOR_ANYTHING = "voc"
+_LEAST_MATCHES = 3
+_MOST_KEPT = 1 << 18
+_RARE_IN_ALL, _RARE_IN_ITS_FILES = 1e-4, 1e-3
+_EDGE_IN_ALL, _EDGE_IN_ITS_FILES = 1e-3, 1e-2
+_NEAR, _OFF_LINE = 24, 12.0
+_FREQUENT_LOOKED_AT = 40
+_IGNORED_VALUE = 255
+_HIGHEST = 65_535
+
+
+@dataclass(frozen=True)
+class ColourCount:
+    """One colour or value found in masks.
+
+    Attributes:
+        colour: red, green, blue; None for a value that is no colour.
+        value: the number in a mask of numbers; None for a colour.
+        pixels: how many pixels have it.
+        files: how many masks.
+        example: one of these, with most pixels of it.
+        indices: the palette indices that showed this colour, rising.
+        stray: why it is taken for no class, such as "rare"; "" where it may be one.
+        known_as: what it stands for in class tables that have exactly this colour, table by table.
+        name: the suggested name; "" if there is none.
+        ignored: whether it seems to stand for pixels that do not count: the class table of the data
+            set says so, or it is 255 above all other values, or below 0.
+    """
+
+    colour: Colour | None
+    value: int | None
+    pixels: int
+    files: int
+    example: str
+    indices: tuple[int, ...] = ()
+    stray: str = ""
+    known_as: tuple[str, ...] = ()
+    name: str = ""
+    ignored: bool = False
+
+    @property
+    def title(self) -> str:
+        """The suggested name, or one that says what it is."""
+        if self.name or self.ignored:
+            return self.name or "unlabelled"
+        if self.colour is None:
+            return f"class {self.value}"
+        return _placeholder(self.colour)
+
+
+@dataclass(frozen=True)
+class ColourCounts:
+    """What all masks hold.
+
+    Attributes:
+        found: colours and values, the most frequent first, strays last.
+        files: how many masks were read.
+        pixels: of all of them.
+        kinds: how many masks are stored how: as "colours", "palette", "values".
+        unlisted: how many pixels have colours beyond those that are kept, 262,144.
+        faults: masks that cannot be read.
+    """
+
+    found: tuple[ColourCount, ...]
+    files: int
+    pixels: int
+    kinds: Mapping[str, int]
+    unlisted: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def classes(self) -> tuple[ColourCount, ...]:
+        """Those that may be classes."""
+        return tuple(count for count in self.found if not count.stray)
+
+    @property
+    def strays(self) -> tuple[ColourCount, ...]:
+        """Those that are taken for none."""
+        return tuple(count for count in self.found if count.stray)
+
+    @property
+    def indices_are_ids(self) -> bool:
+        """Whether each palette index shows one colour in all masks, and each colour has one."""
+        indices = [count.indices for count in self.found]
+        single = all(len(numbers) == 1 for numbers in indices)
+        return single and len(set(indices)) == len(indices)
+
+    @property
+    def binary(self) -> bool:
+        """Whether all masks are of 0 and 255, that is of black and white rather than of ids."""
+        return {(count.colour, count.value) for count in self.found} == {(None, 0), (None, 255)}
+
+    def to_csv(self) -> str:
+        """A class table in the form of `ClassTable.from_csv`, names to fill in.
+
+        Strays are left out, and values below 0 and above 65,534, which no class can have. Ids are
+        the values or palette indices where they mean something, else places by frequency. Black
+        and white become 0 and 1.
+        """
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["id", "name", "r", "g", "b", "use"])
+        for number, count in self._numbered():
+            colour: tuple[int | str, ...] = count.colour or ("", "", "")
+            if self.binary:
+                colour = (number * 255,) * 3
+            use = "ignore" if count.ignored else "class"
+            writer.writerow([number, count.title, *colour, use])
+        return stream.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in types that JSON has."""
+        return {
+            "masks": self.files,
+            "pixels": self.pixels,
+            "stored_as": dict(self.kinds),
+            "unlisted_pixels": self.unlisted,
+            "indices_are_ids": self.indices_are_ids,
+            "found": [
+                {
+                    "colour": None if count.colour is None else list(count.colour),
+                    "value": count.value,
+                    "pixels": count.pixels,
+                    "files": count.files,
+                    "example": count.example,
+                    "indices": list(count.indices),
+                    "stray": count.stray,
+                    "known_as": list(count.known_as),
+                    "name": count.title,
+                    "ignored": count.ignored,
+                }
+                for count in self.found
+            ],
+            "faults": [
+                {"file": fault.file, "what": fault.what, "got": fault.got, "fix": fault.fix}
+                for fault in self.faults
+            ],
+        }
+
+    def _numbered(self) -> list[tuple[int, ColourCount]]:
+        """Classes by id; all that is ignored has one id."""
+        by_index = self.indices_are_ids
+        numbered = []
+        for place, count in enumerate(c for c in self.classes if not c.ignored):
+            own = count.indices[0] if by_index else place
+            numbered.append((own if count.value is None else count.value, count))
+        if self.binary:
+            numbered = [(number // 255, count) for number, count in numbered]
+        numbered = [pair for pair in numbered if 0 <= pair[0] < _HIGHEST]
+        ignored = [count for count in self.classes if count.ignored and (count.value or 0) >= 0]
+        values = [count.value for count in ignored if count.value is not None]
+        highest = max((number for number, _ in numbered), default=0)
+        number = values[0] if values else _IGNORED_VALUE if highest < _IGNORED_VALUE else _HIGHEST
+        numbered += [(number, count) for count in ignored]
+        return sorted(numbered, key=lambda pair: pair[0])
+
+
+def count_colours(
+    root: Path,
+    files: Sequence[str],
+    *,
+    table: ClassTable | None = None,
+    workers: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> ColourCounts:
+    """Counts the colours of masks, one mask after the other; faults stop nothing.
+
+    Palette masks count as the colours that their palettes show, grey ones as values. A colour is
+    taken for a stray if it is rare both in all and in the masks that have it (below 0.01 % and
+    0.1 %), or, at ten times these limits, if it lies close to a hundred times more frequent colour
+    or between two such, as smoothed or compressed edges do. Values are never strays.
+
+    Args:
+        root: the folder that the paths start from.
+        files: the masks, relative to it.
+        table: names of the own classes, if known; they go before those of the built-in tables.
+        workers: threads; 0 for every core that this process may use.
+        progress: called with the number of masks read since the last call.
+    """
+    tally = _Tally()
+
+    def look(file: str) -> _Look | Fault:
+        return _look(root, file)
+
+    threads = workers or usable_cores()
+    looks = in_order(look, files, workers=0 if threads == 1 else threads, ahead=2 * threads)
+    for seen in looks:
+        tally.add(seen)
+        if progress is not None:
+            progress(1)
+    return tally.counts(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one mask holds: codes 0xBBGGRR or values, and their pixels, in the same order."""
+
+    file: str
+    kind: str
+    codes: list[int]
+    pixels: list[int]
+    indices: list[int]
+
+
+@dataclass(slots=True)
+class _Sum:
+    pixels: int = 0
+    files: int = 0
+    area: int = 0
+    most: int = 0
+    example: str = ""
+    indices: set[int] | None = None
+
+
+def _look(root: Path, file: str) -> _Look | Fault:
+    try:
+        picture = decode(root / file)
+    except ImageFileError as error:
+        return Fault.from_error(error, file)
+    if picture.kind == "F":
+        return Fault(
+            "the mask holds fractional numbers",
+            file,
+            got=str(picture.pixels.dtype),
+            fix="export it as an indexed or grey PNG",
+        )
+    pixels = picture.pixels
+    if picture.palette is not None:
+        indices, counts = _runs(pixels[..., 0] if pixels.ndim == 3 else pixels)
+        codes = _packed(picture.palette[indices])
+        return _Look(file, "palette", codes.tolist(), counts.tolist(), indices.tolist())
+    if picture.kind in {"RGB", "RGBA"}:
+        values, counts = _runs(_packed(pixels))
+        return _Look(file, "colours", values.tolist(), counts.tolist(), [])
+    values, counts = _runs(_numbers(picture))
+    return _Look(file, "values", values.tolist(), counts.tolist(), [])
+
+
+def _numbers(picture: Picture) -> NDArray[Any]:
+    greys = picture.pixels[..., 0] if picture.kind == "LA" else picture.pixels
+    # Pillow stretches fewer bits over 0 … 255.
+    stretched = picture.kind == "L" and picture.bits in {2, 4}
+    return greys // np.uint8(255 // (2**picture.bits - 1)) if stretched else greys
+
+
+def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    codes = pixels[..., 2].astype(np.uint32)
+    for channel in (1, 0):
+        codes <<= np.uint32(8)
+        codes |= pixels[..., channel]
+    return codes
+
+
+def _runs(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The values of a mask and how often each comes; masks are runs of equal pixels."""
+    flat = mask.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(starts, append=len(flat))
+    values, inverse = np.unique(flat[starts], return_inverse=True)
+    counts = np.bincount(inverse.reshape(-1), weights=lengths).astype(np.int64)
+    return values, counts
+
+
+class _Tally:
+    """Sums over masks."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[bool, int], _Sum] = {}
+        self._kinds: dict[str, int] = {}
+        self._faults: list[Fault] = []
+        self._pixels = 0
+        self._unlisted = 0
+
+    def add(self, look: _Look | Fault) -> None:
+        if isinstance(look, Fault):
+            self._faults.append(look)
+            return
+        area = sum(look.pixels)
+        self._pixels += area
+        self._kinds[look.kind] = self._kinds.get(look.kind, 0) + 1
+        here: set[int] = set()
+        for place, (code, pixels) in enumerate(zip(look.codes, look.pixels, strict=True)):
+            key = look.kind == "values", code
+            if key not in self._sums and len(self._sums) >= _MOST_KEPT:
+                self._unlisted += pixels
+                continue
+            total = self._sums.setdefault(key, _Sum())
+            total.pixels += pixels
+            # Several indices of a palette may show one colour.
+            if code not in here:
+                here.add(code)
+                total.files += 1
+                total.area += area
+            if pixels > total.most:
+                total.most, total.example = pixels, look.file
+            if look.indices:
+                total.indices = (total.indices or set()) | {look.indices[place]}
+
+    def counts(self, table: ClassTable | None) -> ColourCounts:
+        strays = self._strays()
+        names = _Names(
+            [code for is_value, code in self._sums if not is_value and code not in strays],
+            {code for is_value, code in self._sums if is_value},
+            table,
+        )
+        found = [
+            ColourCount(
+                colour=None if is_value else _colour_of(code),
+                value=code if is_value else None,
+                pixels=total.pixels,
+                files=total.files,
+                example=total.example,
+                indices=tuple(sorted(total.indices or ())),
+                stray="" if is_value else strays.get(code, ""),
+                known_as=() if is_value else names.known_as(_colour_of(code)),
+                name=names.of_value(code) if is_value else names.of_colour(_colour_of(code)),
+                ignored=names.ignores_value(code)
+                if is_value
+                else names.ignores_colour(_colour_of(code)),
+            )
+            for (is_value, code), total in self._sums.items()
+        ]
+        found.sort(key=lambda count: (bool(count.stray), -count.pixels, count.title))
+        return ColourCounts(
+            found=tuple(found),
+            files=sum(self._kinds.values()),
+            pixels=self._pixels,
+            kinds=self._kinds,
+            unlisted=self._unlisted,
+            faults=tuple(self._faults),
+        )
+
+    def _strays(self) -> dict[int, str]:
+        """Colours that are taken for no class, and why."""
+        sums = {code: total for (is_value, code), total in self._sums.items() if not is_value}
+        by_pixels = sorted(sums, key=lambda code: (-sums[code].pixels, code))
+        frequent = np.array([_colour_of(code) for code in by_pixels[:_FREQUENT_LOOKED_AT]], float)
+        pixels = np.array([sums[code].pixels for code in by_pixels[:_FREQUENT_LOOKED_AT]])
+        strays = {}
+        for code, total in sums.items():
+            in_all, in_its_files = total.pixels / self._pixels, total.pixels / total.area
+            if in_all < _RARE_IN_ALL and in_its_files < _RARE_IN_ITS_FILES:
+                strays[code] = "rare"
+            if in_all < _EDGE_IN_ALL and in_its_files < _EDGE_IN_ITS_FILES:
+                reason = _edge(_colour_of(code), frequent[pixels >= 100 * total.pixels])
+                if reason:
+                    strays[code] = reason
+        return strays
+
+
+def _edge(colour: Colour, frequent: NDArray[np.float64]) -> str:
+    """Why this may be a colour of smoothed or compressed edges; "" if it does not look so."""
+    point = np.array(colour, float)
+    distances = np.abs(frequent - point).max(axis=1, initial=0)
+    if len(frequent) and distances.min() <= _NEAR:
+        return f"close to {_hex(frequent[int(distances.argmin())])}"
+    if len(frequent) < 2:
+        return ""
+    # Of each pair of frequent colours: how far the colour is from the line between them.
+    one, two = np.triu_indices(len(frequent), 1)
+    along = frequent[two] - frequent[one]
+    offset = point - frequent[one]
+    part = (offset * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1)
+    off = np.linalg.norm(offset - part[:, None] * along, axis=1)
+    off[(part < 0.05) | (part > 0.95)] = np.inf
+    best = int(off.argmin())
+    if off[best] > _OFF_LINE:
+        return ""
+    return f"between {_hex(frequent[one[best]])} and {_hex(frequent[two[best]])}"
+
+
+class _Names:
+    """Names for colours and values: of the own table, and of built-in ones that fit as a whole."""
+
+    def __init__(
+        self, codes: Sequence[int], values: Collection[int], own: ClassTable | None
+    ) -> None:
+        self._own = own
+        self._values = values
+        self._binary = values == {0, 255} and not codes
+        self._tables = {
+            name: {info.colour: info.name for info in ClassTable.builtin(name)} for name in _TABLES
+        }
+        colours = [_colour_of(code) for code in codes]
+        self._best: dict[Colour, str] = {}
+        for name, table in self._tables.items():
+            fitting = [colour for colour in colours if colour in table]
+            every = len(fitting) >= _LEAST_MATCHES and len(fitting) >= len(colours) - 1
+            if every and name != _USED_FOR_ANYTHING and not self._best:
+                self._best = table
+
+    def known_as(self, colour: Colour) -> tuple[str, ...]:
+        return tuple(
+            f"{name}: {table[colour]}" for name, table in self._tables.items() if colour in table
+        )
+
+    def of_colour(self, colour: Colour) -> str:
+        named = [] if self._own is None else [i.name for i in self._own if i.colour == colour]
+        # A table made from the masks alone has no names either.
+        if named and named[0] != _placeholder(colour):
+            return named[0]
+        return self._best.get(colour, "")
+
+    def of_value(self, value: int) -> str:
+        if self._own is None:
+            return ""
+        number = 1 if self._binary and value else value
+        return self._own.find(number).name if number in self._own else ""
+
+    def ignores_colour(self, colour: Colour) -> bool:
+        return self._own is not None and colour in self._own.ignore_colours
+
+    def ignores_value(self, value: int) -> bool:
+        if self._binary or value < 0:
+            return value < 0
+        if self._own is not None:
+            return value == self._own.ignore_index
+        return value == _IGNORED_VALUE == max(self._values) and len(self._values) > 1
+
+
+def _placeholder(colour: Colour) -> str:
+    return "colour #{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _colour_of(code: int) -> Colour:
+    return code & 255, code >> 8 & 255, code >> 16
+
+
+def _hex(colour: NDArray[np.float64]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour.astype(int).tolist())

@@ -1,0 +1,125 @@
+"""COCO: `images/{split}/`, and `annotations/instances_{split}.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pixelwise.class_entries import key_of
+from pixelwise.classes import ClassTable
+from pixelwise.data.convert.base import (
+    Encoded,
+    Files,
+    Form,
+    Item,
+    Table,
+    bare_pixels,
+    stuff_objects,
+    uncovered,
+)
+from pixelwise.data.layouts.coco import annotation_of, category_of
+from pixelwise.data.layouts.meaning import IGNORED_CATEGORY, UNCOVERED_KEY
+from pixelwise.data.objects import AnnotatedObject, objects_of
+from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiClassTarget, MultiLabelTarget
+
+__all__ = ["CocoForm"]
+
+_SPLITS = ("train", "val", "test")
+
+
+class CocoForm(Form):
+    """Polygons for objects, run lengths for what has holes; both exact to the pixel.
+
+    Pixels of the background have no annotation; without a background, those that are ignored have
+    none. `info` says which of the two it is. Else ignored pixels are a crowd of the category
+    `__ignore__`, which other tools leave out of scores. Pixels of a thing that belong to no
+    object of their own are a crowd too. Splits other than train, val and test are told picture by
+    picture in one file.
+    """
+
+    def table_losses(self, classes: ClassTable, splits: Sequence[str]) -> list[str]:
+        """See `Form.table_losses`."""
+        del splits
+        return [
+            f"a class named {info.name!r}: that name stands for ignored pixels; rename it"
+            for info in classes
+            if key_of(info.name) in {IGNORED_CATEGORY, "ignored"}
+        ]
+
+    def losses(self, target: MaskTarget, classes: ClassTable) -> list[str]:
+        """See `Form.losses`."""
+        if isinstance(target, MultiLabelTarget):
+            return []
+        return bare_pixels(target, classes) + stuff_objects(target, classes)
+
+    def picture(self, item: Item) -> str:
+        """See `Form.picture`."""
+        split = f"{item.split}/" if item.split in _SPLITS else ""
+        return f"images/{split}{item.name}{item.suffix}"
+
+    def paths(self, item: Item) -> list[str]:
+        """None: the truth of all pictures stands in one file."""
+        del item
+        return []
+
+    def encode(self, item: Item, target: MaskTarget, classes: ClassTable) -> Encoded:
+        """See `Form.encode`; image and annotations as JSON, their numbers still to come."""
+        del item
+        if isinstance(target, MultiClassTarget):
+            target = InstanceTarget(target.mask, np.zeros(target.size, np.int32))
+        things = objects_of(target, classes, uncovered=uncovered(classes))
+        annotations = [
+            annotation_of(_crowded(thing, classes), target.size, number=0, image_id=0)
+            for thing in things
+        ]
+        return Encoded({}, json.dumps([*target.size, annotations]).encode())
+
+    def shared(self, items: Sequence[Item], pieces: Sequence[bytes], table: Table) -> Files:
+        """The annotation files."""
+        told = bool(items) and all(item.split in _SPLITS for item in items)
+        files: dict[str, list[tuple[Item, bytes]]] = {}
+        for item, piece in zip(items, pieces, strict=True):
+            name = (
+                f"annotations/instances_{item.split}.json" if told else "annotations/instances.json"
+            )
+            files.setdefault(name, []).append((item, piece))
+        head = _head(table)
+        return {name: self._file(head, parts, told=told) for name, parts in files.items()}
+
+    def _file(
+        self, head: dict[str, Any], parts: Sequence[tuple[Item, bytes]], *, told: bool
+    ) -> bytes:
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for number, (item, piece) in enumerate(parts, start=1):
+            height, width, own = json.loads(piece) if piece else (1, 1, [])
+            name = self.picture(item).removeprefix("images/")
+            image = {"id": number, "file_name": name, "width": width, "height": height}
+            images.append(image if told or not item.split else image | {"split": item.split})
+            for entry in own:
+                annotations.append(entry | {"id": len(annotations) + 1, "image_id": number})
+        whole = head | {"images": images, "annotations": annotations}
+        return json.dumps(whole, separators=(",", ":")).encode() + b"\n"
+
+
+def _head(table: Table) -> dict[str, Any]:
+    """What every annotation file of the data set has."""
+    classes, number = table.classes, uncovered(table.classes)
+    categories = [category_of(info) for info in classes if info.id != number]
+    info = {}
+    if number is not None and number == classes.ignore_index:
+        info = {UNCOVERED_KEY: "ignored"}
+    elif number is not None and number != table.rest:
+        info = {UNCOVERED_KEY: classes.find(number).name}
+    if classes.ignore_index not in {None, number}:
+        ignored = {"id": classes.ignore_index, "name": IGNORED_CATEGORY, "supercategory": ""}
+        categories.append(ignored | {"isthing": 0})
+    return {"info": info, "categories": categories}
+
+
+def _crowded(thing: AnnotatedObject, classes: ClassTable) -> AnnotatedObject:
+    return replace(thing, crowd=True) if thing.class_id == classes.ignore_index else thing
