@@ -28,6 +28,7 @@ def work(tmp_path, monkeypatch):
     photos = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "more").mkdir()
+    shutil.copytree(ROOT / "examples" / "nuclei", tmp_path / "examples" / "nuclei")
     shutil.copy(photos[0], "photo.jpg")
     shutil.copy(photos[1], "folder")
     shutil.copy(photos[2], "folder/below")
