@@ -75,7 +75,7 @@ def test_each_fix_is_told_once_the_frequent_first():
 
 def test_five_files_of_a_kind_are_shown_and_the_rest_counted(make):
     text = text_of(make(0.1, faults=many(8, what="something is wrong")))
-    assert "error: something is wrong (8 files)" in text
+    assert "error × 8: something is wrong" in text
     assert [f"f{n}" in text for n in range(8)] == [True] * 5 + [False] * 3
     assert "g4" in text
     assert "… and 3 more (--json lists all)" in text

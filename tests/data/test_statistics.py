@@ -295,6 +295,7 @@ def test_too_little_memory_is_a_fault_of_the_file(tmp_path):
     assert (fault.file, fault.got) == ("a.txt", "8 GiB")
 
 
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 def test_a_raster_of_many_bands_is_read_in_its_type(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     bands = np.random.default_rng(1).integers(0, 4000, (13, 10, 12)).astype(np.int16)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.colours import Colour
+from pixelwise.data.colour_names import ColourNames, colour_of, placeholder, strays_among
 from pixelwise.data.faults import Fault
 from pixelwise.data.parallel import in_order
 from pixelwise.errors import ImageFileError
@@ -25,15 +26,7 @@ from pixelwise.kernels.checks import usable_cores
 
 __all__ = ["ColourCount", "ColourCounts", "count_colours"]
 
-_TABLES = ("camvid", "cityscapes", "ade20k", "coco", "voc")
-# Drawing programs use the colours of VOC for anything: a match tells nothing.
-_USED_FOR_ANYTHING = "voc"
-_LEAST_MATCHES = 3
 _MOST_KEPT = 1 << 18
-_RARE_IN_ALL, _RARE_IN_ITS_FILES = 1e-4, 1e-3
-_EDGE_IN_ALL, _EDGE_IN_ITS_FILES = 1e-3, 1e-2
-_NEAR, _OFF_LINE = 24, 12.0
-_FREQUENT_LOOKED_AT = 40
 _IGNORED_VALUE = 255
 _HIGHEST = 65_535
 
@@ -74,7 +67,7 @@ class ColourCount:
             return self.name or "unlabelled"
         if self.colour is None:
             return f"class {self.value}"
-        return _placeholder(self.colour)
+        return placeholder(self.colour)
 
 
 @dataclass(frozen=True)
@@ -326,26 +319,33 @@ class _Tally:
                 total.indices = (total.indices or set()) | {look.indices[place]}
 
     def counts(self, table: ClassTable | None) -> ColourCounts:
-        strays = self._strays()
-        names = _Names(
+        strays = strays_among(
+            {
+                code: (total.pixels, total.area)
+                for (is_value, code), total in self._sums.items()
+                if not is_value
+            },
+            self._pixels,
+        )
+        names = ColourNames(
             [code for is_value, code in self._sums if not is_value and code not in strays],
             {code for is_value, code in self._sums if is_value},
             table,
         )
         found = [
             ColourCount(
-                colour=None if is_value else _colour_of(code),
+                colour=None if is_value else colour_of(code),
                 value=code if is_value else None,
                 pixels=total.pixels,
                 files=total.files,
                 example=total.example,
                 indices=tuple(sorted(total.indices or ())),
                 stray="" if is_value else strays.get(code, ""),
-                known_as=() if is_value else names.known_as(_colour_of(code)),
-                name=names.of_value(code) if is_value else names.of_colour(_colour_of(code)),
+                known_as=() if is_value else names.known_as(colour_of(code)),
+                name=names.of_value(code) if is_value else names.of_colour(colour_of(code)),
                 ignored=names.ignores_value(code)
                 if is_value
-                else names.ignores_colour(_colour_of(code)),
+                else names.ignores_colour(colour_of(code)),
             )
             for (is_value, code), total in self._sums.items()
         ]
@@ -358,102 +358,3 @@ class _Tally:
             unlisted=self._unlisted,
             faults=tuple(self._faults),
         )
-
-    def _strays(self) -> dict[int, str]:
-        """Colours that are taken for no class, and why."""
-        sums = {code: total for (is_value, code), total in self._sums.items() if not is_value}
-        by_pixels = sorted(sums, key=lambda code: (-sums[code].pixels, code))
-        frequent = np.array([_colour_of(code) for code in by_pixels[:_FREQUENT_LOOKED_AT]], float)
-        pixels = np.array([sums[code].pixels for code in by_pixels[:_FREQUENT_LOOKED_AT]])
-        strays = {}
-        for code, total in sums.items():
-            in_all, in_its_files = total.pixels / self._pixels, total.pixels / total.area
-            if in_all < _RARE_IN_ALL and in_its_files < _RARE_IN_ITS_FILES:
-                strays[code] = "rare"
-            if in_all < _EDGE_IN_ALL and in_its_files < _EDGE_IN_ITS_FILES:
-                reason = _edge(_colour_of(code), frequent[pixels >= 100 * total.pixels])
-                if reason:
-                    strays[code] = reason
-        return strays
-
-
-def _edge(colour: Colour, frequent: NDArray[np.float64]) -> str:
-    """Why this may be a colour of smoothed or compressed edges; "" if it does not look so."""
-    point = np.array(colour, float)
-    distances = np.abs(frequent - point).max(axis=1, initial=0)
-    if len(frequent) and distances.min() <= _NEAR:
-        return f"close to {_hex(frequent[int(distances.argmin())])}"
-    if len(frequent) < 2:
-        return ""
-    # Of each pair of frequent colours: how far the colour is from the line between them.
-    one, two = np.triu_indices(len(frequent), 1)
-    along = frequent[two] - frequent[one]
-    offset = point - frequent[one]
-    part = (offset * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1)
-    off = np.linalg.norm(offset - part[:, None] * along, axis=1)
-    off[(part < 0.05) | (part > 0.95)] = np.inf
-    best = int(off.argmin())
-    if off[best] > _OFF_LINE:
-        return ""
-    return f"between {_hex(frequent[one[best]])} and {_hex(frequent[two[best]])}"
-
-
-class _Names:
-    """Names for colours and values: of the own table, and of built-in ones that fit as a whole."""
-
-    def __init__(
-        self, codes: Sequence[int], values: Collection[int], own: ClassTable | None
-    ) -> None:
-        self._own = own
-        self._values = values
-        self._binary = values == {0, 255} and not codes
-        self._tables = {
-            name: {info.colour: info.name for info in ClassTable.builtin(name)} for name in _TABLES
-        }
-        colours = [_colour_of(code) for code in codes]
-        self._best: dict[Colour, str] = {}
-        for name, table in self._tables.items():
-            fitting = [colour for colour in colours if colour in table]
-            every = len(fitting) >= _LEAST_MATCHES and len(fitting) >= len(colours) - 1
-            if every and name != _USED_FOR_ANYTHING and not self._best:
-                self._best = table
-
-    def known_as(self, colour: Colour) -> tuple[str, ...]:
-        return tuple(
-            f"{name}: {table[colour]}" for name, table in self._tables.items() if colour in table
-        )
-
-    def of_colour(self, colour: Colour) -> str:
-        named = [] if self._own is None else [i.name for i in self._own if i.colour == colour]
-        # A table made from the masks alone has no names either.
-        if named and named[0] != _placeholder(colour):
-            return named[0]
-        return self._best.get(colour, "")
-
-    def of_value(self, value: int) -> str:
-        if self._own is None:
-            return ""
-        number = 1 if self._binary and value else value
-        return self._own.find(number).name if number in self._own else ""
-
-    def ignores_colour(self, colour: Colour) -> bool:
-        return self._own is not None and colour in self._own.ignore_colours
-
-    def ignores_value(self, value: int) -> bool:
-        if self._binary or value < 0:
-            return value < 0
-        if self._own is not None:
-            return value == self._own.ignore_index
-        return value == _IGNORED_VALUE == max(self._values) and len(self._values) > 1
-
-
-def _placeholder(colour: Colour) -> str:
-    return "colour #{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _colour_of(code: int) -> Colour:
-    return code & 255, code >> 8 & 255, code >> 16
-
-
-def _hex(colour: NDArray[np.float64]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour.astype(int).tolist())

@@ -203,9 +203,8 @@ def _faults(report: Report) -> list[str]:
     lines = []
     for kind in by_kind(report.faults):
         times = len(kind.faults)
-        named = any(fault.file for fault in kind.faults)
-        count = f" ({times:,} file{'s' * (times != 1)})" if named else ""
-        lines += ["", *_wrapped(f"{kind.severity}: {kind.what}{count}", 0, len(kind.severity) + 2)]
+        count = f" × {times:,}" if times > 1 else ""
+        lines += ["", *_wrapped(f"{kind.severity}{count}: {kind.what}", 0, 4)]
         for fault in kind.faults[:_SHOWN_FILES]:
             if fault.file:
                 lines.append(f"    {fault.file}")

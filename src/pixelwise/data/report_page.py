@@ -26,6 +26,9 @@ _PAIRS = 12
 _GROUPS = 12
 _FAULT_ROWS = 200
 _FAULT_PICTURES = 4
+_MOST_PIXELS = 1e9
+# What scrolls must be reached by keyboard too.
+_SCROLL = '<div class="scroll" tabindex="0" role="region" aria-label="table">'
 
 
 def report_page(report: Report) -> str:
@@ -168,7 +171,7 @@ def _classes(facts: dict[str, Any]) -> str:
             f'<td class="number">{row["pictures"]:,}</td>{cells}</tr>'
         )
     return (
-        '<div class="scroll"><table><thead><tr><th class="number" scope="col">id</th>'
+        f'{_SCROLL}<table><thead><tr><th class="number" scope="col">id</th>'
         '<th scope="col">class</th><th class="number" scope="col">pixels</th>'
         '<th scope="col">balance</th><th class="number" scope="col">pictures</th>'
         f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
@@ -192,7 +195,7 @@ def _fault_kind(kind: FaultKind, pictures: _Pictures) -> str:
     return (
         f'<details open><summary><span class="{kind.severity}">{kind.severity}</span>: '
         f"{_text(kind.what)} ({len(kind.faults):,})</summary>{fixes}"
-        '<div class="scroll"><table><thead><tr><th scope="col">file</th>'
+        f'{_SCROLL}<table><thead><tr><th scope="col">file</th>'
         f'<th scope="col">found</th></tr></thead><tbody>{rows}</tbody></table></div>{more}'
         f"{shown if any(place is not None for place in places) else ''}</details>"
     )
@@ -215,10 +218,14 @@ def _examples(report: Report, facts: dict[str, Any], pictures: _Pictures) -> str
     parts = []
     rows = sorted(facts["classes"], key=lambda row: -row["pixels"])
     rows = [row for row in rows if row["pictures"]]
-    for row in rows[:_CLASSES_WITH_EXAMPLES]:
+    shown = rows[:_CLASSES_WITH_EXAMPLES]
+    # Each example is decoded again, which takes its time where pictures are large.
+    work = len(shown) * float(np.median(areas)) if shown else 1.0
+    examples = int(np.clip(_MOST_PIXELS / work, 1, _EXAMPLES))
+    for row in shown:
         its = np.flatnonzero(statistics.places == report.dataset.classes.index(row["id"]))
         shares = statistics.pixels[its] / areas[owners[its]]
-        best = its[np.argsort(-shares, kind="stable")[:_EXAMPLES]]
+        best = its[np.argsort(-shares, kind="stable")[:examples]]
         figures = [
             pictures.example(place, row["id"], share(part))
             for place, part in zip(

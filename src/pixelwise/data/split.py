@@ -147,7 +147,8 @@ def split(
     order = np.array(sorted(range(len(dataset)), key=lambda n: dataset.entries[n].image))
     hashes, digests = statistics.hashes[order], statistics.digests[order]
     images = [dataset.entries[place].image for place in order]
-    kept = _kept_whole(dataset, order, hashes, groups, by)
+    found = _groups(dataset, order, hashes, groups)
+    kept = _kept_whole(dataset, found, by)
     copies = _copies(digests, statistics.readable[order])
     near = near_pairs(hashes, near_distance(hashes))
     joined = join_pairs(_with_blank_copies_apart(kept, hashes, copies), copies)
@@ -174,7 +175,7 @@ def split(
         by=by,
         seed=seed,
         fractions=wanted,
-        kind=kept.kind if by != "image" else "none",
+        kind=kept.kind,
         reason=kept.reason,
         groups={name: int((split_of == number).sum()) for number, name in enumerate(wanted)},
         classes=dataset.classes.names,
@@ -182,7 +183,8 @@ def split(
         pictures=_summed(pictures, split_of, len(wanted)),
         notes=(),
     )
-    notes = _notes(result, dataset, statistics, joined, (pictures > 0).sum(axis=0))
+    notes = [f"groups: {kept.reason}"] if by != "image" else _notes_on_cut(found)
+    notes += _notes(result, dataset, statistics, joined, (pictures > 0).sum(axis=0))
     notes += _notes_on_duplicates(copies, near)
     return replace(result, notes=tuple(notes))
 
@@ -239,22 +241,25 @@ def wanted_shares(
     return {_TRAIN: 1 - sum(given.values()), **given}
 
 
-def _kept_whole(
+def _groups(
     dataset: Dataset,
     order: NDArray[np.intp],
     hashes: NDArray[np.uint64],
-    groups: Groups | None,
-    by: SplitBy,
+    told: Groups | None,
 ) -> Groups:
-    """The groups, in that order; for "image" each sample is one."""
+    """The groups, told or found, in that order."""
+    if told is not None:
+        return replace(told, of=told.of[order])
+    return find_groups([dataset.entries[place].name for place in order], hashes)
+
+
+def _kept_whole(dataset: Dataset, found: Groups, by: SplitBy) -> Groups:
+    """What may not be cut; for "image" each sample is one."""
     if by == "image":
-        return Groups(np.arange(len(order), dtype=np.int32), "none", "each picture by itself", 1.0)
-    if groups is not None:
-        found = Groups(groups.of[order], groups.kind, groups.reason, groups.sureness)
-    else:
-        found = find_groups([dataset.entries[place].name for place in order], hashes)
-    told = {"tiles", "named"} if by == "tile" else {"video", "tiles", "folders", "session", "named"}
-    if found.kind not in told:
+        single = np.arange(len(found.of), dtype=np.int32)
+        return Groups(single, "none", "each picture by itself", 1.0)
+    fits = found.kind in {"tiles", "named"} if by == "tile" else found.kind != "none"
+    if not fits:
         raise UsageError(
             "no tiles of scenes were found" if by == "tile" else "no groups were found",
             where=str(dataset.root),
@@ -317,7 +322,7 @@ def _notes(
     groups: Groups,
     groups_of_class: NDArray[np.int64],
 ) -> list[str]:
-    notes = [f"groups: {result.reason}"] if result.by != "image" else []
+    notes = []
     if dataset.splits:
         notes.append(f"the data set's own splits ({', '.join(dataset.splits)}) are not kept")
     for name, names in result.names.items():
@@ -349,6 +354,13 @@ def _notes_on_classes(result: Split, groups_of_class: NDArray[np.int64]) -> list
     if len(notes) > _NAMED:
         notes[_NAMED:] = [f"and so on for {len(notes) - _NAMED} more classes"]
     return notes
+
+
+def _notes_on_cut(found: Groups) -> list[str]:
+    """What is cut although it belongs together."""
+    if found.kind == "none":
+        return []
+    return [f"what may belong together is cut, so scores may flatter: {found.reason}: --by group"]
 
 
 def _notes_on_duplicates(copies: NDArray[np.int32], near: NDArray[np.int32]) -> list[str]:

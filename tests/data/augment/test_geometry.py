@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,6 +99,19 @@ def test_a_crop_is_a_window_of_the_picture_or_holds_all_of_it(seed, height, widt
     )
 
 
+@FEW
+@given(SEEDS, st.integers(2, 70), st.integers(2, 70), st.floats(0.7, 1.4))
+def test_where_a_scaled_picture_is_smaller_than_the_crop_nothing_of_it_is_cut_off(
+    seed, height, width, scale
+):
+    mask = np.ones((height, width), np.uint8)
+    size = (math.ceil(height * scale) + 1, math.ceil(width * scale))
+    for place in ((RandomCrop(),), ()):
+        seen = ids_of(mask, (RandomScale(scale, scale), *place), size, seed) == 1
+        for side, axis in ((height, 1), (width, 0)):
+            assert abs(seen.any(axis=axis).sum() - side * scale) <= 0.5 + 1e-6
+
+
 def test_crops_reach_every_place():
     mask = numbered(8, 9)
     starts = {int(ids_of(mask, (RandomCrop(),), (6, 6), seed)[0, 0]) for seed in range(300)}
@@ -108,7 +123,7 @@ def test_crops_reach_every_place():
     assert corners == {(y, x) for y in range(3) for x in range(2)}
 
 
-@FEW
+@settings(max_examples=300, deadline=None)
 @given(SEEDS, SIDES, SIDES, st.tuples(SIDES, SIDES), st.data())
 def test_an_aimed_crop_holds_its_pixel(seed, height, width, size, data):
     mask = numbered(height, width)

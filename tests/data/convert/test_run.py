@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,13 +29,6 @@ SPLITS = {
     "yolo": ("", "train", "val", "test"),
 }
 HIGHEST = {"folder": 65_534, "voc": 254, "cityscapes": 65, "coco": 65_534, "yolo": 65_534}
-DATA = Path(os.environ.get("PIXELWISE_DATA") or Path(__file__).resolve().parents[4] / "shared/data")
-
-
-def real(name):
-    if not (DATA / name).is_dir():
-        pytest.skip(f"{name} is not there: set PIXELWISE_DATA to the folder that holds it")
-    return open_dataset(DATA / name)
 
 
 def files(folder):
@@ -107,21 +98,6 @@ def test_a_chain_of_formats_loses_nothing(tmp_path, given, table, painted, diffe
     # The order is that of the new names, so compare as a collection.
     read = [source.read_target(e, source.read_image(e).shape[:2]).mask for e in source.entries]
     assert sorted(m.tolist() for m in read) == sorted(m.tolist() for m in masks)
-
-
-@pytest.mark.parametrize("form", ["folder", "voc", "coco"])
-@pytest.mark.parametrize("name", ["camvid", "pets600", "dsb2018", "dubai_aerial", "coco128_seg"])
-def test_real_data_come_back(form, name, tmp_path, differences):
-    source = real(name).subset(range(0, 20, 4))
-    convert(source, tmp_path / "out", to=form)
-    assert differences(source, tmp_path / "out") == []
-
-
-@pytest.mark.parametrize("name", ["camvid", "dsb2018", "dubai_aerial", "coco128_seg"])
-def test_real_data_come_back_from_polygons(name, tmp_path, differences):
-    source = real(name).subset(range(0, 12, 4))
-    convert(source, tmp_path / "out", to="yolo")
-    assert differences(source, tmp_path / "out") == []
 
 
 def test_broken_off_and_gone_on_is_the_same(tmp_path, given, table, painted):

@@ -125,6 +125,10 @@ def test_pictures_without_label_file_have_no_objects(write):
         assert (dataset[place].target.mask == dataset.rest).all()
 
 
+def test_all_label_files_may_be_empty_where_names_are(write):
+    assert len(write({"a": "", "b": "\n"}, YAML)) == 2
+
+
 def test_label_files_without_picture_are_told(write):
     root = write({"a": LINE}).root
     (root / "labels/z.txt").write_text(LINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,8 +105,8 @@ class Augmentation:
                 canvas = piece.draw(canvas, generator)
         size = self.size or (max(1, round(canvas.height)), max(1, round(canvas.width)))
         if self.size is not None:
-            top = int(room_of(canvas.height, size[0]) // 2)
-            left = int(room_of(canvas.width, size[1]) // 2)
+            top = math.trunc(room_of(canvas.height, size[0]) / 2)
+            left = math.trunc(room_of(canvas.width, size[1]) / 2)
             canvas = canvas.window(top, left, size) if top or left else canvas
         photometric, blur = self._only(Photometric), self._only(Blur)
         jpeg, cutout = self._only(Jpeg), self._only(Cutout)

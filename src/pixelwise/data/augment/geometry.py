@@ -51,7 +51,8 @@ class Canvas:
         return replace(self, matrix=product(self.matrix, matrix))
 
     def scaled(self, down: float, across: float) -> Canvas:
-        """Its height times `down`, its width times `across`."""
+        """Its height times `down`, its width times `across`, to no less than a pixel."""
+        down, across = max(down, 1 / self.height), max(across, 1 / self.width)
         scaled = self.moved(((1 / across, 0.0, 0.0), (0.0, 1 / down, 0.0), (0.0, 0.0, 1.0)))
         return replace(scaled, height=self.height * down, width=self.width * across)
 
@@ -62,9 +63,9 @@ class Canvas:
         back: Matrix = ((1.0, 0.0, -x), (0.0, 1.0, -y), (0.0, 0.0, 1.0))
         return self.moved(product(product(there, matrix), back))
 
-    def window(self, top: int, left: int, size: tuple[int, int]) -> Canvas:
-        """The part of that size from a whole pixel on; it may reach beyond."""
-        shift: Matrix = ((1.0, 0.0, float(left)), (0.0, 1.0, float(top)), (0.0, 0.0, 1.0))
+    def window(self, top: float, left: float, size: tuple[int, int]) -> Canvas:
+        """The part of that size from a point on; it may reach beyond."""
+        shift: Matrix = ((1.0, 0.0, left), (0.0, 1.0, top), (0.0, 0.0, 1.0))
         return replace(self.moved(shift), height=float(size[0]), width=float(size[1]))
 
     def aimed(self) -> tuple[float, float] | None:
@@ -241,15 +242,16 @@ def room_of(side: float, size: int) -> float:
     return round(side - size, 6)
 
 
-def _offset(side: float, size: int, aim: float | None, generator: np.random.Generator) -> int:
-    """Where a window of `size` whole pixels begins on a side."""
+def _offset(side: float, size: int, aim: float | None, generator: np.random.Generator) -> float:
+    """Where a window of `size` pixels begins on a side: on a whole pixel, or flush with its end."""
     room = room_of(side, size)
-    low, high = (0, math.floor(room)) if room >= 0 else (math.floor(room), 0)
-    if aim is not None and room >= 0:
+    low, high = min(0, math.floor(room)), max(0, math.ceil(room))
+    if aim is not None and room > 0:
         # The first windows to hold the pixel at the aim, and the last.
         low = min(high, max(low, math.floor(aim) - size + 1))
         high = max(low, min(high, math.floor(aim)))
-    return int(generator.integers(low, high + 1))
+    drawn = int(generator.integers(low, high + 1))
+    return min(float(drawn), room) if room > 0 else max(float(drawn), room)
 
 
 GeometryPiece: TypeAlias = RandomScale | Fit | Flip | Rotate | Perspective | RandomCrop

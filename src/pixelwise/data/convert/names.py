@@ -72,11 +72,13 @@ def _joined(parts: Sequence[str], stem: str) -> str:
     """Folders and name as one name; a folder that the name starts with is not said twice."""
     front = "_".join(part for part in parts if part)
     twice = not front or stem == front or stem.startswith(f"{front}_")
-    return _short(_plain(stem if twice else f"{front}_{stem}"))
+    name = _plain(stem if twice else f"{front}_{stem}")
+    # A dot in front would hide the file.
+    return _short(f"_{name[1:]}" if name.startswith(".") else name)
 
 
 def _plain(text: str) -> str:
-    """The text without what parts or ends a line, and not hidden."""
+    """The text without what parts or ends a line."""
     return "".join(
         "_" if letter.isspace() or not (letter.isprintable() or _is_byte(letter)) else letter
         for letter in text

@@ -280,7 +280,9 @@ def _shape(value: object) -> tuple[Shape | None, str]:
             nested = value if isinstance(value[0], list) else [value]
             with np.errstate(over="ignore"):
                 rings = [np.array(ring, np.float32).reshape(-1, 2) for ring in nested]
-            return Outline.of(rings, separate=True), ""
+            if len(rings) > 1:
+                return Outline.of(rings, separate=True), ""
+            return Outline(rings[0], (len(rings[0]),), separate=True), ""
     except (KeyError, TypeError, ValueError, OverflowError):
         pass
     return None, "a segmentation is neither lists of x, y, x, y, … nor run lengths with a size"

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -248,22 +249,23 @@ def outline_faults(
         return [], ""
     whole = np.concatenate([outline.points for outline in outlines])
     counts = [len(outline.points) for outline in outlines]
-    # Nearly always all is well, and that takes one look.
     limits = [_limits(outline, size) for outline in outlines]
     high = np.repeat(np.array([high for high, _ in limits], np.float32), counts, axis=0)
     slack = np.repeat(np.array([slack for _, slack in limits], np.float32), counts, axis=0)
     inside = ((whole >= -slack) & (whole <= high + slack)).all(axis=1)  # false for NaN
-    ring_lengths = [np.diff([0, *outline.ends]) for outline in outlines]
-    if inside.all() and all((lengths >= 3).all() for lengths in ring_lengths):
+    shortest = [
+        min((end - start for start, end in pairwise((0, *outline.ends))), default=0)
+        for outline in outlines
+    ]
+    # Nearly always all is well, and that takes one look.
+    if inside.all() and min(shortest) >= 3:
         return [], ""
     found: list[tuple[str, str]] = []
     damage = ""
     parts = np.split(inside, np.cumsum(counts)[:-1])
-    for outline, lengths, part, (most, _) in zip(
-        outlines, ring_lengths, parts, limits, strict=True
-    ):
-        if (lengths < 3).any():
-            found.append(("an outline has fewer than 3 points", f"{lengths.min()}"))
+    for outline, least, part, (most, _) in zip(outlines, shortest, parts, limits, strict=True):
+        if least < 3:
+            found.append(("an outline has fewer than 3 points", str(least)))
         if not np.isfinite(outline.points).all():
             damage = "a point is no number (NaN or infinite)"
             found.append(("a point of an outline is no number", "NaN or infinite"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from pixelwise.class_entries import key_of, table_faults
@@ -80,7 +81,7 @@ class Meaning:
         """The id of what is not counted."""
         return 65_535 if self.classes.ignore_index is None else self.classes.ignore_index
 
-    @property
+    @cached_property
     def stuff(self) -> frozenset[int]:
         """Ids that have no instances: stuff, and what is ignored."""
         kinds = {info.id for info in self.classes if info.kind == "stuff"}

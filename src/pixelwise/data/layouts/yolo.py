@@ -88,11 +88,13 @@ def find(listing: Listing, request: Request) -> Found | None:
     texts = frozenset(listing.files(".txt"))
     labels = {image: _label_of(image, texts) for image in files}
     present = [label for label in labels.values() if label]
-    if not present or not _looks_so(listing, present[:_FILES_LOOKED_AT]):
+    if not present:
         return None
     request = replace(request, classes=request.classes or csv_table(listing))
     faults = FaultList()
     yaml = _read_yaml(listing, request, faults)
+    if not _looks_so(listing, present[:_FILES_LOOKED_AT], named=bool(yaml.file)):
+        return None
     read = {label: _parsed(_text(listing, label)) for label in present}
     meaning = _meaning(listing, request, yaml, list(read.values()))
     faults.extend(meaning.faults)
@@ -120,7 +122,7 @@ def find(listing: Listing, request: Request) -> Found | None:
     outlines = any(label.lines for label in read.values())
     return Found(
         layout="yolo",
-        sureness=(0.96 if yaml.file else 0.92) if outlines else 0.6,
+        sureness=0.96 if yaml.file and outlines else 0.92 if outlines else 0.6,
         classes=meaning.classes,
         entries=tuple(entries),
         truth=DrawnObjects(tuple(pictures), meaning.uncovered, request.kind),
@@ -173,11 +175,10 @@ def _label_of(image: str, texts: frozenset[str]) -> str:
     return ""
 
 
-def _looks_so(listing: Listing, labels: Sequence[str]) -> bool:
-    texts = [_text(listing, label) for label in labels]
-    return any(text.strip() for text in texts) and all(
-        _is_label(text) for text in texts if text.strip()
-    )
+def _looks_so(listing: Listing, labels: Sequence[str], *, named: bool) -> bool:
+    """Whether these are label files; where names of classes are there, all may be empty."""
+    texts = [text for label in labels if (text := _text(listing, label).strip())]
+    return all(map(_is_label, texts)) and bool(texts or named)
 
 
 def _is_label(text: str) -> bool:
@@ -227,7 +228,9 @@ def _read_yaml(listing: Listing, request: Request, faults: FaultList) -> _Yaml:
     )
     for file in files[:_FILES_LOOKED_AT]:
         value = _yaml(listing, file, faults)
-        names = value.get("names")
+        names = value.get("names", "none")
+        if names is None:
+            names = {}
         if isinstance(names, list):
             names = dict(enumerate(names))
         if not isinstance(names, dict) or not all(is_whole(key) for key in names):
@@ -277,7 +280,7 @@ def _meaning(listing: Listing, request: Request, yaml: _Yaml, labels: Sequence[_
         kept = [info for info in request.classes if info.name.lower() not in BACKGROUND_NAMES]
         names = {place: info.name for place, info in enumerate(kept)}
     if not names:
-        names = {number: f"class {number}" for number in range(max(used, default=0) + 1)}
+        names = {number: f"class {number}" for number in range(max(used, default=-1) + 1)}
     return meaning_of(
         [Category(number, name) for number, name in names.items()],
         name=listing.root.absolute().name or "yolo",
