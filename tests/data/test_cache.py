@@ -102,6 +102,8 @@ def test_nobody_can_write_into_the_cache(dataset, folder):
 
 def test_the_second_opening_decodes_nothing(dataset, folder):
     decoded_by(dataset, folder)
+    # A reader that has nothing to write needs no lock.
+    (folder / "pixelwise-cache.lock").unlink()
     files = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     cached, decoded = decoded_by(dataset, folder)
     assert decoded == []
@@ -153,11 +155,12 @@ def test_a_lower_limit_makes_the_cache_smaller(dataset, folder):
 def test_what_was_replaced_does_not_pile_up(dataset, folder):
     decoded_by(dataset, folder)
     first = sum(path.stat().st_size for path in folder.glob("*.bin"))
-    for seed in range(10, 20):
-        save_sample(dataset.root, 3, seed)
+    for number in (3, 3, 3, 2, 1, 0, 4, 5, 6):
+        save_sample(dataset.root, number, 30 + number)
+        (dataset.root / "3.png").write_bytes((dataset.root / "3.png").read_bytes() + b"more")
         cached, decoded = decoded_by(dataset, folder)
-        assert decoded == ["3.png"]
-    assert sum(path.stat().st_size for path in folder.glob("*.bin")) < 1.4 * first
+        assert decoded == sorted({"3.png", f"{number}.png"})
+        assert sum(path.stat().st_size for path in folder.glob("*.bin")) < 1.4 * first
     assert_same(cached, dataset)
 
 

@@ -81,6 +81,13 @@ def test_places_are_those_of_the_kernels(scale, angle, bend):
     assert_equal(expected, found, TOLERANCE)
 
 
+def test_what_lies_behind_the_horizon_is_outside():
+    plan = Plan(SIZE, ((1.0, 0.0, -56.0), (0.0, 1.0, -40.0), (-0.05, 0.0, 1.0)))
+    expected, found = both(PLAIN, [plan], [sample(1)], MultiClassTarget)
+    assert (expected[0].target.mask == 255).all()
+    assert_equal(expected, found, TOLERANCE)
+
+
 def test_a_matrix_is_the_same_times_any_number():
     doubled = tuple(tuple(2 * value for value in row) for row in matrix_of(2.3))
     expected, found = both(PLAIN, [Plan(SIZE, doubled)], [sample(1)], MultiClassTarget)

@@ -300,12 +300,34 @@ def test_too_many_samples_that_cannot_be_read_stop_with_a_list(dataset, workers)
     assert own_threads() == []
 
 
+def test_the_only_sample_has_no_other_to_replace_it(dataset):
+    batches = Batches(dataset.subset([4]), AUGMENTATION, 1, workers=0)
+    spoil(dataset, 4)
+    with pytest.raises(DatasetError, match="too many"):
+        list(batches.epoch(0))
+
+
 def test_many_samples_in_a_row_that_cannot_be_read_are_not_all_tried(dataset):
     spoil(dataset, *range(3, 11))
     batches = Batches(dataset, AUGMENTATION, 1, workers=0, sampler=InOrder())
     with pytest.raises(DatasetError) as error:
         list(batches.epoch(0))
     assert "5.png" not in error.value.got
+
+
+@pytest.mark.parametrize("mix", [CutMix(chance=1), CutMix(chance=0)])
+def test_mixed_samples_hold_a_part_of_another_one(dataset, mix):
+    for number in range(11):
+        Image.new("RGB", (20, 14), (20 * number,) * 3).save(dataset.root / f"{number}.png")
+        Image.new("L", (20, 14), number % 3).save(dataset.root / f"{number}_mask.png")
+    crop = Augmentation((RandomCrop(),), size=(12, 16), mean=(0.0,) * 3, std=(1.0,) * 3, peak=20.0)
+    batches = Batches(dataset, crop, 11, mix=mix, workers=0)
+    for batch in (batch for number in range(20) for batch in batches.epoch(number)):
+        for row, place in enumerate(batch.places):
+            numbers = np.unique(batch.images[row].round(3)).astype(int).tolist()
+            assert place in numbers
+            assert len(numbers) == (2 if mix.chance else 1)
+            np.testing.assert_array_equal(batch.images[row, 0].round() % 3, batch.masks[row])
 
 
 def test_a_thousandth_may_be_replaced(dataset):

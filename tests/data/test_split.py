@@ -17,7 +17,7 @@ from pixelwise.data.duplicates import hash_distances
 from pixelwise.data.groups import groups_by_pattern
 from pixelwise.data.split import read_split, split, wanted_shares, write_split
 from pixelwise.data.statistics import gather
-from pixelwise.errors import OutputExistsError, UsageError
+from pixelwise.errors import UsageError
 
 CLASSES = ClassTable(
     "toy",
@@ -223,8 +223,7 @@ def test_statistics_of_other_samples_are_refused():
 
 
 def test_what_is_written_is_read(tmp_path):
-    images = [f"Tile {n % 4}/päth {n}.jpg" for n in range(24)] + ["caf\udce9.jpg"]
-    result = split(*make(images))
+    result = split(*make(tiles()))
     files = write_split(result, tmp_path / "splits")
     assert [file.name for file in files] == ["train.txt", "val.txt", "test.txt", "split.json"]
     assert read_split(tmp_path / "splits") == result.names
@@ -235,68 +234,11 @@ def test_what_is_written_is_read(tmp_path):
     assert document["hash"] == result.hash
 
 
-def test_names_with_line_breaks_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="line breaks"):
-        write_split(split(*make(["a\nb.jpg", "c.jpg", "d.jpg"])), tmp_path / "splits")
-    assert not (tmp_path / "splits").exists()
-
-
-def test_nothing_is_replaced_unasked(tmp_path):
-    result = split(*make(tiles()))
-    (tmp_path / "val.txt").write_text("mine\n")
-    with pytest.raises(OutputExistsError, match="in the way"):
-        write_split(result, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["val.txt"]
-    assert (tmp_path / "val.txt").read_text() == "mine\n"
-    write_split(result, tmp_path, overwrite=True)
-    assert read_split(tmp_path) == result.names
-
-
-def test_replaced_splits_take_their_lists_along(tmp_path):
-    three, two = split(*make(tiles())), split(*make(tiles()), fractions={"val": 0.2})
-    write_split(three, tmp_path)
-    (tmp_path / "notes.txt").write_text("mine")
-    write_split(two, tmp_path, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "train.txt",
-        "val.txt",
-        "split.json",
-        "notes.txt",
-    }
-
-
-def test_edited_lists_are_refused_all_at_once(tmp_path):
-    write_split(split(*make(tiles())), tmp_path)
-    (tmp_path / "val.txt").write_text("Tile 1/images/p0.jpg\n")
-    (tmp_path / "test.txt").unlink()
-    with pytest.raises(UsageError, match="not as they were written") as caught:
-        read_split(tmp_path)
-    assert "val.txt has another SHA-256" in caught.value.got
-    assert "test.txt is missing" in caught.value.got
-    assert "--overwrite" in caught.value.fix
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "[1, 2]",
-        "{}",
-        '{"format": "pixelwise split", "version": 99, "sha256": {"train": "0"}}',
-        '{"format": "pixelwise split", "version": 1}',
-        '{"format": "pixelwise split", "version": 1, "sha256": {"../../secret": "0"}}',
-        "[" * 100_000,
-    ],
-)
-def test_foreign_summaries_are_refused(tmp_path, content):
-    (tmp_path / "split.json").write_text(content)
-    with pytest.raises(UsageError, match=r"no split\.json"):
-        read_split(tmp_path)
-
-
-def test_folders_without_a_split_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="no split"):
-        read_split(tmp_path / "nowhere")
+def test_cutting_a_video_by_image_is_told():
+    notes = split(*make(tiles()), by="image").notes
+    assert "may belong together is cut" in notes[0]
+    assert "--by group" in notes[0]
+    assert split(*make([f"{n}.jpg" for n in range(30)]), by="image").notes == ()
 
 
 def test_drives_of_camvid_are_kept_apart():

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pixelwise.data.augment.augmentation import Augmentation
-from pixelwise.data.augment.plan import Matrix, Plan
+from pixelwise.data.augment.plan import Plan
 from pixelwise.errors import ArrayError
 from pixelwise.extras import extra
 
@@ -133,21 +133,11 @@ def _projected(
     height, width = plan.size
     columns = torch.arange(width, dtype=torch.float64, device=device) + 0.5
     rows = (torch.arange(height, dtype=torch.float64, device=device) + 0.5)[:, None]
-    u, v, w = (
-        across * columns + (down * rows + start) for across, down, start in _scaled(plan.matrix)
-    )
+    u, v, w = (across * columns + (down * rows + start) for across, down, start in plan.matrix)
     u, v = u / w, v / w
     inside = (w > 0) & (u >= 0) & (u < size[1]) & (v >= 0) & (v < size[0])
     zero = torch.zeros((), dtype=torch.float64, device=device)
     return torch.where(inside, u, zero), torch.where(inside, v, zero), inside
-
-
-def _scaled(matrix: Matrix) -> Matrix:
-    """A matrix that does not bend with 1 in its last place, as the kernels have it."""
-    (a, b, c), (d, e, f), (g, h, i) = matrix
-    if g or h or b or d:
-        return matrix
-    return (a / i, b / i, c / i), (d / i, e / i, f / i), (g / i, h / i, 1.0)
 
 
 def _sampled(plan: Plan, image: Tensor, fill: Tensor) -> Tensor:
@@ -178,7 +168,7 @@ def _tap(position: Tensor, reduce: int, last: int) -> tuple[Tensor, Tensor]:
 
 def _reduction(plan: Plan) -> tuple[int, int]:
     """Rows and columns of the blocks that the picture is reduced by; see `kernels.warp_image`."""
-    matrix = _scaled(plan.matrix)
+    matrix = plan.matrix
     x, y = plan.size[1] / 2, plan.size[0] / 2
     u, v, w = (across * x + (down * y + start) for across, down, start in matrix)
     if w <= 0:

@@ -18,6 +18,7 @@ from pixelwise.data.layouts.drawn import (
     outline_faults,
 )
 from pixelwise.data.layouts.meaning import Category, Meaning, meaning_of
+from pixelwise.data.layouts.tables import csv_table
 from pixelwise.data.listing import Listing
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import Shape
@@ -98,7 +99,7 @@ def found_of(
         categories,
         name=listing.root.absolute().name or layout,
         file=drawings[0].truth if drawings else "",
-        table=request.classes,
+        table=request.classes or csv_table(listing),
     )
     faults.extend(meaning.faults)
     ids = {category.name: meaning.ids[category.number] for category in categories}

@@ -22,6 +22,7 @@ from pixelwise.data.layouts.coco import categories_in
 from pixelwise.data.layouts.drawn import FaultList, PictureFiles, peek, read_json
 from pixelwise.data.layouts.meaning import Category, Meaning, meaning_of
 from pixelwise.data.layouts.names import core_of, split_of
+from pixelwise.data.layouts.tables import csv_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.targets import (
     InstanceTarget,
@@ -119,7 +120,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         list(categories.values()),
         name=listing.root.absolute().name or "panoptic",
         file=contents[0][0],
-        table=request.classes,
+        table=request.classes or csv_table(listing),
         uncovered="ignored",
     )
     faults.extend(meaning.faults)

@@ -228,9 +228,9 @@ def _read_yaml(listing: Listing, request: Request, faults: FaultList) -> _Yaml:
     )
     for file in files[:_FILES_LOOKED_AT]:
         value = _yaml(listing, file, faults)
-        names = value.get("names", "none")
-        if names is None:
-            names = {}
+        if "names" not in value:
+            continue
+        names = value["names"] or {}
         if isinstance(names, list):
             names = dict(enumerate(names))
         if not isinstance(names, dict) or not all(is_whole(key) for key in names):
