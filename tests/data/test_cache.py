@@ -155,11 +155,10 @@ def test_a_lower_limit_makes_the_cache_smaller(dataset, folder):
 def test_what_was_replaced_does_not_pile_up(dataset, folder):
     decoded_by(dataset, folder)
     first = sum(path.stat().st_size for path in folder.glob("*.bin"))
-    for number in (3, 3, 3, 2, 1, 0, 4, 5, 6):
+    for number in (3, 2, 1, 0, 4, 5, 6):
         save_sample(dataset.root, number, 30 + number)
-        (dataset.root / "3.png").write_bytes((dataset.root / "3.png").read_bytes() + b"more")
         cached, decoded = decoded_by(dataset, folder)
-        assert decoded == sorted({"3.png", f"{number}.png"})
+        assert decoded == [f"{number}.png"]
         assert sum(path.stat().st_size for path in folder.glob("*.bin")) < 1.4 * first
     assert_same(cached, dataset)
 

@@ -296,7 +296,37 @@ def test_a_turn_that_the_size_does_not_tell_is_a_warning(sound):
     assert "turned by 180°" in fault.got
 
 
+def test_a_quarter_turn_that_the_size_confirms_is_no_fault(sound):
+    exif = Image.Exif()
+    exif[274] = 6
+    (sound / "images/1.png").write_bytes(encoded(photo(1, SIZE[::-1]), "JPEG", exif=exif))
+    assert check(by_hand(sound)).faults == ()
+
+
 # What the names show, found by opening the folder.
+
+
+def test_tiles_of_one_scene_in_two_splits(sound):
+    entries = []
+    for number in range(6):
+        tile = sound / f"Tile {number // 3}"
+        tile.mkdir(exist_ok=True)
+        (sound / f"images/{number}.png").rename(tile / f"part_{number}.png")
+        split = "val" if number in {2, 4} else "train"
+        entries.append(Entry(f"{tile.name}/part_{number}.png", f"masks/{number}.png", split))
+    report = check(Dataset(sound, "by hand", TABLE, tuple(entries), MaskFiles()))
+    assert {fault.what for fault in report.faults} == {"a split cuts through a group (tiles)"}
+    assert [fault.got[:40] for fault in report.faults] == [
+        "3 pictures of one group: 2 in train, 1 i"
+    ] * 2
+
+
+def test_masks_stretched_to_greys_without_a_table(sound):
+    for number in range(6):
+        Image.fromarray(blobs(number) * np.uint8(120)).save(sound / f"masks/{number}.png")
+    fault = only_fault(check(pixelwise.data.open(sound)))
+    assert fault.what == "the numbers in the masks are hardly class ids"
+    assert "divide it by 120" in fault.fix
 
 
 def test_pictures_and_masks_without_partner(sound):

@@ -176,6 +176,20 @@ def test_pictures_taken_alike_count_only_when_equal():
     assert near_distance(alike[:1]) == NEAR_DISTANCE
 
 
+def test_the_more_pictures_the_nearer_must_duplicates_be():
+    # Some bits are set in most pictures, as by skies above.
+    random = np.random.default_rng(4)
+    bits = np.argsort(random.random((60_000, 64)) + np.linspace(0, 0.6, 64), axis=1) < 32
+    hashes = np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
+    distances = [near_distance(hashes[:count]) for count in (1000, 60_000)]
+    assert distances[0] == NEAR_DISTANCE
+    assert distances[1] < distances[0]
+    assert len(near_pairs(hashes, distances[1])) <= 6
+    assert len(near_pairs(hashes, NEAR_DISTANCE)) > 20
+    # Half of the pictures being duplicates does not hide how far strangers are apart.
+    assert near_distance(np.repeat(hashes[:500], 2)) == NEAR_DISTANCE
+
+
 def test_distances_are_counted_bits():
     assert hash_distances(
         np.array([0, 7, 2**64 - 1], np.uint64), np.array([0, 0, 0], np.uint64)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.data.objects import AnnotatedObject, objects_of, paint
-from pixelwise.data.shapes import Brush, ColumnRuns, Outline, Pixels, RowRuns
+from pixelwise.data.shapes import Pixels
 from pixelwise.data.targets import InstanceTarget, MultiClassTarget, MultiLabelTarget
-from pixelwise.errors import MaskFileError
 
 SIZE = (6, 8)
 CLASSES = ClassTable(
@@ -137,35 +135,3 @@ def test_single_pixels_of_things_are_crowds_only_where_instances_are_known():
     ]
     plain = objects_of(MultiClassTarget(mask), CLASSES, uncovered=0)
     assert [thing.crowd for thing in plain] == [False, False]
-
-
-def test_separate_rings_join_and_others_cut_holes():
-    outer, inner = (
-        np.array([[0, 0], [6, 0], [6, 6], [0, 6]]),
-        np.array([[2, 2], [4, 2], [4, 4], [2, 4]]),
-    )
-    for separate, pixels in ((True, 36), (False, 32)):
-        shape = Outline.of([outer, inner], separate=separate)
-        assert painted(AnnotatedObject(1, shape)).mask.sum() == pixels
-
-
-def test_shares_are_scaled_by_width_and_height():
-    half = Outline.of([np.array([[0, 0], [0.5, 0], [0.5, 1], [0, 1]])], relative=True)
-    mask = painted(AnnotatedObject(1, half)).mask
-    assert (mask[:, :4] == 1).all()
-    assert (mask[:, 4:] == 0).all()
-
-
-def test_runs_of_a_box_are_cut_at_the_border():
-    runs = RowRuns(np.array([0, 16]), (4, 4), 4, -2)
-    mask = painted(AnnotatedObject(1, runs)).mask
-    assert (mask[4:, :2] == 1).all()
-    assert mask.sum() == 4
-    assert not painted(AnnotatedObject(1, box(9, 9, 12, 12))).mask.any()
-
-
-@pytest.mark.parametrize("shape", [ColumnRuns("0", (3, 3)), Brush(b"", (3, 3))])
-def test_runs_of_another_size_are_refused(shape):
-    with pytest.raises(MaskFileError) as caught:
-        painted(AnnotatedObject(1, shape))
-    assert caught.value.got == "picture 6×8 · run lengths 3×3"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ UNKNOWN_HASH = 0
 _SIDE = 32
 _BITS = 64
 _LEAST_RANGE = 3
+_MOST_PAIRS_BY_CHANCE = 3
 _LEAST_DISTANCE_OF_STRANGERS = 20
 _BAND_BITS = 16
 _BANDS = _BITS // _BAND_BITS
@@ -124,14 +126,14 @@ def hash_distances(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDA
 def near_distance(hashes: NDArray[np.uint64], *, seed: int = 0) -> int:
     """The distance up to which hashes of this data set tell near-duplicates.
 
-    6 where strangers are far apart, as photos are: their hashes differ in about 31 bits. Where all
-    pictures are taken alike (an eye in the middle, one fixed camera), strangers are as near as
-    duplicates are elsewhere. There, if the median distance of random pairs is below 20, only equal
-    hashes tell: 0.
+    It is the largest of 0 … 6 at which strangers would make three pairs at most by chance: 6 for
+    some ten thousand photos, whose hashes differ in 31 bits, give or take 5, and less for more, as
+    their pairs are many. And it is 0 where all pictures are taken alike (an eye in the middle, one
+    fixed camera), so that the hashes of strangers differ in fewer than 20 bits.
 
     Args:
         hashes: uint64 `[N]`.
-        seed: of the random pairs.
+        seed: of the random pairs that tell how far strangers are apart.
     """
     shown = hashes[(hashes != UNKNOWN_HASH) & ~is_blank(hashes)]
     if len(shown) < 2:
@@ -139,10 +141,19 @@ def near_distance(hashes: NDArray[np.uint64], *, seed: int = 0) -> int:
     random = np.random.default_rng(seed)
     first = random.integers(0, len(shown), 4096)
     second = (first + random.integers(1, len(shown), 4096)) % len(shown)
-    middle = np.median(hash_distances(shown[first], shown[second]))
-    # Hashes of few pictures may be near by chance, and of two nothing can be said.
-    alike = middle < _LEAST_DISTANCE_OF_STRANGERS and len(shown) >= 10
-    return 0 if alike else NEAR_DISTANCE
+    distances = hash_distances(shown[first], shown[second])
+    middle = float(np.median(distances))
+    # Of few pictures nothing can be said.
+    if middle < _LEAST_DISTANCE_OF_STRANGERS and len(shown) >= 10:
+        return 0
+    # The farther half alone, as there may be many duplicates among the nearer.
+    spread = float(np.sqrt(np.mean((distances[distances >= middle] - middle) ** 2)))
+    strangers = NormalDist(middle, max(spread, 1))
+    pairs = len(shown) * (len(shown) - 1) / 2
+    for distance in range(NEAR_DISTANCE, 0, -1):
+        if pairs * strangers.cdf(distance + 0.5) <= _MOST_PAIRS_BY_CHANCE:
+            return distance
+    return 0
 
 
 def near_pairs(hashes: NDArray[np.uint64], distance: int = NEAR_DISTANCE) -> NDArray[np.int32]:

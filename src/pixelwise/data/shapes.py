@@ -113,6 +113,8 @@ class RowRuns:
 
     def patch(self, size: tuple[int, int]) -> Patch:
         """See `Shape.patch`."""
+        if self.size[0] > size[0] or self.size[1] > size[1]:
+            _check_size(self.size, size)
         return _cut(row_mask(self.counts, self.size), self.top, self.left, size)
 
 

@@ -55,6 +55,14 @@ def test_half_of_the_classes_are_taken_whole(seed, height, width, kind):
     np.testing.assert_array_equal(region, np.isin(target.mask, list(taken)))
 
 
+def test_ignored_pixels_of_layers_are_not_taken():
+    ignore = np.zeros((6, 6), bool)
+    ignore[2:] = True
+    target = MultiLabelTarget(np.ones((3, 6, 6), bool), ignore)
+    region = ClassMix(1).region(target, np.random.default_rng(0), ignore_index=255)
+    np.testing.assert_array_equal(region, ~ignore)
+
+
 def test_every_class_is_taken_at_times():
     rng = np.random.default_rng(0)
     target = sample_of(rng, 9, 9).target

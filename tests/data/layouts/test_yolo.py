@@ -26,6 +26,13 @@ LINE = "0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6\n"
 YAML = "path: ../datasets/toy\ntrain: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n"
 
 
+# Ten lists of ten of the list before: written out, more text than any memory holds.
+BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 15)
+)
+BOMB += "path: *a14\ntrain: *a14\nnames: [cat, *a14]\n"
+
+
 @pytest.fixture
 def write(tmp_path):
     """Writes label files (by picture) and other files; gives the opened data set."""
@@ -173,6 +180,7 @@ def test_faults_name_the_line(write):
         ("names: !!python/object/apply:os.system [ls]", "the YAML file cannot be read"),
         ("nc: 3\nnames: [cat]", "nc is not the number of names"),
         ("names: [cat, Cat]", "two categories share a name"),
+        (BOMB, "names of classes are no text"),
     ],
 )
 def test_faults_of_the_yaml_file_are_told(write, yaml, what):

@@ -24,7 +24,6 @@ from pixelwise.data.augment.geometry import (
     RandomCrop,
     RandomScale,
     Rotate,
-    room_of,
 )
 from pixelwise.data.augment.limits import within
 from pixelwise.data.augment.plan import SAME_COLOURS, Augmented, Plan
@@ -105,8 +104,8 @@ class Augmentation:
                 canvas = piece.draw(canvas, generator)
         size = self.size or (max(1, round(canvas.height)), max(1, round(canvas.width)))
         if self.size is not None:
-            top = math.trunc(room_of(canvas.height, size[0]) / 2)
-            left = math.trunc(room_of(canvas.width, size[1]) / 2)
+            top = math.trunc((canvas.height - size[0]) / 2)
+            left = math.trunc((canvas.width - size[1]) / 2)
             canvas = canvas.window(top, left, size) if top or left else canvas
         photometric, blur = self._only(Photometric), self._only(Blur)
         jpeg, cutout = self._only(Jpeg), self._only(Cutout)

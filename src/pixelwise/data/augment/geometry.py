@@ -25,7 +25,6 @@ __all__ = [
     "RandomCrop",
     "RandomScale",
     "Rotate",
-    "room_of",
 ]
 
 
@@ -237,14 +236,9 @@ class RandomCrop:
         return canvas.window(top, left, canvas.size)
 
 
-def room_of(side: float, size: int) -> float:
-    """By how much a side of the canvas is longer than the output's, without rounding errors."""
-    return round(side - size, 6)
-
-
 def _offset(side: float, size: int, aim: float | None, generator: np.random.Generator) -> float:
     """Where a window of `size` pixels begins on a side: on a whole pixel, or flush with its end."""
-    room = room_of(side, size)
+    room = side - size
     low, high = min(0, math.floor(room)), max(0, math.ceil(room))
     if aim is not None and room > 0:
         # The first windows to hold the pixel at the aim, and the last.

@@ -67,16 +67,17 @@ class CocoForm(Form):
         return []
 
     def encode(self, item: Item, target: MaskTarget, classes: ClassTable) -> Encoded:
-        """See `Form.encode`; image and annotations as JSON, their numbers still to come."""
+        """See `Form.encode`; a line of the size, then one for each annotation without numbers."""
         del item
         if isinstance(target, MultiClassTarget):
             target = InstanceTarget(target.mask, np.zeros(target.size, np.int32))
         things = objects_of(target, classes, uncovered=uncovered(classes))
-        annotations = [
-            annotation_of(_crowded(thing, classes), target.size, number=0, image_id=0)
-            for thing in things
-        ]
-        return Encoded({}, json.dumps([*target.size, annotations]).encode())
+        lines = [f"{target.size[0]} {target.size[1]}"]
+        for thing in things:
+            entry = annotation_of(_crowded(thing, classes), target.size, number=0, image_id=0)
+            del entry["id"], entry["image_id"]
+            lines.append(_json(entry))
+        return Encoded({}, "\n".join(lines).encode())
 
     def shared(self, items: Sequence[Item], pieces: Sequence[bytes], table: Table) -> Files:
         """The annotation files."""
@@ -93,17 +94,21 @@ class CocoForm(Form):
     def _file(
         self, head: dict[str, Any], parts: Sequence[tuple[Item, bytes]], *, told: bool
     ) -> bytes:
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
+        """One annotation file; put together as text, since its objects may be very many."""
+        images: list[str] = []
+        annotations: list[str] = []
         for number, (item, piece) in enumerate(parts, start=1):
-            height, width, own = json.loads(piece) if piece else (1, 1, [])
-            name = self.picture(item).removeprefix("images/")
+            size, *entries = piece.decode().split("\n")
+            height, width = map(int, size.split() or (1, 1))
+            # Other tools start from the folder of the split.
+            name = self.picture(item).removeprefix(f"images/{item.split}/" if told else "images/")
             image = {"id": number, "file_name": name, "width": width, "height": height}
-            images.append(image if told or not item.split else image | {"split": item.split})
-            for entry in own:
-                annotations.append(entry | {"id": len(annotations) + 1, "image_id": number})
-        whole = head | {"images": images, "annotations": annotations}
-        return json.dumps(whole, separators=(",", ":")).encode() + b"\n"
+            images.append(_json(image if told or not item.split else image | {"split": item.split}))
+            for entry in entries:
+                numbers = f'{{"id":{len(annotations) + 1},"image_id":{number},'
+                annotations.append(numbers + entry[1:])
+        lists = f'"images":[{",".join(images)}],"annotations":[{",".join(annotations)}]'
+        return f"{_json(head)[:-1]},{lists}}}\n".encode()
 
 
 def _head(table: Table) -> dict[str, Any]:
@@ -123,3 +128,7 @@ def _head(table: Table) -> dict[str, Any]:
 
 def _crowded(thing: AnnotatedObject, classes: ClassTable) -> AnnotatedObject:
     return replace(thing, crowd=True) if thing.class_id == classes.ignore_index else thing
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -240,12 +240,17 @@ def _read_yaml(listing: Listing, request: Request, faults: FaultList) -> _Yaml:
             got = f"nc {count}, {len(names)} names"
             faults.add("nc is not the number of names", file, got=got, fix="correct nc")
         splits = {split: tuple(_strings(value.get(split))) for split in _SPLITS}
-        uncovered = value.get(UNCOVERED_KEY)
+        # Of lists, which aliases can nest without end, no text is made.
+        plain = {int(key): str(n) for key, n in names.items() if isinstance(n, str | int | float)}
+        if len(plain) < len(names):
+            got = f"{len(names) - len(plain)} of {len(names)}"
+            faults.add("names of classes are no text", file, got=got, fix="correct names")
+        base, uncovered = value.get("path"), value.get(UNCOVERED_KEY)
         return _Yaml(
             file,
-            {int(key): str(name) for key, name in names.items()},
+            plain,
             splits,
-            str(value.get("path") or ""),
+            base if isinstance(base, str) else "",
             uncovered if isinstance(uncovered, str) else "",
         )
     return _Yaml("", {}, {})
