@@ -134,6 +134,50 @@ def test_another_class_table_or_way_of_reading_decodes_all_anew(dataset, folder,
     assert isinstance(cached[0].target, InstanceTarget)
 
 
+@dataclass(frozen=True)
+class Layered:
+    """A truth of more than one file, read by another reader, and of what is kept by row."""
+
+    masks: Masks
+    regions: dict[str, str]
+    pictures: tuple[np.ndarray, ...]
+
+    def read(self, root, entry, classes, size):
+        mask = self.masks.read(root, entry, classes, size).mask
+        if entry.image in self.regions:
+            mask[read_mask(root / self.regions[entry.image]) == 0] = 0
+        mask[0, 0] = self.pictures[entry.row][1000]
+        return MultiClassTarget(mask)
+
+
+def test_every_file_and_number_that_a_truth_is_made_of_counts(dataset, folder):
+    entries = tuple(replace(entry, row=row) for row, entry in enumerate(dataset.entries))
+
+    def decoded(regions, numbers, kind="multi_class"):
+        # Printed, an array this long is the same whatever stands in its middle.
+        pictures = tuple(np.zeros(2000, np.uint8) for _ in range(8))
+        for picture, number in zip(pictures, numbers, strict=True):
+            picture[1000] = number
+        masks = Masks(kind)
+        layered = replace(dataset, truth=Layered(masks, regions, pictures), entries=entries)
+        cached = open_cache(layered, folder, limit=PLENTY)
+        found = sorted(masks.read_so_far)
+        assert_same(cached, layered)
+        return found
+
+    for number in range(8):
+        save_sample(dataset.root, number, number)
+        Image.new("L", (14, 9 + number), 1).save(dataset.root / f"{number}_region.png")
+    regions = {f"{number}.png": f"{number}_region.png" for number in range(3)}
+    assert len(decoded(regions, [0] * 8)) == 8
+    assert decoded(regions, [0] * 8) == []
+    Image.new("L", (14, 10), 0).save(dataset.root / "1_region.png")
+    assert decoded(regions, [0] * 8) == ["1.png"]
+    assert decoded({**regions, "6.png": "6_region.png"}, [0] * 8) == ["6.png"]
+    assert decoded({**regions, "6.png": "6_region.png"}, [0] * 7 + [2]) == ["7.png"]
+    assert len(decoded(regions, [0] * 8, "instance")) == 8
+
+
 def test_what_does_not_fit_is_read_from_its_files_and_said(dataset, folder):
     cached, _ = decoded_by(dataset, folder, limit=3000, workers=1)
     assert 0 < len(cached.cached) < 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from pixelwise.cli.output import (
     print_json,
     print_line,
 )
+from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
@@ -166,10 +167,10 @@ def _run(
     """Works through the jobs into `finished`; returns why it ended early, or nothing."""
     outcomes = run_jobs(jobs, lambda job: _work(model, job, request), workers=workers)
     try:
-        with closing(outcomes), _progress(len(jobs)) as advance:
+        with closing(outcomes), progress_bar(len(jobs)) as advance:
             for outcome in outcomes:
                 finished.append(outcome)
-                advance()
+                advance(1)
                 if outcome.error is None:
                     continue
                 print_error(outcome.error)
@@ -218,21 +219,6 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
             "a pixel is given as two whole numbers", got=f"--at {text}", fix="such as --at 120,48"
         ) from None
     return x, y
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], object]]:
-    """A bar on standard error; silent when that is no terminal or there is one picture only."""
-    if total == 1 or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _print_json(finished: list[Outcome[_Done]]) -> None:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import PIL
 from numpy.typing import NDArray
 
-from pixelwise.data.dataset import Dataset, Entry, Truth
+from pixelwise.data.dataset import Dataset, Entry
 from pixelwise.data.parallel import in_order
 from pixelwise.data.pixel_store import (
     Content,
@@ -30,24 +30,16 @@ from pixelwise.data.pixel_store import (
     new_name,
     pieces_of,
 )
+from pixelwise.data.sources import options_of, source_of
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiClassTarget, MultiLabelTarget
 from pixelwise.errors import ImageFileError, MaskFileError, UsageError
 from pixelwise.formats.files import write_atomic
 from pixelwise.kernels.checks import usable_cores
 
-__all__ = ["CachedDataset", "FilesOfTruth", "open_cache"]
+__all__ = ["CachedDataset", "open_cache"]
 
 _VERSION = "1"
 _MOST_STALE = 0.25
-
-
-@runtime_checkable
-class FilesOfTruth(Protocol):
-    """A truth that is read from more files than the entry's own."""
-
-    def files(self, entry: Entry) -> tuple[str, ...]:
-        """All of them, relative to the root."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -259,26 +251,21 @@ def _target_of(content: Content) -> MaskTarget:
 
 def _keys_of(dataset: Dataset, workers: int) -> dict[str, str]:
     """By name, what each sample is decoded from and how; without those whose files are missing."""
-    files = {_name_of(entry): _files_of(dataset.truth, entry) for entry in dataset.entries}
-    paths = dict.fromkeys(path for several in files.values() for path in several)
+    rules = [_VERSION, PIL.__version__, dataset.classes.to_dict(), options_of(dataset.truth)]
+    common = json.dumps(rules)
+    sources = {_name_of(entry): source_of(dataset.truth, entry) for entry in dataset.entries}
+    paths = dict.fromkeys(path for source in sources.values() for path in source.files)
     contents = in_order(
         lambda path: _digest(dataset.root / path), paths, workers=workers, ahead=4 * workers
     )
     digests = dict(zip(paths, contents, strict=True))
-    rules = [_VERSION, PIL.__version__, dataset.classes.to_dict(), repr(dataset.truth)]
-    common = json.dumps(rules)
     keys = {}
-    for name, several in files.items():
-        found = [digests[path] for path in several]
+    for name, source in sources.items():
+        found = [digests[path] for path in source.files]
         if "" not in found:
-            text = "\n".join((name, *found, common))
+            text = json.dumps([name, found, source.kept, common])
             keys[name] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return keys
-
-
-def _files_of(truth: Truth, entry: Entry) -> tuple[str, ...]:
-    more = truth.files(entry) if isinstance(truth, FilesOfTruth) else ()
-    return tuple(dict.fromkeys(path for path in (entry.image, entry.truth, *more) if path))
 
 
 def _digest(path: Path) -> str:
