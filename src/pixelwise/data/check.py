@@ -25,6 +25,7 @@ from pixelwise.data.statistics import Gathering, Statistics
 __all__ = ["Report", "check", "report_on"]
 
 _FREQUENT = 10
+_MOST_PAIRS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,11 @@ class Report:
         return any(fault.severity == "error" for fault in self.faults)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in types that JSON has; sizes are (width, height), shares 0 … 1."""
+        """Everything in types that JSON has; sizes are (width, height), shares 0 … 1.
+
+        Of the pairs that look alike the first 10,000 are listed: frames of long videos make
+        millions.
+        """
         dataset, statistics = self.dataset, self.statistics
         names = [entry.image for entry in dataset.entries[: len(statistics)]]
         several = self.groups.sizes[self.groups.sizes > 1]
@@ -100,8 +105,9 @@ class Report:
             "copies": [[names[place] for place in places] for places in self.copies],
             "near_duplicates": [
                 {"first": names[one], "second": names[other], "bits_apart": distance}
-                for one, other, distance in self.near.tolist()
+                for one, other, distance in self.near[:_MOST_PAIRS].tolist()
             ],
+            "near_duplicate_pairs": len(self.near),
             "faults": [asdict(fault) for fault in self.faults],
         }
 

@@ -81,14 +81,16 @@ class Findings:
     def of_near(self, near: NDArray[np.int32]) -> list[Fault]:
         """Pictures that look like one of another split, each once, with the nearest."""
         first, second = self._splits[near[:, 0]], self._splits[near[:, 1]]
-        across = near[(first != second) & (first >= 0) & (second >= 0)]
-        told: set[int] = set()
+        chosen = (first != second) & (first >= 0) & (second >= 0)
+        # The picture of the later split is told, as the earlier one is mostly for training.
+        later = np.where((first > second)[:, None], near[:, [0, 1]], near[:, [1, 0]])[chosen]
+        # The most alike come first, and `unique` gives the first of each.
+        _, nearest = np.unique(later[:, 0], return_index=True)
+        distances = near[chosen, 2]
         faults = []
-        for one, other, distance in across.tolist():
-            place, twin = (one, other) if self._splits[one] > self._splits[other] else (other, one)
-            if place in told:
-                continue
-            told.add(place)
+        for row in np.sort(nearest).tolist():
+            place, twin = later[row].tolist()
+            distance = int(distances[row])
             shown, alike = self._entries[place], self._entries[twin]
             faults.append(
                 Fault(
@@ -107,14 +109,14 @@ class Findings:
         """Masks of several classes that stand for different pictures."""
         statistics = self._statistics
         several = statistics.labelled & (np.diff(statistics.offsets) > 1)
-        alike = {(one, other) for one, other, _ in near.tolist()}
+        alike = np.sort(near[:, 0].astype(np.int64) << 32 | near[:, 1])
         faults = []
         for places in equal_rows(statistics.truth_digests, np.flatnonzero(several)):
             first, *others = places
             differing = [
                 other
                 for other in others
-                if (first, other) not in alike and self._differ(first, other)
+                if not _holds(alike, first << 32 | other) and self._differ(first, other)
             ]
             if differing:
                 faults.append(
@@ -358,6 +360,12 @@ class Findings:
         ]
         more = f" and {len(places) - _NAMED:,} more" if len(places) > _NAMED else ""
         return f"{len(places):,} pictures: {', '.join(named)}{more}"
+
+
+def _holds(numbers: NDArray[np.int64], number: int) -> bool:
+    """Whether a sorted array holds the number."""
+    place = int(np.searchsorted(numbers, number))
+    return place < len(numbers) and int(numbers[place]) == number
 
 
 def background_of(dataset: Dataset) -> int | None:

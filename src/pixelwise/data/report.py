@@ -106,7 +106,7 @@ def facts_of(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
     forms = [f"{form['stored']} × {form['pictures']:,}" for form in facts["forms"]]
     rows.append(("files", [" · ".join(forms) or "none can be read"]))
     copies = sum(len(group) for group in facts["copies"])
-    alike = len(facts["near_duplicates"])
+    alike = facts["near_duplicate_pairs"]
     parts = [f"{copies:,} pictures are copies of each other"] if copies else []
     parts += [f"{alike:,} pair{'s look' if alike != 1 else ' looks'} alike"] if alike else []
     if parts:

@@ -240,14 +240,15 @@ def _examples(report: Report, facts: dict[str, Any], pictures: _Pictures) -> str
 
 def _duplicates(report: Report, pictures: _Pictures) -> str:
     """Copies, then what looks alike, side by side."""
-    pairs = [(list(places[:2]), f"{len(places):,} copies") for places in report.copies]
+    pairs = [(list(places[:2]), f"{len(places):,} copies") for places in report.copies[:_PAIRS]]
     pairs += [
-        ([one, other], f"{bits} of 64 bits apart") for one, other, bits in report.near.tolist()
+        ([one, other], f"{bits} of 64 bits apart")
+        for one, other, bits in report.near[: _PAIRS - len(pairs)].tolist()
     ]
     if not pairs:
         return ""
-    figures = [_side_by_side(pictures, places, note) for places, note in pairs[:_PAIRS]]
-    rest = len(pairs) - _PAIRS
+    figures = [_side_by_side(pictures, places, note) for places, note in pairs]
+    rest = len(report.copies) + len(report.near) - len(pairs)
     more = f"<p>… and {rest:,} more; --json lists all.</p>" if rest > 0 else ""
     return _grid(figures) + more
 
