@@ -249,12 +249,15 @@ def parts(dataset: Dataset, cached: CachedDataset, repeats: int) -> dict[str, fl
             plan = CHAIN.draw(PICTURE, generator)
             CHAIN.apply(plan, image, target, ignore_index=IGNORED, out=out)
 
+    def load(path: Path) -> None:
+        Image.open(path).load()
+
     times = in_turns(
         {
-            "read_image, file": peer(dataset, lambda image, _: Image.open(image).load()),
-            "augment from the cache": augment,
-            "loader, 0 workers": ours(cached),
-            "loader, 1 worker": ours(cached, 1),
+            "decoding the JPEG alone, by PIL": peer(dataset, lambda image, _: load(image)),
+            "decoding the PNG alone, by PIL": peer(dataset, lambda _, mask: load(mask)),
+            "drawing and augmenting from the cache": augment,
+            "the same by the loader, in batches": ours(cached),
         },
         repeats,
     )

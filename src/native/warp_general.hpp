@@ -13,8 +13,9 @@ class GeneralSampler {
    public:
     GeneralSampler(const WarpJob& job, Carver& carver)
         : job_(job), region_(region_of(job)), buffers_(take(job, carver)) {
-        if (job.reduce_x == 1 && job.reduce_y == 1) {
+        if (!is_reduced(job)) {
             pixels_ = job.image;
+            buffers_.offset[0] = read_along_rows(job.place, job.image, 3);
             return;
         }
         const Rows rows(job, buffers_.sums);
@@ -40,7 +41,7 @@ class GeneralSampler {
     static Buffers take(const WarpJob& job, Carver& carver) {
         const std::size_t columns = static_cast<std::size_t>(padded(job.place.out_width));
         const Region region = region_of(job);
-        const bool reduced = job.reduce_x > 1 || job.reduce_y > 1;
+        const bool reduced = is_reduced(job);
         const std::size_t pixels = static_cast<std::size_t>(region.columns) * region.rows;
         return {carver.take<double>(columns),
                 carver.take<double>(columns),
@@ -77,14 +78,6 @@ class GeneralSampler {
     }
 
    private:
-    // The part of the picture that the output needs, in pixels of the reduced picture.
-    struct Region {
-        int left;
-        int top;
-        int columns;
-        int rows;
-    };
-
     // Two neighbours, each with its three channels in the low bytes.
     struct Pair {
         Words left;
@@ -92,45 +85,11 @@ class GeneralSampler {
     };
 
     static Region region_of(const WarpJob& job) {
-        const int width = Rows::width(job);
-        const int height = Rows::height(job);
-        if (job.reduce_x == 1 && job.reduce_y == 1) return {0, 0, width, height};
-        double low_u = 1e300, low_v = 1e300, high_u = -1e300, high_v = -1e300;
-        const double* const m = job.place.matrix;
-        // A quadrilateral in front of the horizon lies within the box of its corners.
-        for (int corner = 0; corner < 4; ++corner) {
-            const double x = corner % 2 ? job.place.out_width : 0;
-            const double y = corner / 2 ? job.place.out_height : 0;
-            const double w = m[6] * x + (m[7] * y + m[8]);
-            if (!(w > 1e-9)) return {0, 0, width, height};
-            const double u = (m[0] * x + (m[1] * y + m[2])) / w;
-            const double v = (m[3] * x + (m[4] * y + m[5])) / w;
-            low_u = u < low_u ? u : low_u;
-            low_v = v < low_v ? v : low_v;
-            high_u = u > high_u ? u : high_u;
-            high_v = v > high_v ? v : high_v;
-        }
-        const Part columns = part(low_u / job.reduce_x, high_u / job.reduce_x, width);
-        const Part rows = part(low_v / job.reduce_y, high_v / job.reduce_y, height);
-        return {columns.first, rows.first, columns.count, rows.count};
+        if (is_reduced(job)) return needed_region(job.place, job.reduce_y, job.reduce_x);
+        return {0, 0, job.place.width, job.place.height};
     }
 
-    struct Part {
-        int first;
-        int count;
-    };
-
-    // Pixels of one side that hold low .. high and two neighbours more; at least one.
-    static Part part(double low, double high, int size) {
-        low = low - 2.0;
-        high = high + 2.0;
-        low = low > 0.0 ? low : 0.0;
-        low = low < size - 1 ? low : size - 1;
-        high = high > low ? high : low;
-        high = high < size - 1 ? high : size - 1;
-        const int first = static_cast<int>(low);
-        return {first, static_cast<int>(high) - first + 1};
-    }
+    static bool is_reduced(const WarpJob& job) { return job.reduce_x > 1 || job.reduce_y > 1; }
 
     void place_taps() const {
         const int last_x = Rows::width(job_) - 1;

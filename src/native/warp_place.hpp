@@ -82,6 +82,75 @@ static Inside inside_of(double step, double start, int size, int out_size) {
     return inside;
 }
 
+// A part of the input, or of its blocks.
+struct Region {
+    int left;
+    int top;
+    int columns;
+    int rows;
+};
+
+struct Part {
+    int first;
+    int count;
+};
+
+// Pixels of one side that hold low .. high and two neighbours more; at least one.
+static Part part_of(double low, double high, int size) {
+    low = low - 2.0;
+    high = high + 2.0;
+    low = low > 0.0 ? low : 0.0;
+    low = low < size - 1 ? low : size - 1;
+    high = high > low ? high : low;
+    high = high < size - 1 ? high : size - 1;
+    const int first = static_cast<int>(low);
+    return {first, static_cast<int>(high) - first + 1};
+}
+
+// What the output needs of the input reduced by blocks.
+static Region needed_region(const WarpPlace& place, int reduce_y, int reduce_x) {
+    const int width = (place.width + reduce_x - 1) / reduce_x;
+    const int height = (place.height + reduce_y - 1) / reduce_y;
+    double low_u = 1e300, low_v = 1e300, high_u = -1e300, high_v = -1e300;
+    const double* const m = place.matrix;
+    // A quadrilateral in front of the horizon lies within the box of its corners.
+    for (int corner = 0; corner < 4; ++corner) {
+        const double x = corner % 2 ? place.out_width : 0;
+        const double y = corner / 2 ? place.out_height : 0;
+        const double w = m[6] * x + (m[7] * y + m[8]);
+        if (!(w > 1e-9)) return {0, 0, width, height};
+        const double u = (m[0] * x + (m[1] * y + m[2])) / w;
+        const double v = (m[3] * x + (m[4] * y + m[5])) / w;
+        low_u = u < low_u ? u : low_u;
+        low_v = v < low_v ? v : low_v;
+        high_u = u > high_u ? u : high_u;
+        high_v = v > high_v ? v : high_v;
+    }
+    const Part columns = part_of(low_u / reduce_x, high_u / reduce_x, width);
+    const Part rows = part_of(low_v / reduce_y, high_v / reduce_y, height);
+    return {columns.first, rows.first, columns.count, rows.count};
+}
+
+// A turned picture is read across its rows, and no processor foresees which lines of the cache
+// come next. Reading along the rows before, one value of each line, is foreseen, and takes a
+// fraction of the time. The sum has no meaning, but has to go somewhere.
+template <class Value>
+static std::int32_t read_along_rows(const WarpPlace& place, const Value* values, int bands) {
+    constexpr std::size_t LARGEST = std::size_t{1} << 24;  // bytes; more would not stay there
+    const Region region = needed_region(place, 1, 1);
+    const std::size_t count = static_cast<std::size_t>(region.columns) * bands;
+    if (count * region.rows * sizeof(Value) > LARGEST) return 0;
+    std::uint32_t sum = 0;
+    for (int row = region.top; row < region.top + region.rows; ++row) {
+        const Value* const from =
+            values + (static_cast<std::size_t>(row) * place.width + region.left) * bands;
+        for (std::size_t i = 0; i < count; i += 64 / sizeof(Value)) {
+            sum += static_cast<std::uint32_t>(from[i]);
+        }
+    }
+    return static_cast<std::int32_t>(sum);
+}
+
 // The id of the input pixel that holds the centre of an output pixel. A centre on the border of
 // two belongs to the right and the lower one.
 class Nearest {
@@ -114,6 +183,7 @@ class Nearest {
         if (place_.straight) {
             straight_row(y, ids, fill, out);
         } else {
+            if (y == 0) buffers_.index[0] = read_along_rows(place_, ids, 1);
             general_row(y, ids, fill, out);
         }
     }

@@ -66,8 +66,9 @@ class Rows {
     void means(int columns, int rows, int first, int last, std::uint8_t* __restrict out) const {
         if (Columns) columns = Columns;
         const float share = 1.0f / static_cast<float>(columns * rows);
+        const std::size_t step = 3 * static_cast<std::size_t>(job_.reduce_x);
         for (int b = first; b < last; ++b) {
-            const std::uint32_t* const from = sums_ + 3 * static_cast<std::size_t>(b) * job_.reduce_x;
+            const std::uint32_t* const from = sums_ + step * b;
             for (int c = 0; c < 3; ++c) {
                 std::uint32_t sum = 0;
                 for (int i = 0; i < columns; ++i) sum += from[3 * i + c];

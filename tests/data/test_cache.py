@@ -135,17 +135,24 @@ def test_another_class_table_or_way_of_reading_decodes_all_anew(dataset, folder,
 
 
 @dataclass(frozen=True)
+class Regions:
+    """Files of the region that counts."""
+
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Layered:
     """A truth of more than one file, read by another reader, and of what is kept by row."""
 
     masks: Masks
-    regions: dict[str, str]
+    regions: Regions
     pictures: tuple[np.ndarray, ...]
 
     def read(self, root, entry, classes, size):
         mask = self.masks.read(root, entry, classes, size).mask
-        if entry.image in self.regions:
-            mask[read_mask(root / self.regions[entry.image]) == 0] = 0
+        if entry.image in self.regions.files:
+            mask[read_mask(root / self.regions.files[entry.image]) == 0] = 0
         mask[0, 0] = self.pictures[entry.row][1000]
         return MultiClassTarget(mask)
 
@@ -159,7 +166,9 @@ def test_every_file_and_number_that_a_truth_is_made_of_counts(dataset, folder):
         for picture, number in zip(pictures, numbers, strict=True):
             picture[1000] = number
         masks = Masks(kind)
-        layered = replace(dataset, truth=Layered(masks, regions, pictures), entries=entries)
+        layered = replace(
+            dataset, truth=Layered(masks, Regions(regions), pictures), entries=entries
+        )
         cached = open_cache(layered, folder, limit=PLENTY)
         found = sorted(masks.read_so_far)
         assert_same(cached, layered)

@@ -389,6 +389,7 @@ def test_the_report_is_plain_data(sound):
         assert row["pixels"] == sum(part["pixels"] for part in row["splits"].values())
     assert sum(row["share"] for row in facts["classes"]) == pytest.approx(1)
     assert facts["faults"][0]["file"] == "masks/3.png"
+    assert facts["near_duplicate_pairs"] == len(facts["near_duplicates"]) == 0
     assert ClassTable.from_dict(facts["class_table"]) == TABLE
 
 

@@ -123,6 +123,13 @@ def test_one_mask_under_two_pictures_is_told(make):
     assert fault.severity == "warning"
 
 
+def test_pictures_that_look_alike_may_have_the_same_mask(make):
+    brighter = np.clip(photo(0).astype(int) + 12, 0, 255).astype(np.uint8)
+    report = check(make("", "", "", photos={2: brighter}, masks={2: blobs(0)}))
+    assert report.near[:, :2].tolist() == [[0, 2]]
+    assert report.faults == ()
+
+
 def test_masks_of_one_class_may_be_the_same(make):
     whole = np.ones(SIZE, np.uint8)
     assert check(make("", "", "", masks={0: whole, 2: whole})).faults == ()

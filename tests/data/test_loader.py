@@ -94,6 +94,13 @@ def test_the_bits_are_the_same_for_any_number_of_workers_and_after_any_resume(da
     assert own_threads() == []
 
 
+def test_batches_that_are_kept_stay_as_they_are(dataset):
+    batches = Batches(dataset, AUGMENTATION, 2, workers=2)
+    kept = [batch for number in range(4) for batch in batches.epoch(number)]
+    fresh = [bits_of(batches.epoch(number)) for number in range(4)]
+    assert bits_of(kept) == [digest for digests in fresh for digest in digests]
+
+
 def test_epochs_and_seeds_differ(dataset):
     digests = [
         bits_of(Batches(dataset, AUGMENTATION, 11, seed=seed, workers=0).epoch(epoch))

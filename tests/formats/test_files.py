@@ -43,6 +43,36 @@ def test_an_empty_file_can_be_written(tmp_path):
     assert (tmp_path / "a").read_bytes() == b""
 
 
+def test_content_in_pieces_is_asked_for_piece_by_piece(tmp_path):
+    path = tmp_path / "pieces"
+    path.write_bytes(b"old")
+
+    def pieces():
+        yield b"one, "
+        (temporary,) = tmp_path.glob(".pixelwise-*.tmp")
+        assert temporary.read_bytes() == b"one, "
+        yield memoryview(b"two")
+        assert path.read_bytes() == b"old"
+
+    write_atomic(path, pieces())
+    assert path.read_bytes() == b"one, two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pieces_that_end_early_leave_the_old_file_alone(tmp_path):
+    path = tmp_path / "pieces"
+    path.write_bytes(b"old")
+
+    def pieces():
+        yield b"new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(path, pieces())
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_permissions_of_an_existing_file_stay(tmp_path):
     target = tmp_path / "a"
     target.write_bytes(b"old")

@@ -73,7 +73,12 @@ class Sample:
 
 
 class Truth(Protocol):
-    """Reads the truth of an entry, in the way of one layout. Frozen, so that threads share it."""
+    """Reads the truth of an entry, in the way of one layout.
+
+    A frozen dataclass: threads share it, and a cache knows by its fields what was read how.
+    Mappings with text keys are by picture and name further files of its truth; a field `pictures`
+    is by `Entry.row`; every other field is an option, but for those with `repr=False`.
+    """
 
     def read(
         self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]

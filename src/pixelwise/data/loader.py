@@ -168,8 +168,8 @@ class Batches:
     def epoch(self, number: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, from batch `start` on.
 
-        At most two batches beside the one given out are in the making. However the caller stops,
-        the threads end.
+        At most two batches beside the one given out are in the making. Their memory is used again
+        when nothing refers to it any more. However the caller stops, the threads end.
 
         Raises:
             DatasetError: too many samples cannot be read; while the batches are made.

@@ -14,6 +14,7 @@ from pixelwise.data.augment.mixing import ClassMix, CutMix, paste
 from pixelwise.data.augment.plan import Augmented, Plan
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.faults import Fault
+from pixelwise.data.recycling import Recycler
 from pixelwise.data.sampling import Aim, sample_generator
 from pixelwise.data.targets import MaskTarget, MultiLabelTarget
 from pixelwise.errors import DatasetError, ImageFileError, MaskFileError
@@ -142,6 +143,7 @@ class RowReader:
                 got="; ".join(f"{fault.file}: {fault.what}" for fault in faults.values()),
                 fix="`pixelwise data check` lists what is wrong with each file",
             ) from error
+        self._recycler = Recycler()
         self._kind = type(target)
         parts = {part.name: getattr(target, part.name) for part in fields(target)}
         self._parts = {name: (part.shape[:-2], part.dtype) for name, part in parts.items()}
@@ -153,10 +155,11 @@ class RowReader:
         if size is None or not arrays:
             return Rows(number, places, np.empty((0, 0, 0, 0), np.float32), {})
         truth: dict[str, NDArray[Any]] = {
-            name: np.empty((count, *leading, *size), dtype)
+            name: self._recycler.empty((count, *leading, *size), dtype)
             for name, (leading, dtype) in self._parts.items()
         }
-        images = np.empty((count, len(self._augmentation.mean), *size), np.float32)
+        bands = len(self._augmentation.mean)
+        images = self._recycler.empty((count, bands, *size), np.float32)
         return Rows(number, places, images, truth)
 
     def draw(self, task: Task) -> Task:

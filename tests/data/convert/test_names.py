@@ -45,6 +45,7 @@ def test_equal_stems_are_numbered():
 
 def test_case_alone_does_not_tell_names_apart():
     assert names("A.jpg", "a.jpg") == ["A", "a_2"]
+    assert names("a.jpg", "A.jpg") == ["a", "A_2"]
 
 
 def test_blanks_and_control_characters_become_underscores():

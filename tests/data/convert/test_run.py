@@ -298,6 +298,43 @@ def test_many_objects_need_sixteen_bits_in_voc(tmp_path, given, table, differenc
             assert (picture.mode == "P") == (count == 254)
 
 
+def test_void_is_255_in_voc_and_objects_on_it_stay(tmp_path, given, table, differences):
+    classes = table([1, 2], 11)
+    source = given(
+        tmp_path / "source", classes, {"a.png": objects([[1, 11, 11, 2]], [[4, 4, 0, 0]])}
+    )
+    convert(source, tmp_path / "out", to="voc")
+    with Image.open(tmp_path / "out" / "SegmentationClass" / "a.png") as picture:
+        assert np.array(picture).tolist() == [[1, 255, 255, 2]]
+    with Image.open(tmp_path / "out" / "SegmentationObject" / "a.png") as picture:
+        assert np.array(picture).tolist() == [[1, 1, 255, 0]]
+    assert differences(source, tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("to", ["folder", "voc"])
+def test_a_colour_that_ignored_pixels_share_with_a_class_is_no_matter(
+    to, tmp_path, given, table, differences
+):
+    classes = replace(table([3, 4], 255), ignore_colours=())
+    black = replace(classes.classes[0], colour=(0, 0, 0))
+    classes = replace(classes, classes=(black, classes.classes[1]))
+    target = MultiClassTarget(np.array([[3, 4, 255]], np.uint8))
+    source = given(tmp_path / "source", classes, {"a.png": target})
+    convert(source, tmp_path / "out", to=to)
+    assert differences(source, tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo"])
+def test_a_background_may_be_written_in_capitals(to, tmp_path, given, table, differences):
+    classes = table([2, 4], 255)
+    first = replace(classes.classes[0], name="Background")
+    classes = replace(classes, classes=(first, classes.classes[1]))
+    target = MultiClassTarget(np.array([[2, 4]], np.uint8))
+    source = given(tmp_path / "source", classes, {"a.png": target})
+    convert(source, tmp_path / "out", to=to)
+    assert differences(source, tmp_path / "out") == []
+
+
 def test_ignored_pixels_beside_a_background_are_not_for_yolo(tmp_path, given, table):
     target = MultiClassTarget(np.array([[2, 255]], np.uint8))
     got = lost(given, tmp_path, table([2, 4], 255, background=True), target, "yolo")

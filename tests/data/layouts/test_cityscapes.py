@@ -73,6 +73,12 @@ def test_every_form_says_the_same(tmp_path, form):
     assert isinstance(dataset[0].target, InstanceTarget) == (form == "instanceIds")
 
 
+def test_of_labels_of_one_colour_the_first_is_meant(tmp_path):
+    add(tmp_path, "train", "ulm_1", ["color"])
+    save(tmp_path / "gtFine/train/ulm/ulm_1_gtFine_color.png", [[(153, 153, 153)] * 5] * 2)
+    assert open_dataset(tmp_path)[0].mask.tolist() == [[5] * 5] * 2
+
+
 def test_the_best_form_is_read(tmp_path):
     add(tmp_path, "train", "ulm_1", ["labelIds", "labelTrainIds", "color", "instanceIds"])
     add(tmp_path, "train", "ulm_2", ["color", "labelTrainIds"])

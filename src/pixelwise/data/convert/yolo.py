@@ -25,7 +25,6 @@ from pixelwise.data.convert.base import (
 from pixelwise.data.layouts.meaning import BACKGROUND_NAMES, IGNORED_NAMES, UNCOVERED_KEY
 from pixelwise.data.layouts.yolo import lines_of
 from pixelwise.data.objects import AnnotatedObject, objects_of
-from pixelwise.data.shapes import Outline
 from pixelwise.data.targets import InstanceTarget, MaskTarget
 
 __all__ = ["YoloForm"]
@@ -75,8 +74,6 @@ class YoloForm(Form):
                 "pixels of things that belong to no object (make the class stuff in the class "
                 "table; folder, voc and coco keep them)"
             )
-        if not losses and not _exact(_objects(plain, classes), plain.size):
-            losses.append("outlines finer than the digits of a label file")
         return losses
 
     def picture(self, item: Item) -> str:
@@ -124,23 +121,6 @@ def _listed(classes: ClassTable) -> list[ClassInfo]:
 
 def _objects(target: Single, classes: ClassTable) -> list[AnnotatedObject]:
     return objects_of(target, classes, uncovered=uncovered(classes))
-
-
-def _exact(objects: Sequence[AnnotatedObject], size: tuple[int, int]) -> bool:
-    """Whether the lines, read again, cover just the pixels of the objects."""
-    lines = lines_of(objects, dict.fromkeys((thing.class_id for thing in objects), 0), size)
-    for thing, line in zip(objects, lines, strict=True):
-        points = np.array(line.split()[1:], np.float32).reshape(-1, 2)
-        read, drawn = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
-        for mask, shape in (
-            (read, Outline(points, (len(points),), relative=True)),
-            (drawn, thing.shape),
-        ):
-            rows, columns, inside = shape.patch(size)
-            mask[rows, columns] = inside
-        if not np.array_equal(read, drawn):
-            return False
-    return True
 
 
 def _quoted(text: str) -> str:
