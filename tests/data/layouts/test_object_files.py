@@ -60,3 +60,14 @@ def test_fractions_are_no_numbers_of_objects(made):
     Image.new("LA", (4, 1)).save(path)
     with pytest.raises(MaskFileError):
         open_dataset(made)[0]
+
+
+def test_objects_are_not_taken_for_pictures(tmp_path):
+    for folder in ("train", "trainannot", "instances"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (4, 1)).save(tmp_path / "train" / "0.png")
+    Image.fromarray(np.array(MASK, np.uint8)).save(tmp_path / "trainannot" / "0.png")
+    Image.fromarray(np.array([[0, 7, 300, 0]], np.uint16)).save(tmp_path / "instances" / "0.png")
+    dataset = open_dataset(tmp_path)
+    assert dataset.faults == ()
+    assert dataset[0].target.instances.tolist() == [[0, 7, 300, 0]]
