@@ -23,6 +23,10 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.decode
 	$(DEV)/python -m benchmarks.predict
 	$(DEV)/python -m benchmarks.models
+	$(DEV)/python -m benchmarks.check
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[benchmark]"
+	$(DEV)/python -m benchmarks.augment
+	$(DEV)/python -m benchmarks.loading
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv

@@ -2,6 +2,8 @@
 
 python -m benchmarks.decode --json benchmarks/results/decode.json
 python -m benchmarks.predict --json benchmarks/results/predict.json
+python -m benchmarks.loading --json benchmarks/results/loading.json
+python -m benchmarks.check --json benchmarks/results/check.json
 python -m benchmarks.readme
 """
 
@@ -93,20 +95,56 @@ def predict_rows(results: dict[str, Any]) -> list[str]:
     return rows
 
 
+def loading_rows(results: dict[str, Any]) -> list[str]:
+    """A training sample, from files and from the cache."""
+    rates = {(row["source"], row["name"]): row["images_per_second"] for row in results["rows"]}
+    rows = []
+    for source in ("files", "cache"):
+        own = rates[source, "pixelwise"]
+        peers = [
+            ("torchvision v2 on tensors", rates["files", "torchvision v2 on tensors"], "files"),
+            ("torchvision v2 on PIL", rates["files", "torchvision v2 on PIL"], "files"),
+            ("albumentations", rates[source, "albumentations"], source),
+        ]
+        usual = ", ".join(f"{name} {rate:.0f}/s" for name, rate, _ in peers)
+        if source == "cache":
+            usual = f"from files {usual} on the cache"
+        times = ", ".join(f"{own / rate:.1f}×" for _, rate, _ in peers)
+        rows.append(
+            f"| JPEG and mask 1024×512 → augmented 384×512, from {source}, one core "
+            f"| {usual} | {own:.0f}/s | {times} |"
+        )
+    return rows
+
+
+def check_text(results: dict[str, Any]) -> str:
+    """Speed and memory of the check."""
+    rates = results["speed"]["pairs_per_second"]
+    few, many = results["memory"][0], results["memory"][-1]
+    return (
+        f"`pixelwise data check` reads {max(rates.values()):.0f} pictures of 480×360 with their "
+        f"masks a second; {many['pairs']:,} take {many['peak_mib']:.0f} MiB of memory, "
+        f"{few['pairs']:,} take {few['peak_mib']:.0f}. Made by `python -m benchmarks.check`."
+    )
+
+
 def main() -> None:
     """The command line of this module."""
     decode, predict = read_results("decode"), read_results("predict")
+    loading, check = read_results("loading"), read_results("check")
     table = [
         "| | the usual way | pixelwise | |",
         "|---|---|---|---|",
         *decode_rows(decode),
         *predict_rows(predict),
+        *loading_rows(loading),
         "",
-        f"On white noise, {full_loop_text(decode)}",
+        f"On white noise, {full_loop_text(decode)} {check_text(check)}",
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
-        f"{1000 * predict['import_seconds']:.0f} ms. Made by `python -m benchmarks.decode`, "
-        "`python -m benchmarks.predict` and `python -m benchmarks.readme`.",
+        f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}. Made by "
+        "`python -m benchmarks.decode`, `python -m benchmarks.predict`, "
+        "`python -m benchmarks.loading` and `python -m benchmarks.readme`.",
     ]
     text = put_between(README.read_text(), "benchmarks", "\n".join(table))
     README.write_text(put_between(text, "score", score_text()))
