@@ -52,8 +52,8 @@ def test_a_mask_of_another_size_is_refused(dataset):
     Image.new("L", (8, 5)).save(dataset.root / "1_mask.png")
     with pytest.raises(MaskFileError, match="differ in size") as caught:
         dataset[1]
-    assert "6×8" in caught.value.got
-    assert "5×8" in caught.value.got
+    assert "8×6" in caught.value.got
+    assert "8×5" in caught.value.got
 
 
 def test_entries_are_named_by_their_path_without_suffix():

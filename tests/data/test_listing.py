@@ -28,6 +28,11 @@ def test_links_in_a_circle_end(tmp_path):
     assert list(Listing.of(tmp_path).files()) == ["a/x.png"]
 
 
+def test_a_link_that_leads_nowhere_is_listed(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    assert list(Listing.of(tmp_path).files()) == ["a.png"]
+
+
 def test_names_of_any_bytes_are_listed(tmp_path):
     name = os.fsdecode(b"\xff\n<b>.png")
     (tmp_path / name).touch()

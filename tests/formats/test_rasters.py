@@ -46,6 +46,13 @@ def test_photos_stay_photos(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "s2.tif"), np.moveaxis(bands, 0, -1))
 
 
+def test_bands_beside_each_other_are_read_in_silence(tmp_path, capfd):
+    bands = np.arange(5 * 16 * 16, dtype=np.uint8).reshape(5, 16, 16)
+    write(tmp_path / "x.tif", bands, interleave="pixel")
+    np.testing.assert_array_equal(read_picture(tmp_path / "x.tif"), np.moveaxis(bands, 0, -1))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_raster_is_refused_by_its_header(tmp_path):
     write(tmp_path / "x.tif", np.zeros((5, 200, 100), np.uint8))
     with pytest.raises(ImageFileError, match="larger than allowed"):

@@ -190,7 +190,8 @@ class Dataset(Sequence[Sample]):
             raise MaskFileError(
                 "mask and picture differ in size",
                 where=f"picture {entry.image} · mask {entry.truth}",
-                got=f"picture {size[0]}×{size[1]} · mask {target.size[0]}×{target.size[1]}",
+                got=f"picture {size[1]}×{size[0]} · mask {target.size[1]}×{target.size[0]} "
+                "(width × height)",
                 fix="export the mask again at the picture's size",
             )
         return target

@@ -102,7 +102,8 @@ def _listed(root: Path, folder: str, seen: set[tuple[int, int]]) -> tuple[list[s
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(place) as entries:
             shown = [e for e in entries if not e.name.startswith(".") and e.name not in _JUNK]
-            names = [entry.name for entry in shown if entry.is_file()]
+            # A link that leads nowhere is listed: whoever reads it is told so.
+            names = [entry.name for entry in shown if not entry.is_dir()]
             inner = [entry.name for entry in shown if entry.is_dir()]
     except (OSError, ValueError) as error:
         raise UsageError(

@@ -73,7 +73,6 @@ def open(  # noqa: A001 - `pixelwise.data.open` is its name
         DatasetError: there is no data set of a known layout; it says what was seen.
         UsageError: an argument has a value that it cannot have, or the folder is not there.
         ClassTableError: `classes` is no class table.
-        MaskFileError: none of the masks looked at can hold classes.
     """
     _check(layout, kind)
     root, file = _root_and_file(Path(path))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import TiffImagePlugin
 
 from pixelwise.errors import ImageFileError
 from pixelwise.extras import extra
@@ -16,6 +18,8 @@ from pixelwise.formats.images import read_image
 __all__ = ["read_picture", "read_raster"]
 
 _TIFF_SUFFIXES = {".tif", ".tiff"}
+_SAMPLES = 277
+_MOST_OF_A_PHOTO = 4
 
 
 def read_raster(
@@ -66,7 +70,21 @@ def read_picture(path: Path, *, max_megapixels: float = DEFAULT_MEGAPIXELS) -> N
     """
     if path.suffix.lower() not in _TIFF_SUFFIXES:
         return read_image(path, max_megapixels=max_megapixels)
+    if _bands_in_header(path) > _MOST_OF_A_PHOTO:
+        return read_raster(path, max_megapixels=max_megapixels)[0]
     try:
         return read_image(path, max_megapixels=max_megapixels)
     except ImageFileError:
         return read_raster(path, max_megapixels=max_megapixels)[0]
+
+
+def _bands_in_header(path: Path) -> int:
+    """Samples per pixel of the first picture (TIFF 6.0, tag 277); 1 where that is not told."""
+    try:
+        with path.open("rb") as file:
+            directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+            file.seek(directory.next)
+            directory.load(file)
+            return int(directory.get(_SAMPLES, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+        return 1

@@ -147,11 +147,24 @@ def test_the_field_of_view_beside_a_drawing_by_hand_counts_alone(tmp_path):
     np.testing.assert_array_equal(target.mask, np.where(field > 0, IDS > 0, 255))
 
 
-def test_masks_that_are_photos_are_refused(tmp_path):
+def test_masks_that_are_none_are_a_fault_and_an_error_each(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     save(tmp_path, "images/a.png", "masks/a.png", mask=noise)
-    with pytest.raises(MaskFileError, match="too many colours"):
-        found_in(tmp_path)
+    found = found_in(tmp_path)
+    assert [fault.what for fault in found.faults] == [
+        "the masks hold too many colours to be classes"
+    ]
+    with pytest.raises(MaskFileError, match="holds colours"):
+        found.truth.read(tmp_path, found.entries[0], found.classes, (60, 80))
+
+
+def test_masks_that_cannot_be_read_do_not_hide_the_others(tmp_path):
+    save(tmp_path, "images/a.png")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").write_bytes(b"")
+    found = found_in(tmp_path)
+    assert len(found.entries) == 1
+    assert "none of the masks" in found.faults[0].what
 
 
 def test_folders_without_masks_are_no_data_set(tmp_path):

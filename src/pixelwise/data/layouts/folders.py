@@ -12,6 +12,7 @@ from pixelwise.data.dataset import Entry, Truth
 from pixelwise.data.faults import Fault
 from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.lists import with_lists
+from pixelwise.data.layouts.mask_files import MaskFiles
 from pixelwise.data.layouts.names import (
     IMAGE_ROLE,
     MASK_ROLE,
@@ -23,9 +24,10 @@ from pixelwise.data.layouts.names import (
     trims_of,
 )
 from pixelwise.data.layouts.object_files import ObjectFiles
-from pixelwise.data.layouts.storage import Look, decide, look_at
-from pixelwise.data.layouts.tables import find_table
+from pixelwise.data.layouts.storage import Look, Reading, decide, look_at
+from pixelwise.data.layouts.tables import find_table, numbered_table
 from pixelwise.data.listing import Listing, stem_of
+from pixelwise.data.targets import TargetKind
 from pixelwise.errors import MaskFileError, UsageError
 from pixelwise.formats.images import IMAGE_SUFFIXES
 
@@ -65,7 +67,6 @@ def find(listing: Listing, request: Request) -> Found | None:
     """A data set of picture and mask files, paired by their names; None where nothing pairs.
 
     Raises:
-        MaskFileError: there are pairs, but none of the masks looked at can hold classes.
         UsageError: a pattern of the request is none, or fits no file.
     """
     table = request.classes or find_table(listing)
@@ -95,7 +96,7 @@ def find(listing: Listing, request: Request) -> Found | None:
     name = table.name if table else listing.root.absolute().name or "data set"
     objects = _objects(listing, pairs.pairs)
     kind = None if objects and request.kind == "instance" else request.kind
-    reading = decide(looks, table, kind=kind, valid=valid, name=name)
+    reading, unread = _decided(looks, table, kind, valid, name)
     truth: Truth = reading.truth
     if objects and request.kind in (None, "instance"):
         truth = ObjectFiles(reading.truth, objects, request.kind)
@@ -107,9 +108,25 @@ def find(listing: Listing, request: Request) -> Found | None:
         classes=reading.classes,
         entries=entries,
         truth=truth,
-        faults=(*pairs.faults, *_lone_faults(pairs), *faults),
+        faults=(*unread, *pairs.faults, *_lone_faults(pairs), *faults),
         notes=(*notes, reading.note),
     )
+
+
+def _decided(
+    looks: Sequence[Look],
+    table: ClassTable | None,
+    kind: TargetKind | None,
+    valid: Mapping[str, str],
+    name: str,
+) -> tuple[Reading, tuple[Fault, ...]]:
+    """How the masks are read; where none is one, as ids, so that reading tells why of each."""
+    try:
+        return decide(looks, table, kind=kind, valid=valid, name=name), ()
+    except MaskFileError as error:
+        classes = table or numbered_table(name, [(0, "class 0")], None, "nothing could be read")
+        reading = Reading(MaskFiles("ids", valid=valid, kind=kind), classes, error.what)
+        return reading, (Fault.from_error(error, ""),)
 
 
 def _entry(image: str, mask: str) -> Entry:

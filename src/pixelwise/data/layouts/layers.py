@@ -57,7 +57,8 @@ def _presence(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
         raise MaskFileError(
             "mask and picture differ in size",
             where=str(path),
-            got=f"picture {size[0]}×{size[1]} · mask {values.shape[0]}×{values.shape[1]}",
+            got=f"picture {size[1]}×{size[0]} · mask {values.shape[1]}×{values.shape[0]} "
+            "(width × height)",
             fix="export the mask again at the picture's size",
         )
     found = np.unique(values)

@@ -60,23 +60,22 @@ class MaskFiles:
             mask = read_values(where)
         if self.reading == "objects":
             return self._objects(mask, classes)
-        mask = self._ids(mask, classes, str(where))
+        if self.reading == "ids":
+            mask = self._ids(mask, classes, str(where))
         if entry.image in self.valid:
             mask = _inside(mask, root / self.valid[entry.image], classes)
         return layers_of(mask, classes) if self.kind == "multi_label" else MultiClassTarget(mask)
 
     def _ids(self, mask: NDArray[Any], classes: ClassTable, where: str) -> NDArray[Any]:
-        if self.values and self.reading == "ids":
-            stored = np.unique(mask)
-            unknown = set(stored.tolist()) - set(self.values)
-            if not unknown:
-                # A table of 65,536 entries serves every stored number, negative ones wrapped.
-                lookup = np.zeros(1 << 16, np.min_scalar_type(max(self.values.values())))
-                for value, number in self.values.items():
-                    lookup[value & 0xFFFF] = number
-                ids: NDArray[Any] = lookup[mask.astype(np.int64) & 0xFFFF]
-                return ids
+        if self.values:
             check_ids(mask, self.values.keys(), ignore_index=None, where=where)
+            # A table of 65,536 entries serves every stored number, negative ones wrapped.
+            lookup = np.zeros(1 << 16, np.min_scalar_type(max(self.values.values())))
+            for value, number in self.values.items():
+                lookup[value & 0xFFFF] = number
+            kind = np.uint16 if mask.dtype.itemsize > 1 else np.uint8
+            ids: NDArray[Any] = lookup[mask.astype(kind)]
+            return ids
         check_ids(mask, classes.ids, ignore_index=classes.ignore_index, where=where)
         return mask
 
@@ -127,8 +126,8 @@ def _inside(mask: NDArray[Any], region: Path, classes: ClassTable) -> NDArray[An
         raise MaskFileError(
             "the region that counts and the mask differ in size",
             where=str(region),
-            got=f"region {counts.shape[0]}×{counts.shape[1]} · "
-            f"mask {mask.shape[0]}×{mask.shape[1]}",
+            got=f"region {counts.shape[1]}×{counts.shape[0]} · "
+            f"mask {mask.shape[1]}×{mask.shape[0]} (width × height)",
             fix="export both at the picture's size",
         )
     if classes.ignore_index is None:
