@@ -7,7 +7,7 @@ from PIL import Image
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.data.augment import Augmentation, Flip, preset
 from pixelwise.data.dataset import Dataset, Entry
-from pixelwise.data.preview import draw_labels, sheet
+from pixelwise.data.preview import sheet
 from pixelwise.data.targets import InstanceTarget, MultiClassTarget, MultiLabelTarget
 from pixelwise.errors import MaskFileError, UsageError
 
@@ -129,16 +129,6 @@ def test_the_legend_names_what_is_shown(make_dataset):
     with_legend = sheet(make_dataset(), augmentation=Augmentation(size=SIZE), count=1).picture
     colours = {tuple(map(int, pixel)) for pixel in with_legend[80:].reshape(-1, 3)}
     assert {(200, 0, 0), (0, 0, 220)} <= colours
-
-
-def test_labels_without_a_class_are_striped_only():
-    image = np.full((20, 20, 3), 50, np.uint8)
-    labels = np.full((20, 20), 65535, np.uint16)
-    drawn = draw_labels(image, labels, CLASSES, None)
-    assert {tuple(map(int, pixel)) for pixel in drawn.reshape(-1, 3)} == {
-        (96, 96, 100),
-        (150, 150, 155),
-    }
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"count": 101}, {"draws": 0}, {"draws": 21}])

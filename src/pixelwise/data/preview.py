@@ -8,28 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pixelwise import kernels
 from pixelwise.classes import ClassTable
 from pixelwise.data.augment import Augmentation, Plan
 from pixelwise.data.augment.render import Normal, render_ids, render_image
 from pixelwise.data.dataset import Dataset, Sample
+from pixelwise.data.drawing import IGNORED, draw_labels, labels_of, object_borders
 from pixelwise.data.findings import background_of
-from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiLabelTarget
+from pixelwise.data.targets import InstanceTarget
 from pixelwise.data.viewable import viewable
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.overlay import LegendEntry, draw_legend
 
-__all__ = ["Sheet", "draw_labels", "sheet"]
-
-_NOWHERE = 65_535
-"""Never the id of a class."""
+__all__ = ["Sheet", "sheet"]
 
 _GREY = 127.0
 _BACKGROUND = (24, 24, 27)
 _TEXT = (235, 235, 235)
 _WHITE = (255, 255, 255)
-_STRIPES = ((96, 96, 100), (150, 150, 155))
-_STRIPE = 6
 _GAP = 8
 _LETTERS = 14
 _LEGEND_HEIGHT = 300
@@ -90,12 +85,12 @@ def sheet(
     background = None if place is None else classes.ids[place]
     generator = np.random.default_rng(seed)
     samples, skipped = _readable(dataset, count, generator)
-    rows, counts = [], np.zeros(_NOWHERE + 1, np.int64)
+    rows, counts = [], np.zeros(IGNORED + 1, np.int64)
     for sample in samples:
         plans = [_whole(sample.target.size, size)]
         plans += [augmentation.draw(sample.target.size, generator) for _ in range(draws)]
         rows.append([_cell(plan, sample, classes, background) for plan in plans])
-        counts += np.bincount(_labels(sample.target, classes).ravel(), minlength=len(counts))
+        counts += np.bincount(labels_of(sample.target, classes).ravel(), minlength=len(counts))
     names = [sample.name for sample in samples]
     entries = [
         LegendEntry(info, float(counts[info.id] / counts.sum()))
@@ -104,31 +99,6 @@ def sheet(
     ]
     picture = _with_legend(_compose(rows, names, size), entries)
     return Sheet(picture, tuple(names), skipped)
-
-
-def draw_labels(
-    image: NDArray[np.uint8],
-    labels: NDArray[np.uint16],
-    classes: ClassTable,
-    background: int | None,
-) -> NDArray[np.uint8]:
-    """The picture under the colours of its classes.
-
-    Args:
-        image: uint8 `[H, W, 3]`.
-        labels: uint16 `[H, W]`: ids; 65535 is ignored and striped grey.
-        classes: the colours.
-        background: an id that is not coloured.
-    """
-    coloured = (labels != _NOWHERE) & (labels != background)
-    ignored = labels == _NOWHERE
-    palette = np.zeros((_NOWHERE + 1, 3), np.uint8)
-    palette[: len(classes.palette)] = classes.palette
-    blended = kernels.blend(image, labels, palette, opacity=_OPACITY, borders=True, threads=1)
-    drawn = np.where(coloured[..., None], blended, image)
-    stripe = np.add.outer(np.arange(labels.shape[0]), np.arange(labels.shape[1])) // _STRIPE % 2
-    drawn[ignored] = np.array(_STRIPES, np.uint8)[stripe[ignored]]
-    return drawn
 
 
 def _checked(
@@ -181,32 +151,12 @@ def _cell(
 ) -> NDArray[np.uint8]:
     planes = render_image(plan, viewable(sample.image), _PLAIN, None)
     image = np.ascontiguousarray(np.moveaxis(planes + np.float32(0.5), 0, -1).astype(np.uint8))
-    labels = render_ids(plan, _labels(sample.target, classes), _NOWHERE, None)
-    drawn = draw_labels(image, labels, classes, background)
+    labels = render_ids(plan, labels_of(sample.target, classes), IGNORED, None)
+    plain = None if background is None else labels == background
+    drawn = draw_labels(image, labels, classes, opacity=_OPACITY, plain=plain)
     if isinstance(sample.target, InstanceTarget):
-        drawn[_borders(render_ids(plan, sample.target.instances, 0, None))] = _WHITE
+        drawn[object_borders(render_ids(plan, sample.target.instances, 0, None))] = _WHITE
     return drawn
-
-
-def _labels(target: MaskTarget, classes: ClassTable) -> NDArray[np.uint16]:
-    """Ids, uint16 `[H, W]`; of several classes of a pixel the last, ignored pixels 65535."""
-    if isinstance(target, MultiLabelTarget):
-        top = len(target.layers) - 1 - target.layers[::-1].argmax(axis=0)
-        labels: NDArray[np.uint16] = np.array(classes.ids, np.uint16)[top]
-        labels[target.ignore | ~target.layers.any(axis=0)] = _NOWHERE
-        return labels
-    labels = target.mask.astype(np.uint16, copy=True)
-    if classes.ignore_index is not None:
-        labels[target.mask == classes.ignore_index] = _NOWHERE
-    return labels
-
-
-def _borders(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Pixels of an object whose right or lower neighbour is of another object."""
-    borders = np.zeros(instances.shape, np.bool_)
-    borders[:, :-1] |= (instances[:, :-1] != instances[:, 1:]) & (instances[:, 1:] > 0)
-    borders[:-1] |= (instances[:-1] != instances[1:]) & (instances[1:] > 0)
-    return borders & (instances > 0)
 
 
 def _compose(

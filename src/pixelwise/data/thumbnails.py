@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelwise import kernels
 from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset, Entry
+from pixelwise.data.drawing import IGNORED, draw_labels, labels_of, object_borders
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiLabelTarget
 from pixelwise.data.viewable import viewable
 from pixelwise.errors import PixelwiseError
@@ -23,7 +22,6 @@ __all__ = ["Thumbnail", "thumbnail"]
 _OPACITY = 0.6
 _QUALITY = 80
 _LARGEST_WORKED_ON = 1600
-_GREY = 110
 _WHITE = 255
 
 
@@ -83,54 +81,18 @@ def _draw(
     background: int | None,
     only: int | None,
 ) -> NDArray[np.uint8]:
-    labels, shown, ignored = _labels(target, step, classes)
+    labels = np.ascontiguousarray(labels_of(target, classes)[::step, ::step])
+    plain = np.zeros(labels.shape, np.bool_)
     if only is not None:
-        shown &= labels == only
+        plain |= (labels != only) & (labels != IGNORED)
     elif background is not None:
-        shown &= labels != background
-    labels = np.where(ignored, labels.dtype.type(classes.ids[0]), labels)
-    image = np.ascontiguousarray(image)
-    blended = kernels.blend(
-        image, labels, classes.palette, opacity=_OPACITY, borders=True, threads=1
-    )
-    drawn = np.where((shown & ~ignored)[..., None], blended, image)
-    if isinstance(target, InstanceTarget):
-        drawn[_borders(target.instances[::step, ::step])] = _WHITE
-    drawn[ignored & _stripes(ignored.shape)] = _GREY
-    return drawn
-
-
-def _labels(
-    target: MaskTarget, step: int, classes: ClassTable
-) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Ids `[H, W]`, where there is one, and what is ignored."""
+        plain |= labels == background
     if isinstance(target, MultiLabelTarget):
-        layers, ignored = target.layers[:, ::step, ::step], target.ignore[::step, ::step]
-        # Of several classes the last of the table is seen.
-        top = len(layers) - 1 - layers[::-1].argmax(axis=0)
-        shown: NDArray[np.bool_] = layers.max(axis=0)
-        return np.array(classes.ids, np.uint16)[top], shown, ignored
-    mask = target.mask[::step, ::step]
-    ignored = np.zeros(mask.shape, np.bool_)
-    if classes.ignore_index is not None:
-        ignored |= mask == classes.ignore_index
-    return mask, np.ones(mask.shape, np.bool_), ignored
-
-
-def _borders(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Pixels of an object whose right or lower neighbour is of another or none."""
-    borders = np.zeros(instances.shape, np.bool_)
-    borders[:, :-1] |= instances[:, :-1] != instances[:, 1:]
-    borders[:-1] |= instances[:-1] != instances[1:]
-    return borders & (instances > 0)
-
-
-def _stripes(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Diagonal stripes, some forty over the picture."""
-    period = max(4, max(shape) // 40)
-    places = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))
-    striped: NDArray[np.bool_] = places % period < period // 2
-    return striped
+        plain |= ~(target.layers.any(axis=0) | target.ignore)[::step, ::step]
+    drawn = draw_labels(image, labels, classes, opacity=_OPACITY, plain=plain)
+    if isinstance(target, InstanceTarget):
+        drawn[object_borders(target.instances[::step, ::step])] = _WHITE
+    return drawn
 
 
 def _data_address(image: NDArray[np.uint8], side: int) -> str:
