@@ -166,7 +166,8 @@ def _classes(facts: dict[str, Any]) -> str:
             f'<td class="number">{share(row["splits"][name]["share"])}</td>' for name in splits
         )
         lines.append(
-            f'<tr><td class="number">{row["id"]}</td><td>{swatch}{_text(row["name"])}</td>'
+            f'<tr><td class="number">{row["id"]}</td>'
+            f'<td class="name">{swatch}{_text(row["name"])}</td>'
             f'<td class="number">{share(row["share"])}</td><td>{bar if row["pixels"] else ""}</td>'
             f'<td class="number">{row["pictures"]:,}</td>{cells}</tr>'
         )
