@@ -13,6 +13,7 @@
 #include "decode.hpp"
 #include "parallel.hpp"
 #include "pixels.hpp"
+#include "png.hpp"
 #include "regions.hpp"
 
 namespace nb = nanobind;
@@ -274,6 +275,19 @@ void normalise_of(const Input<std::uint8_t, 3>& image, const Input<float, 1>& sc
              [&](int, int first, int last) { normalise(job, first, last); });
 }
 
+std::int64_t undo_png_filters_of(const Input<std::uint8_t, 2>& filtered, int pixel_bytes,
+                                 const Output<std::uint8_t, 2>& out) {
+    require(pixel_bytes >= 1 && pixel_bytes <= 8 && pixel_bytes != 5 && pixel_bytes != 7,
+            "a pixel of another size");
+    require(out.shape(0) == filtered.shape(0) && out.shape(1) > 0 &&
+                filtered.shape(1) == out.shape(1) + 1 &&
+                out.shape(1) % static_cast<std::size_t>(pixel_bytes) == 0,
+            "arrays of different sizes");
+    nb::gil_scoped_release release;
+    return undo_png_filters(filtered.data(), static_cast<std::int64_t>(out.shape(0)),
+                            static_cast<std::int64_t>(out.shape(1)), pixel_bytes, out.data());
+}
+
 }  // namespace
 
 // Every function fills arrays that Python has allocated. noconvert(): an array of another type
@@ -302,6 +316,8 @@ NB_MODULE(_native, module) {
                "variant"_a = "");
     module.def("normalise", &normalise_of, "image"_a.noconvert(), "scale"_a.noconvert(),
                "shift"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
+    module.def("undo_png_filters", &undo_png_filters_of, "filtered"_a.noconvert(),
+               "pixel_bytes"_a, "out"_a.noconvert());
     add_warp(module);
     module.def("variants", [] {
         nb::list names;

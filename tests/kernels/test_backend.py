@@ -84,6 +84,7 @@ def test_public_names_are_pinned():
         "decode_scores",
         "label_regions",
         "normalise",
+        "undo_png_filters",
         "warp_bytes",
         "warp_ids",
         "warp_image",

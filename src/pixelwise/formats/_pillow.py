@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelwise.errors import ImageFileError, PixelwiseError
+from pixelwise.formats.png_pixels import read_plain_png
 
 __all__ = ["Picture", "decode_pillow", "decode_stream"]
 
@@ -112,6 +113,10 @@ def decode_stream(stream: IO[bytes], name: str, max_megapixels: float) -> Pictur
     container = _container(prefix, name)
     stream.seek(0)
     with _damage_reported(name, container):
+        plain = read_plain_png(stream, max_megapixels) if container == "PNG" else None
+        if plain is not None:
+            return Picture(**vars(plain), container=container)
+        stream.seek(0)
         size = _size_in_prefix(prefix, container)
         if size is not None:
             _check_size(size, max_megapixels, name)

@@ -16,6 +16,7 @@ from pixelwise.kernels.decode import (
     decode_scores,
 )
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
+from pixelwise.kernels.png_rows import undo_png_filters
 from pixelwise.kernels.types import Regions
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
@@ -33,6 +34,7 @@ __all__ = [
     "decode_scores",
     "label_regions",
     "normalise",
+    "undo_png_filters",
     "warp_bytes",
     "warp_ids",
     "warp_image",
