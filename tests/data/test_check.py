@@ -199,7 +199,7 @@ BAD_MASKS = {
     "other size": (
         encoded(blobs(1, (16, 36)), "PNG"),
         "mask and picture differ in size",
-        "picture 24×36 · mask 16×36",
+        "picture 36×24 · mask 36×16",
         "export the mask again at the picture's size",
     ),
     "fractions": (

@@ -40,12 +40,12 @@ def test_the_commands_do_what_they_say(work, command_environment):
         env=command_environment | {"PYTHON": sys.executable},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "<html" in (work / "report.html").read_text("utf-8")
-    with Image.open(work / "sheet.png") as sheet:
+    assert "<html" in (work / "out" / "nuclei.html").read_text("utf-8")
+    with Image.open(work / "out" / "nuclei.png") as sheet:
         assert min(sheet.size) > 300
-    lists = [(work / "splits" / f"{name}.txt").read_text().split() for name in ("train", "val")]
+    lists = [(work / "out" / "nuclei" / f"{name}.txt").read_text().split() for name in ("train", "val")]
     assert len(lists[0]) > len(lists[1]) > 0
-    ours, theirs = pw.data.open("examples/nuclei"), pw.data.open("nuclei_coco")
+    ours, theirs = pw.data.open("examples/nuclei"), pw.data.open("out/nuclei_coco")
     assert (len(theirs), theirs.layout) == (7, "coco")
     # Both list the pictures by name.
     for own, other in zip(ours, theirs, strict=True):

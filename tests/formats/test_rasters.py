@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,6 +53,22 @@ def test_bands_beside_each_other_are_read_in_silence(tmp_path, capfd):
     write(tmp_path / "x.tif", bands, interleave="pixel")
     np.testing.assert_array_equal(read_picture(tmp_path / "x.tif"), np.moveaxis(bands, 0, -1))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(4, "uint8"), (1, "uint16"), (1, "uint8")])
+def test_what_has_a_place_on_the_ground_keeps_its_bands(tmp_path, count, dtype):
+    bands = np.arange(count * 6).reshape(count, 2, 3).astype(dtype)
+    place = rasterio.transform.from_origin(10, 50, 0.1, 0.1)
+    write(tmp_path / "x.tif", bands, transform=place, crs="EPSG:4326")
+    np.testing.assert_array_equal(read_picture(tmp_path / "x.tif"), np.moveaxis(bands, 0, -1))
+
+
+def test_three_bytes_with_a_place_are_a_photo(tmp_path, monkeypatch):
+    bands = np.arange(18, dtype=np.uint8).reshape(3, 2, 3)
+    place = rasterio.transform.from_origin(10, 50, 0.1, 0.1)
+    write(tmp_path / "x.tif", bands, transform=place, photometric="RGB")
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    np.testing.assert_array_equal(read_picture(tmp_path / "x.tif"), np.moveaxis(bands, 0, -1))
 
 
 def test_a_raster_is_refused_by_its_header(tmp_path):

@@ -18,7 +18,8 @@ from pixelwise.formats.images import read_image
 __all__ = ["read_picture", "read_raster"]
 
 _TIFF_SUFFIXES = {".tif", ".tiff"}
-_SAMPLES = 277
+_BITS, _SAMPLES = 258, 277
+_PLACED = (33550, 34264, 34735)
 _MOST_OF_A_PHOTO = 4
 
 
@@ -62,7 +63,10 @@ def read_raster(
 
 
 def read_picture(path: Path, *, max_megapixels: float = DEFAULT_MEGAPIXELS) -> NDArray[Any]:
-    """A picture of a data set: uint8 `[H, W, 3]`, or for TIFFs that are no photos `[H, W, B]`.
+    """A picture of a data set: uint8 `[H, W, 3]`, or of a raster `[H, W, B]` in its own type.
+
+    A TIFF is a raster where it has more than four bands, or a place on the ground and other than
+    three bands of 8 bits, or where it cannot be read as a photo.
 
     Raises:
         ImageFileError: it cannot be read.
@@ -70,7 +74,7 @@ def read_picture(path: Path, *, max_megapixels: float = DEFAULT_MEGAPIXELS) -> N
     """
     if path.suffix.lower() not in _TIFF_SUFFIXES:
         return read_image(path, max_megapixels=max_megapixels)
-    if _bands_in_header(path) > _MOST_OF_A_PHOTO:
+    if _is_raster(path):
         return read_raster(path, max_megapixels=max_megapixels)[0]
     try:
         return read_image(path, max_megapixels=max_megapixels)
@@ -78,13 +82,20 @@ def read_picture(path: Path, *, max_megapixels: float = DEFAULT_MEGAPIXELS) -> N
         return read_raster(path, max_megapixels=max_megapixels)[0]
 
 
-def _bands_in_header(path: Path) -> int:
-    """Samples per pixel of the first picture (TIFF 6.0, tag 277); 1 where that is not told."""
+def _is_raster(path: Path) -> bool:
+    """Whether a TIFF is measured rather than photographed, by its header.
+
+    More than four bands; or a place on the ground (GeoTIFF 1.1, section 2: tags 33550, 34264,
+    34735) and other than three bands of 8 bits, which are a photo of the ground.
+    """
     try:
         with path.open("rb") as file:
             directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)
-            return int(directory.get(_SAMPLES, 1))
+            bands = int(directory.get(_SAMPLES, 1))
+            bits = directory.get(_BITS, (1,))
+            placed = any(tag in directory for tag in _PLACED)
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        return 1
+        return False
+    return bands > _MOST_OF_A_PHOTO or (placed and tuple(bits) != (8, 8, 8))
