@@ -1,6 +1,6 @@
 """`pixelwise data check`: pairs a second, and memory from 1,000 to 100,000 of them.
 
-    python -m benchmarks.check [--data FOLDER] [--largest N] [--write FILE]
+    python -m benchmarks.check [--data FOLDER] [--largest N] [--json FILE]
 
 Speed: the pass over pictures of 480×360 and their masks, in this process, files in the disk cache:
 every picture decoded whole, every mask read and counted, hashes of contents and looks. Figures are
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--largest", type=int, default=COUNTS[-1])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         sources, folder = Path(name, "sources"), Path(name, "sets")
@@ -116,8 +116,8 @@ def main() -> None:
             "speed": speed(arguments.data or folder / str(counts[0]), arguments.repeats),
         }
     print(json.dumps(results["speed"], indent=1))
-    if arguments.write:
-        arguments.write.write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

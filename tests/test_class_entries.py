@@ -150,9 +150,11 @@ def test_any_text_gives_a_table_or_faults(text, with_header):
 
 
 def test_header_faults_name_the_columns():
-    faults = read_lines("id;name;r;g;b\n0;a;1;2;3\n", "made", "a test")[1]
+    faults = read_lines("id|name|r|g|b\n0|a|1|2|3\n", "made", "a test")[1]
     assert "header: id is missing" in faults
-    assert faults[-1].endswith("b, g, id, name, r, and optionally aliases, kind, use")
+    assert faults[-1].endswith("id, name, and optionally aliases, b, g, kind, r, use")
+    missing = read_lines("id,name,r\n0,a,1\n", "made", "a test")[1]
+    assert "header: of the columns r, g, b all are there, or none" in missing
     assert "header: a column is there twice" in read_lines("id,name,r,g,b,id", "made", "")[1]
     assert read_lines("", "made", "a test")[1]
 

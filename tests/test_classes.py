@@ -262,9 +262,31 @@ def test_from_csv_says_what_it_cannot_read(tmp_path):
         with pytest.raises(ClassTableError, match="not a file"):
             ClassTable.from_csv(path)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ClassTableError, match="cannot be read") as caught:
+    with pytest.raises(ClassTableError, match="not in UTF-8") as caught:
         ClassTable.from_csv(tmp_path / "binary.csv")
     assert "binary.csv" in caught.value.where
+
+
+def test_a_table_in_another_encoding_says_where(tmp_path):
+    (tmp_path / "old.csv").write_bytes("id,name\n0,Straße\n".encode("latin-1"))
+    with pytest.raises(ClassTableError, match="save it as UTF-8") as caught:
+        ClassTable.from_csv(tmp_path / "old.csv")
+    assert caught.value.got == "line 2: byte 0xdf"
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_other_marks_between_values_are_read(tmp_path, mark):
+    lines = ("id,name,r,g,b", "0,roof,1,2,3")
+    (tmp_path / "made.csv").write_text("\n".join(lines).replace(",", mark))
+    (info,) = ClassTable.from_csv(tmp_path / "made.csv")
+    assert (info.id, info.name, info.colour) == (0, "roof", (1, 2, 3))
+
+
+def test_a_table_without_colours_is_given_some(tmp_path):
+    (tmp_path / "made.csv").write_text("id,name\n0,roof\n1,wall\n")
+    table = ClassTable.from_csv(tmp_path / "made.csv")
+    assert table.names == ("roof", "wall")
+    assert len({info.colour for info in table}) == 2
 
 
 def test_from_csv_reads_what_a_spreadsheet_writes(tmp_path):

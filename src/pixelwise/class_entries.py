@@ -18,7 +18,8 @@ _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
 _TABLE_KEYS = ({"name", "classes", "ignore_index", "source"}, {"ignore_colours"})
 _CLASS_KEYS = ({"id", "name", "colour"}, {"kind", "aliases"})
-_COLUMNS = ({"id", "name", "r", "g", "b"}, {"use", "kind", "aliases"})
+_COLUMNS = ({"id", "name"}, {"r", "g", "b", "use", "kind", "aliases"})
+_CHANNELS = frozenset("rgb")
 
 
 def key_of(name: str) -> str:
@@ -183,14 +184,15 @@ def read_lines(text: str, name: str, source: str) -> tuple[dict[str, object], li
     """The plain form of the table in a text of one class per line, and what is wrong with the text.
 
     Args:
-        text: lines of comma-separated values under a header, as `ClassTable.from_csv` says.
+        text: lines under a header, as `ClassTable.from_csv` says, with commas between the values;
+            or with semicolons or tabs, as spreadsheets write them.
         name: of the table.
         source: of the table.
     """
     import csv
     import io
 
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
@@ -198,13 +200,15 @@ def read_lines(text: str, name: str, source: str) -> tuple[dict[str, object], li
     lines = [(number, row) for number, row in lines if any(row)]
     header = [cell.lower() for cell in lines[0][1]] if lines else []
     faults = _key_faults(dict.fromkeys(header), _COLUMNS, "header")
+    if _CHANNELS.intersection(header) and not _CHANNELS.issubset(header):
+        faults.append("header: of the columns r, g, b all are there, or none")
     if len(set(header)) < len(header):
         faults.append("header: a column is there twice")
     if faults:
         required, optional = map(sorted, _COLUMNS)
         known = f"{', '.join(required)}, and optionally {', '.join(optional)}"
         return {}, [*faults, f"header: the columns are {known}"]
-    rows = []
+    rows: list[dict[str, str]] = []
     for number, row in lines[1:]:
         if len(row) != len(header):
             faults.append(f"line {number}: {len(row)} values, expected {len(header)}")
@@ -225,13 +229,18 @@ def read_lines(text: str, name: str, source: str) -> tuple[dict[str, object], li
     }, faults
 
 
+def _delimiter(text: str) -> str:
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return next((mark for mark in ";\t" if mark in header and "," not in header), ",")
+
+
 def _number(cell: str) -> int | str:
     # int() alone would also take "1_0" and the digits of other scripts.
     return int(cell) if cell.isascii() and cell.isdigit() and len(cell) < 20 else cell
 
 
 def _colour_of(row: Mapping[str, str]) -> tuple[int | str, ...] | None:
-    cells = [row[channel] for channel in "rgb"]
+    cells = [row.get(channel, "") for channel in "rgb"]
     return tuple(map(_number, cells)) if any(cells) else None
 
 

@@ -115,10 +115,10 @@ class ClassTable:
     def from_csv(cls, path: str | Path, *, name: str | None = None) -> ClassTable:
         """Reads a table of one class per line.
 
-        The header names the columns, in any order: `id,name,r,g,b`, and optionally `use`
+        The header names the columns, in any order: `id,name`, and optionally `r,g,b`, `use`
         (`class`, or `ignore` for the ignored id, which may have several colours and so several
         lines), `kind` (`stuff` or `thing`) and `aliases` (with `|` between them). A class whose
-        `r,g,b` are empty is given a colour.
+        `r,g,b` are empty is given a colour. Spreadsheets may write `;` or tabs for the commas.
 
         Args:
             path: a UTF-8 file.
@@ -134,7 +134,15 @@ class ClassTable:
             if not path.is_file():
                 raise ClassTableError("the class table is not a file", where=str(path))
             text = path.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ClassTableError(
+                "the class table is not in UTF-8",
+                where=str(path),
+                got=f"line {line}: byte {error.object[error.start]:#04x}",
+                fix="save it as UTF-8",
+            ) from error
+        except OSError as error:
             raise ClassTableError(
                 "the class table cannot be read", where=str(path), got=str(error)
             ) from error
@@ -437,4 +445,9 @@ def _plain_colour(colour: Colour) -> Colour:
 
 
 def _invalid(faults: list[str], where: str) -> ClassTableError:
-    return ClassTableError("the class table is not valid", where=where, got=listed(faults))
+    return ClassTableError(
+        "the class table is not valid",
+        where=where,
+        got=listed(faults),
+        fix="correct all that is listed",
+    )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pixelwise import kernels
 from pixelwise.classes import ClassInfo
+from pixelwise.lettering import lettering
 
 __all__ = ["LegendEntry", "draw_legend", "draw_overlay", "format_share", "heat_map"]
 
@@ -87,22 +88,20 @@ def draw_legend(
         uint8 `[h, w, 3]`, where w is the width given, or more if the longest text needs it.
     """
     size = int(np.clip(min(width, picture_height * 2) / 42, 11, 40))
-    font = ImageFont.load_default(size)
-    gap = size // 2
-    column = max(font.getlength(entry.text) for entry in entries) + size + 3 * gap
+    letters = lettering([entry.text for entry in entries], size)
+    font, gap = letters.font, size // 2
+    column = max(font.getlength(text) for text in letters.texts) + size + 3 * gap
     width = max(width, math.ceil(column) + gap)
     columns = int((width - gap) // column)
     rows = -(-len(entries) // columns)
     line = size + gap
     strip = Image.new("RGB", (width, rows * line + gap), _BACKGROUND)
     draw = ImageDraw.Draw(strip)
-    for position, entry in enumerate(entries):
+    for position, (entry, text) in enumerate(zip(entries, letters.texts, strict=True)):
         left = gap + round(position % columns * column)
         top = gap + position // columns * line
         draw.rectangle((left, top, left + size, top + size), fill=entry.info.colour, outline=_FRAME)
-        draw.text(
-            (left + size + gap, top + size / 2), entry.text, fill=_TEXT, font=font, anchor="lm"
-        )
+        draw.text((left + size + gap, top + size / 2), text, fill=_TEXT, font=font, anchor="lm")
     drawn: NDArray[np.uint8] = np.asarray(strip)
     return drawn
 

@@ -12,6 +12,8 @@ from pixelwise.cli.output import (
     print_columns,
     print_error,
     print_json,
+    print_line,
+    print_wrapped,
 )
 from pixelwise.errors import UsageError
 
@@ -72,3 +74,18 @@ def test_failing_ends_with_2(capsys):
         fail(ERROR)
     assert caught.value.exit_code == 2
     assert "what is wrong" in capsys.readouterr().err
+
+
+def test_line_breaks_and_control_characters_of_names_are_shown(capsys):
+    print_line("error: a\nb\x1b[31m\r.png")
+    print_columns(("name",), [("c\nd",)])
+    assert capsys.readouterr().out == "error: a\\nb\\x1b[31m\\r.png\n  name\n  c\\nd\n"
+
+
+def test_sentences_are_wrapped_at_80_columns(capsys):
+    print_wrapped("note: " + "word " * 40 + "a\nb")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 3
+    assert lines[-1].startswith("  word")
+    assert lines[-1].endswith("a\\nb")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from PIL import Image
 
 from pixelwise.data.cache import open_cache
 from pixelwise.data.dataset import Dataset, Entry
+from pixelwise.data.mapping import mapped
+from pixelwise.data.pixel_store import PixelStore, locked
 from pixelwise.data.targets import InstanceTarget, MultiClassTarget, layers_of
 from pixelwise.errors import ImageFileError, MaskFileError, UsageError
 from pixelwise.formats.masks import read_mask
@@ -413,3 +416,39 @@ def test_a_full_disk_is_told_and_the_old_cache_stays(
         save_sample(dataset.root, number, 50 + number)
     assert "cannot be written" in run_python(FULL, dataset.root, folder).stdout
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_cache_under_another_class_table_gives_the_ids_of_that(dataset, folder, make_table):
+    table = make_table(3, 4, 5)
+    names = dict(zip(dataset.classes.names, reversed(table.names), strict=True))
+    cached = open_cache(dataset, folder, limit=PLENTY)
+    assert_same(mapped(cached, table, names), mapped(dataset, table, names))
+
+
+def test_the_lock_of_another_process_is_never_replaced(folder, monkeypatch):
+    with locked(folder):
+        lock = next(folder.glob("*.lock"))
+        first = lock.stat().st_ino
+    # As it is to a process that looked before the other one made it.
+    answers = iter([False])
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: next(answers, None) is None and exists(path))
+    with locked(folder):
+        assert lock.stat().st_ino == first
+
+
+def test_a_file_that_another_process_removed_is_decoded_the_next_time(dataset, folder):
+    open_cache(dataset, folder, limit=PLENTY)
+    store = PixelStore.open(folder)
+    for file in folder.glob("*.bin"):
+        file.unlink()
+    assert store.replace(dict(list(store.records.items())[:3])).records == {}
+    assert_same(open_cache(dataset, folder, limit=PLENTY), dataset)
+
+
+@pytest.mark.parametrize("limit", ["1GB", 0, -1, 1.5, None])
+def test_a_limit_that_is_no_number_of_bytes_is_refused(tmp_path, limit):
+    with pytest.raises(UsageError, match="whole number of bytes") as caught:
+        open_cache(None, tmp_path / "cache", limit=limit)
+    assert caught.value.got == f"limit={limit!r}"
+    assert not (tmp_path / "cache").exists()

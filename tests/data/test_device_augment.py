@@ -143,3 +143,16 @@ def test_batches_that_contradict_themselves_are_refused(change, told):
         augment_on_device(PLAIN, **fitting | change, ignore_index=255)
     assert error.match("cannot be augmented")
     assert re.search(told, error.value.got)
+
+
+def test_ids_of_16_bits_come_back_in_32():
+    plan = Plan(SIZE, matrix_of(0.7))
+    image, mask = sample(1)
+    wide = mask.astype(np.uint16) * 300
+    expected = PLAIN.apply(plan, image, MultiClassTarget(wide), ignore_index=65_535)
+    truth = {"mask": [torch.from_numpy(wide)]}
+    _, found = augment_on_device(
+        PLAIN, [plan], [torch.from_numpy(image)], truth, ignore_index=65_535
+    )
+    assert found["mask"].dtype == torch.int32
+    np.testing.assert_array_equal(found["mask"][0].numpy(), expected.target.mask)

@@ -301,6 +301,10 @@ def test_equal_rows_are_found_among_the_chosen():
     digests[[4, 6]] = digests[1]
     digests[5] = digests[2]
     digests[0, :-1] = digests[3, :-1]
-    assert equal_rows(digests, np.arange(7)) == ((1, 4, 6), (2, 5))
-    assert equal_rows(digests, np.array([1, 2, 6])) == ((1, 6),)
-    assert equal_rows(digests, np.array([], np.intp)) == ()
+
+    def found(places):
+        return [rows.tolist() for rows in equal_rows(digests, places)]
+
+    assert found(np.arange(7)) == [[1, 4, 6], [2, 5]]
+    assert found(np.array([1, 2, 6])) == [[1, 6]]
+    assert found(np.array([], np.intp)) == []

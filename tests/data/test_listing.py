@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -50,3 +51,22 @@ def test_texts_are_read_whatever_their_bytes(tmp_path):
     assert Listing.of(tmp_path).read_text("list.txt") == os.fsdecode(b"a\xff\n")
     with pytest.raises(UsageError, match="cannot be read"):
         Listing.of(tmp_path).read_text("gone.txt")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+def test_pipes_and_links_to_themselves_are_passed_over_or_told_later(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b").symlink_to(tmp_path / "b")
+    assert list(Listing.of(tmp_path).files()) == ["b"]
+
+
+def test_a_folder_is_followed_before_links_to_it_and_of_these_the_first(tmp_path):
+    outside = tmp_path / "outside"
+    inside = tmp_path / "set" / "m"
+    for folder in (outside, inside):
+        folder.mkdir(parents=True)
+        (folder / "x.png").touch()
+    for name in "dhcfabge":
+        (tmp_path / "set" / name).symlink_to(outside, target_is_directory=True)
+        (tmp_path / "set" / f"{name}2").symlink_to(inside, target_is_directory=True)
+    assert list(Listing.of(tmp_path / "set").files()) == ["a/x.png", "m/x.png"]

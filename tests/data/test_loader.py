@@ -26,7 +26,7 @@ from pixelwise.data.dataset import Dataset, Entry
 from pixelwise.data.loader import Batches
 from pixelwise.data.sampling import Aim, InOrder, Weighted, sample_generator
 from pixelwise.data.targets import InstanceTarget, MultiClassTarget, layers_of
-from pixelwise.errors import DatasetError, UsageError
+from pixelwise.errors import ArrayError, DatasetError, UsageError
 from pixelwise.formats.masks import read_mask
 
 AUGMENTATION = Augmentation(
@@ -396,6 +396,7 @@ def test_any_other_error_of_a_worker_comes_to_the_caller(dataset):
         {"batch_size": 12},
         {"batch_size": 6, "world": 2},
         {"rank": 1},
+        {"remainder": "all"},
         {"seed": -1},
         {"workers": -1},
     ],
@@ -408,3 +409,39 @@ def test_options_that_cannot_be_are_refused(dataset, options):
 def test_epochs_before_the_first_are_refused(dataset):
     with pytest.raises(UsageError, match="number"):
         Batches(dataset, AUGMENTATION, 2).epoch(-1)
+
+
+def test_a_picture_of_other_bands_is_named(dataset):
+    grey = replace(AUGMENTATION, mean=(0.5,), std=(0.5,))
+    with pytest.raises(ArrayError, match=dataset.entries[4].image):
+        list(Batches(dataset.subset([4]), grey, 1).epoch(0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"augmentation": None}, "augmentation=None"),
+        ({"augmentation": Flip()}, "augmentation=Flip("),
+        ({"dataset": None}, "dataset=None"),
+        ({"dataset": "folder"}, "dataset='folder'"),
+        ({"sampler": "x"}, "sampler='x'"),
+        ({"sampler": InOrder}, "sampler=<class"),
+        ({"mix": "x"}, "mix='x'"),
+        ({"aim": 3, "mix": 0.5}, "aim=3, mix=0.5"),
+    ],
+    ids=str,
+)
+def test_arguments_of_another_kind_are_named(dataset, wrong, told):
+    arguments = {"dataset": dataset, "augmentation": AUGMENTATION, "batch_size": 2} | wrong
+    with pytest.raises(UsageError) as caught:
+        Batches(**arguments)
+    assert told in caught.value.got
+    assert all(f"{name} is " in caught.value.fix for name in wrong)
+
+
+def test_a_start_behind_the_end_is_refused(dataset):
+    batches = Batches(dataset, AUGMENTATION, 4, workers=0)
+    assert list(batches.epoch(0, start=len(batches))) == []
+    for begin in (batches.epoch, batches.drawn):
+        with pytest.raises(UsageError, match="start"):
+            begin(0, start=len(batches) + 1)

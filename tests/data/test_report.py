@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,6 +96,18 @@ def test_a_sound_data_set_is_told_in_a_few_lines(make):
     assert "all 20×10 (width × height)" in text
     assert "PNG, RGB, 8 bits × 2" in text
     assert lines[-1] == "no faults found"
+
+
+def test_what_is_sure_is_not_asked_for(make):
+    dataset = replace(make(0.1, 0.3), sureness=0.97)
+    assert "by hand, sure (0.97)" in text_of(dataset)
+    assert "--layout" not in text_of(dataset)
+
+
+def test_one_is_told_as_one(make):
+    text = text_of(make(0.1))
+    assert text.splitlines()[0].endswith(": 1 picture")
+    assert "1 of 1 picture has a readable truth" in text
 
 
 def test_classes_come_by_their_share_in_all_and_in_each_split(make):

@@ -221,3 +221,11 @@ def test_counts_that_do_not_fit_the_table_are_refused(classes):
 def test_aims_that_contradict_themselves_are_refused(fields):
     with pytest.raises(UsageError, match="an aim is"):
         Aim(*fields)
+
+
+@pytest.mark.parametrize("counts", [[1, 2], None, np.array([1, 2]), np.zeros((0, 3))], ids=repr)
+def test_counts_of_another_kind_are_shown_and_where_to_get_them(counts):
+    with pytest.raises(ArrayError, match="a row for each picture") as caught:
+        Weighted(counts)
+    assert caught.value.got
+    assert "statistics.counts" in caught.value.fix

@@ -236,7 +236,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_cutting_a_video_by_image_is_told():
     notes = split(*make(tiles()), by="image").notes
-    assert "may belong together is cut" in notes[0]
+    assert "may belong together are on different sides" in notes[0]
     assert "--by group" in notes[0]
     assert split(*make([f"{n}.jpg" for n in range(30)]), by="image").notes == ()
 

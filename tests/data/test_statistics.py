@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.data import statistics as module
 from pixelwise.data.dataset import Dataset, Entry
 from pixelwise.data.layouts.mask_files import MaskFiles
 from pixelwise.data.statistics import Gathering, gather
@@ -313,3 +314,12 @@ def test_a_sample_takes_less_than_200_bytes(tmp_path):
     dataset = make(tmp_path, random_masks(3))
     statistics, _ = gather(dataset)
     assert sum(value.nbytes for value in arrays(statistics).values()) < 3 * 200
+
+
+def test_counts_beyond_32_bits_are_kept(tmp_path, monkeypatch):
+    dataset = make(tmp_path, random_masks(3))
+    small, _ = gather(dataset)
+    monkeypatch.setattr(module, "_LARGEST_SMALL", int(small.pixels[2]))
+    large, _ = gather(dataset)
+    assert (small.pixels.dtype, large.pixels.dtype) == (np.uint32, np.int64)
+    assert large.pixels.tolist() == small.pixels.tolist()

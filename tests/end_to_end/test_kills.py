@@ -96,6 +96,63 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(work, start, opt
         check_that_the_rest_is_done(work, start, before)
 
 
+@pytest.mark.parametrize("module", ["typer.core", "numpy", "PIL.Image", "pixelwise.data.dataset"])
+def test_ctrl_c_while_a_command_loads_is_one_line(tmp_path, command_environment, module):
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "pixelwise", "data", "check", "."],
+        cwd=tmp_path,
+        env=command_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.rpartition("|")[2].strip() == module:
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    told = [line for line in error.splitlines() if not line.startswith("import time:")]
+    assert (process.returncode, told) == (130, ["interrupted"])
+
+
+@pytest.mark.parametrize("command", ["split", "colours"])
+def test_ctrl_c_says_that_nothing_was_written(tmp_path, command_environment, command):
+    """The reading waits for the signal."""
+    for kind in ("images", "masks"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for number in range(4):
+            pixels = np.full((30, 30), number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / kind / f"{number:02}.png")
+    code = (
+        "import sys, time\n"
+        "import pixelwise.cli.data\n"
+        "command = sys.modules['pixelwise.cli.data.COMMAND']\n"
+        "inner = command.progress_bar\n"
+        "def waiting(total):\n"
+        "    print('reading', flush=True)\n"
+        "    time.sleep(30)\n"
+        "    return inner(total)\n"
+        "command.progress_bar = waiting\n"
+        "from pixelwise.cli import main\n"
+        "sys.argv = ['pixelwise', 'data', 'COMMAND', 'set', '-o', 'new/classes.csv']\n"
+        "main()\n"
+    ).replace("COMMAND", command)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=command_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert error == "interrupted: nothing was written\n"
+    assert not (tmp_path / "new").exists()
+
+
 def test_sigkill_leaves_whole_files_and_the_next_run_sweeps(work, start):
     for seen in (3, 6):
         process = start()

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from pixelwise.cli.models import models
+from pixelwise.cli.output import ExitCode
 from pixelwise.cli.predict import predict
 
 __all__ = ["main"]
+
+
+@contextmanager
+def _interrupts_told() -> Iterator[None]:
+    """Ctrl-C where a command does not know better what became of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 class _Commands(TyperGroup):
@@ -31,6 +44,14 @@ class _Commands(TyperGroup):
 
             return typer.main.get_command(data)
         return super().get_command(ctx, cmd_name)
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _interrupts_told():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _interrupts_told():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -20,7 +21,10 @@ __all__ = [
     "print_error",
     "print_json",
     "print_line",
+    "print_wrapped",
 ]
+
+_WIDTH = 80
 
 
 class ExitCode(IntEnum):
@@ -38,8 +42,20 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_line(text: str) -> None:
-    """Writes one line to standard output."""
+    """Writes one line to standard output; a line break in it, as file names have, is shown."""
     sys.stdout.write(_printable(text) + "\n")
+
+
+def print_wrapped(text: str) -> None:
+    """Writes a sentence to standard output, in lines of at most 80 columns."""
+    for line in textwrap.wrap(
+        _printable(text),
+        _WIDTH,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        print_line(line)
 
 
 def print_columns(
@@ -60,13 +76,13 @@ def print_columns(
 
 def print_error(error: PixelwiseError) -> None:
     """Writes an error to standard error."""
-    sys.stderr.write(_printable(f"error: {error}") + "\n")
+    sys.stderr.write(_printable(f"error: {error}", kept="\n") + "\n")
 
 
-def _printable(text: str) -> str:
+def _printable(text: str, *, kept: str = "") -> str:
     """The text with control characters shown, so that no file name can command the terminal."""
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+        letter if letter.isprintable() or letter in kept else ascii(letter)[1:-1] for letter in text
     )
 
 

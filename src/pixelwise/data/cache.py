@@ -19,7 +19,8 @@ from typing import Any
 import PIL
 from numpy.typing import NDArray
 
-from pixelwise.data.dataset import Dataset, Entry
+from pixelwise.classes import ClassTable
+from pixelwise.data.dataset import Dataset, Entry, Truth
 from pixelwise.data.parallel import in_order
 from pixelwise.data.pixel_store import (
     Content,
@@ -49,10 +50,15 @@ class CachedDataset(Dataset):
     Attributes:
         store: the cache.
         cached: names of the samples in it.
+        stored_truth: reads what the cache holds; under another, as `mapped` gives it, the truth
+            comes from its files.
+        stored_classes: what the ids in the cache mean.
     """
 
     store: PixelStore = field(repr=False)
     cached: frozenset[str] = field(repr=False)
+    stored_truth: Truth = field(repr=False)
+    stored_classes: ClassTable = field(repr=False)
 
     def read_image(self, entry: Entry) -> NDArray[Any]:
         """The picture; see `Dataset.read_image`."""
@@ -61,7 +67,8 @@ class CachedDataset(Dataset):
 
     def read_target(self, entry: Entry, size: tuple[int, int]) -> MaskTarget:
         """The truth; see `Dataset.read_target`."""
-        content = self._content(entry)
+        own = self.truth is self.stored_truth and self.classes == self.stored_classes
+        content = self._content(entry) if own else None
         if content is None or content["image"].shape[:2] != size:
             return super().read_target(entry, size)
         return _target_of(content)
@@ -99,10 +106,15 @@ def open_cache(
 
     Raises:
         OutputError: the cache cannot be written; what was there before is as it was.
-        UsageError: the limit is not above 0.
+        UsageError: the limit is no whole number above 0.
     """
-    if limit <= 0:
-        raise UsageError("the limit of a cache is above 0 bytes", got=f"limit={limit!r}")
+    if not isinstance(limit, int) or limit <= 0:
+        raise UsageError(
+            "the limit of a cache is a whole number of bytes above 0",
+            where="argument limit",
+            got=f"limit={limit!r}",
+            fix="such as limit=2**30 for 1 GiB",
+        )
     place = Path(folder).absolute()
     builder = _Builder(dataset, limit, workers or usable_cores(), progress or (lambda _: None))
     store = PixelStore.open(place)
@@ -114,7 +126,13 @@ def open_cache(
     if len(cached) < len(dataset):
         note += f" (limit {limit / 2**30:.2f} GiB), the others from their files"
     facts = {each.name: getattr(dataset, each.name) for each in fields(Dataset)}
-    return CachedDataset(**{**facts, "notes": (*dataset.notes, note)}, store=store, cached=cached)
+    return CachedDataset(
+        **{**facts, "notes": (*dataset.notes, note)},
+        store=store,
+        cached=cached,
+        stored_truth=dataset.truth,
+        stored_classes=dataset.classes,
+    )
 
 
 @dataclass(frozen=True)

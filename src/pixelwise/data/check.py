@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from pixelwise.data.duplicates import (
     near_pairs,
 )
 from pixelwise.data.faults import Fault
-from pixelwise.data.findings import Findings, equal_rows
+from pixelwise.data.findings import Findings, equal_rows, split_numbers
 from pixelwise.data.groups import Groups, find_groups
 from pixelwise.data.statistics import Gathering, Statistics
+from pixelwise.data.texts import Texts
 
 __all__ = ["Report", "check", "report_on"]
 
@@ -47,7 +48,7 @@ class Report:
     dataset: Dataset
     statistics: Statistics
     faults: tuple[Fault, ...]
-    copies: tuple[tuple[int, ...], ...]
+    copies: tuple[NDArray[np.int32], ...]
     near: NDArray[np.int32]
     groups: Groups
 
@@ -62,13 +63,30 @@ class Report:
         return any(fault.severity == "error" for fault in self.faults)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in types that JSON has; sizes are (width, height), shares 0 … 1.
+        """Everything in types that JSON has: the facts, copies, near duplicates and faults.
 
         Of the pairs that look alike the first 10,000 are listed: frames of long videos make
         millions.
         """
+        entries = self.dataset.entries
+        return {
+            **self.facts(),
+            "copies": [[entries[place].image for place in places] for places in self.copies],
+            "near_duplicates": [
+                {
+                    "first": entries[one].image,
+                    "second": entries[other].image,
+                    "bits_apart": distance,
+                }
+                for one, other, distance in self.near[:_MOST_PAIRS].tolist()
+            ],
+            "near_duplicate_pairs": len(self.near),
+            "faults": [asdict(fault) for fault in self.faults],
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What is in the data, in types that JSON has; sizes are (width, height), shares 0 … 1."""
         dataset, statistics = self.dataset, self.statistics
-        names = [entry.image for entry in dataset.entries[: len(statistics)]]
         several = self.groups.sizes[self.groups.sizes > 1]
         return {
             "path": str(dataset.root),
@@ -102,22 +120,17 @@ class Report:
                 "count": len(several),
                 "pictures": int(several.sum()),
             },
-            "copies": [[names[place] for place in places] for places in self.copies],
-            "near_duplicates": [
-                {"first": names[one], "second": names[other], "bits_apart": distance}
-                for one, other, distance in self.near[:_MOST_PAIRS].tolist()
-            ],
-            "near_duplicate_pairs": len(self.near),
-            "faults": [asdict(fault) for fault in self.faults],
         }
 
     def _classes(self) -> list[dict[str, Any]]:
         """Pixels, share and pictures of each class, in all the data and in each split."""
         statistics = self.statistics
-        entries = self.dataset.entries[: len(statistics)]
-        own = np.array([entry.split for entry in entries], np.str_)
+        own = split_numbers(self.dataset)[: len(statistics)]
         parts = {"": statistics.labelled}
-        parts |= {name: statistics.labelled & (own == name) for name in self.dataset.splits}
+        parts |= {
+            name: statistics.labelled & (own == number)
+            for number, name in enumerate(self.dataset.splits)
+        }
         numbers = {}
         for name, chosen in parts.items():
             pixels, pictures = statistics.per_class(chosen)
@@ -158,7 +171,7 @@ def report_on(dataset: Dataset, gathering: Gathering) -> Report:
     copies = equal_rows(statistics.digests, np.flatnonzero(statistics.readable))
     near = _near(statistics, copies)
     entries = dataset.entries[: len(statistics)]
-    groups = find_groups([entry.name for entry in entries], statistics.hashes)
+    groups = find_groups(Texts.of(entry.name for entry in entries), statistics.hashes)
     findings = Findings(dataset, statistics)
     faults = (
         *dataset.faults,
@@ -177,11 +190,11 @@ def report_on(dataset: Dataset, gathering: Gathering) -> Report:
     return Report(dataset, statistics, faults, copies, near, groups)
 
 
-def _near(statistics: Statistics, copies: Sequence[tuple[int, ...]]) -> NDArray[np.int32]:
+def _near(statistics: Statistics, copies: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
     """Pairs that look alike, as `Report.near`."""
     hashes = statistics.hashes.copy()
     for group in copies:
-        hashes[list(group[1:])] = UNKNOWN_HASH
+        hashes[group[1:]] = UNKNOWN_HASH
     pairs = near_pairs(hashes, near_distance(hashes))
     distances = hash_distances(hashes[pairs[:, 0]], hashes[pairs[:, 1]])
     near = np.column_stack([pairs, distances.astype(np.int32)])

@@ -29,6 +29,7 @@ __all__ = ["ColourCount", "ColourCounts", "count_colours"]
 _MOST_KEPT = 1 << 18
 _IGNORED_VALUE = 255
 _HIGHEST = 65_535
+_JPEG = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class ColourCounts:
         kinds: how many masks are stored how: as "colours", "palette", "values".
         unlisted: how many pixels have colours beyond those that are kept, 262,144.
         faults: masks that cannot be read.
+        jpegs: how many masks are JPEG files, which keep no colour exactly.
     """
 
     found: tuple[ColourCount, ...]
@@ -89,6 +91,7 @@ class ColourCounts:
     kinds: Mapping[str, int]
     unlisted: int
     faults: tuple[Fault, ...]
+    jpegs: int = 0
 
     @property
     def classes(self) -> tuple[ColourCount, ...]:
@@ -112,12 +115,17 @@ class ColourCounts:
         """Whether all masks are of 0 and 255, that is of black and white rather than of ids."""
         return {(count.colour, count.value) for count in self.found} == {(None, 0), (None, 255)}
 
+    @property
+    def rows(self) -> tuple[ColourCount, ...]:
+        """Those that have a row of their own in `to_csv`."""
+        return tuple(count for _, count in self._numbered())
+
     def to_csv(self) -> str:
         """A class table in the form of `ClassTable.from_csv`, names to fill in.
 
-        Strays are left out, and values below 0 and above 65,534, which no class can have. Ids are
-        the values or palette indices where they mean something, else places by frequency. Black
-        and white become 0 and 1.
+        Strays are left out, and values above 65,534, which no class can have. Ids are the values
+        or palette indices where they mean something, else places by frequency. Black and white
+        become 0 and 1. What is below 0 is the ignored id: one row for all of it.
         """
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
@@ -137,6 +145,7 @@ class ColourCounts:
             "pixels": self.pixels,
             "stored_as": dict(self.kinds),
             "unlisted_pixels": self.unlisted,
+            "jpegs": self.jpegs,
             "indices_are_ids": self.indices_are_ids,
             "found": [
                 {
@@ -171,6 +180,9 @@ class ColourCounts:
         numbered = [pair for pair in numbered if 0 <= pair[0] < _HIGHEST]
         ignored = [count for count in self.classes if count.ignored and (count.value or 0) >= 0]
         values = [count.value for count in ignored if count.value is not None]
+        # Readers take -1 for the ignored id of the table, which must then have one.
+        below = [count for count in self.classes if (count.value or 0) < 0]
+        ignored = ignored or below[:1]
         highest = max((number for number, _ in numbered), default=0)
         number = values[0] if values else _IGNORED_VALUE if highest < _IGNORED_VALUE else _HIGHEST
         numbered += [(number, count) for count in ignored]
@@ -182,6 +194,8 @@ def count_colours(
     files: Sequence[str],
     *,
     table: ClassTable | None = None,
+    ignored_names: Mapping[int | Colour, str] | None = None,
+    objects: bool = False,
     workers: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> ColourCounts:
@@ -196,13 +210,15 @@ def count_colours(
         root: the folder that the paths start from.
         files: the masks, relative to it.
         table: names of the own classes, if known; they go before those of the built-in tables.
+        ignored_names: names of what the own table ignores, by value and by colour.
+        objects: values are numbers of objects: all above 0 count as 1.
         workers: threads; 0 for every core that this process may use.
         progress: called with the number of masks read since the last call.
     """
     tally = _Tally()
 
     def look(file: str) -> _Look | Fault:
-        return _look(root, file)
+        return _look(root, file, objects=objects)
 
     threads = workers or usable_cores()
     looks = in_order(look, files, workers=0 if threads == 1 else threads, ahead=2 * threads)
@@ -210,7 +226,7 @@ def count_colours(
         tally.add(seen)
         if progress is not None:
             progress(1)
-    return tally.counts(table)
+    return tally.counts(table, ignored_names or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +238,7 @@ class _Look:
     codes: list[int]
     pixels: list[int]
     indices: list[int]
+    jpeg: bool
 
 
 @dataclass(slots=True)
@@ -234,7 +251,7 @@ class _Sum:
     indices: set[int] | None = None
 
 
-def _look(root: Path, file: str) -> _Look | Fault:
+def _look(root: Path, file: str, *, objects: bool) -> _Look | Fault:
     try:
         picture = decode(root / file)
     except ImageFileError as error:
@@ -246,16 +263,17 @@ def _look(root: Path, file: str) -> _Look | Fault:
             got=str(picture.pixels.dtype),
             fix="export it as an indexed or grey PNG",
         )
-    pixels = picture.pixels
+    pixels, jpeg = picture.pixels, picture.container in _JPEG
     if picture.palette is not None:
         indices, counts = _runs(pixels[..., 0] if pixels.ndim == 3 else pixels)
         codes = _packed(picture.palette[indices])
-        return _Look(file, "palette", codes.tolist(), counts.tolist(), indices.tolist())
+        return _Look(file, "palette", codes.tolist(), counts.tolist(), indices.tolist(), jpeg)
     if picture.kind in {"RGB", "RGBA"}:
         values, counts = _runs(_packed(pixels))
-        return _Look(file, "colours", values.tolist(), counts.tolist(), [])
-    values, counts = _runs(_numbers(picture))
-    return _Look(file, "values", values.tolist(), counts.tolist(), [])
+        return _Look(file, "colours", values.tolist(), counts.tolist(), [], jpeg)
+    numbers = _numbers(picture)
+    values, counts = _runs(np.minimum(numbers, 1) if objects else numbers)
+    return _Look(file, "values", values.tolist(), counts.tolist(), [], jpeg)
 
 
 def _numbers(picture: Picture) -> NDArray[Any]:
@@ -292,11 +310,13 @@ class _Tally:
         self._faults: list[Fault] = []
         self._pixels = 0
         self._unlisted = 0
+        self._jpegs = 0
 
     def add(self, look: _Look | Fault) -> None:
         if isinstance(look, Fault):
             self._faults.append(look)
             return
+        self._jpegs += look.jpeg
         area = sum(look.pixels)
         self._pixels += area
         self._kinds[look.kind] = self._kinds.get(look.kind, 0) + 1
@@ -318,7 +338,9 @@ class _Tally:
             if look.indices:
                 total.indices = (total.indices or set()) | {look.indices[place]}
 
-    def counts(self, table: ClassTable | None) -> ColourCounts:
+    def counts(
+        self, table: ClassTable | None, ignored_names: Mapping[int | Colour, str]
+    ) -> ColourCounts:
         strays = strays_among(
             {
                 code: (total.pixels, total.area)
@@ -342,7 +364,8 @@ class _Tally:
                 indices=tuple(sorted(total.indices or ())),
                 stray="" if is_value else strays.get(code, ""),
                 known_as=() if is_value else names.known_as(colour_of(code)),
-                name=names.of_value(code) if is_value else names.of_colour(colour_of(code)),
+                name=ignored_names.get(code if is_value else colour_of(code))
+                or (names.of_value(code) if is_value else names.of_colour(colour_of(code))),
                 ignored=names.ignores_value(code)
                 if is_value
                 else names.ignores_colour(colour_of(code)),
@@ -357,4 +380,5 @@ class _Tally:
             kinds=self._kinds,
             unlisted=self._unlisted,
             faults=tuple(self._faults),
+            jpegs=self._jpegs,
         )

@@ -112,7 +112,7 @@ class Dataset(Sequence[Sample]):
     root: Path
     layout: str
     classes: ClassTable
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     truth: Truth
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ class Dataset(Sequence[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         return (self[place] for place in range(len(self)))
 
-    @property
+    @cached_property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, in the order in which they come."""
         return tuple(dict.fromkeys(entry.split for entry in self.entries if entry.split))

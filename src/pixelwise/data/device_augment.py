@@ -27,7 +27,7 @@ with extra("train"):
 
 __all__ = ["augment_on_device"]
 
-_KINDS = (torch.uint8, torch.bool, torch.int16, torch.int32, torch.int64)
+_KINDS = (torch.uint8, torch.bool, torch.int16, torch.uint16, torch.int32, torch.int64)
 
 
 def augment_on_device(
@@ -47,7 +47,8 @@ def augment_on_device(
         plans: one for each sample, all of one size.
         images: uint8 `[h, w, 3]` each, of any sizes; or one tensor `[B, h, w, 3]`.
         truth: by the names of a target's parts, tensors on the same device: `mask` and
-            `instances` `[h, w]` of integers, `layers` `[C, h, w]` and `ignore` `[h, w]` of bool.
+            `instances` `[h, w]` of integers (uint16 comes back as int32), `layers` `[C, h, w]` and
+            `ignore` `[h, w]` of bool.
         ignore_index: the id of what is outside the picture or hidden.
 
     Returns:
@@ -117,6 +118,8 @@ def _image(augmentation: Augmentation, plan: Plan, image: Tensor) -> Tensor:
 
 
 def _ids(plan: Plan, ids: Tensor, fill: int) -> Tensor:
+    if ids.dtype == torch.uint16:  # PyTorch can do next to nothing with these
+        ids = ids.to(torch.int32)
     u, v, inside = _projected(plan, ids.shape[-2:], ids.device)
     places = v.to(torch.int64) * ids.shape[-1] + u.to(torch.int64)
     found = ids.flatten(-2)[..., places]

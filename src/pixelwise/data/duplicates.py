@@ -184,15 +184,22 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int = NEAR_DISTANCE) -> NDA
         raise UsageError(
             f"near hashes differ in 0 to {MOST_DISTANT} bits", got=f"distance={distance!r}"
         )
-    places = np.flatnonzero((hashes != UNKNOWN_HASH) & ~is_blank(hashes))
+    distinct, representatives, equal = _distinct(hashes)
+    near = _limited(_blocks_of_pairs(distinct, distance), len(distinct))
+    pairs = np.concatenate([equal, np.sort(representatives[near], axis=1)])
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _distinct(
+    hashes: NDArray[np.uint64],
+) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32]]:
+    """The hashes that occur `[U]`, the first place of each, and pairs `[E, 2]` of it and others."""
+    places = np.flatnonzero((hashes != UNKNOWN_HASH) & ~is_blank(hashes)).astype(np.int32)
     distinct, first, inverse = np.unique(hashes[places], return_index=True, return_inverse=True)
     representatives = places[first]  # [U]
     own = representatives[inverse.reshape(-1)]  # [P]
     others = own != places
-    equal = np.stack([own[others], places[others]], axis=1)
-    near = _limited(_blocks_of_pairs(distinct, distance), len(distinct))
-    pairs = np.concatenate([equal, np.sort(representatives[near], axis=1)]).astype(np.int32)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return distinct, representatives, np.stack([own[others], places[others]], axis=1)
 
 
 def join(labels: NDArray[np.int64], pairs: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -224,7 +231,10 @@ def join(labels: NDArray[np.int64], pairs: NDArray[np.int32]) -> NDArray[np.int6
 def _ones(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Set bits of each number; NumPy has its own count from version 2 on only."""
     bands = np.ascontiguousarray(numbers, np.uint64)[..., None].view(np.uint16)
-    ones: NDArray[np.uint8] = _ONES[bands].sum(axis=-1, dtype=np.uint8)
+    ones = np.zeros(numbers.shape, np.uint8)
+    # One after the other: NumPy makes an index of 64 bits of each band.
+    for band in range(_BANDS):
+        ones += _ONES[bands[..., band]]
     return ones
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from pixelwise.data.statistics import Statistics
 from pixelwise.errors import MaskFileError
 from pixelwise.formats.masks import check_ids
 
-__all__ = ["Findings", "background_of", "equal_rows"]
+__all__ = ["Findings", "background_of", "equal_rows", "split_numbers"]
 
 _BACKGROUNDS = frozenset({"background", "bg", "none", "nothing", "null", "unlabeled", "unlabelled"})
 _WORDS = re.compile(r"[a-z]+")
@@ -46,13 +48,12 @@ class Findings:
         self._statistics = statistics
         self._entries = dataset.entries[: len(statistics)]
         self._names = dataset.splits
-        numbers = {name: number for number, name in enumerate(self._names)}
-        self._splits = np.array([numbers.get(e.split, -1) for e in self._entries], np.int32)
+        self._splits = split_numbers(dataset)[: len(statistics)]
 
-    def of_copies(self, copies: Iterable[Sequence[int]]) -> list[Fault]:
+    def of_copies(self, copies: Iterable[NDArray[np.int32]]) -> list[Fault]:
         """Pictures that stand several times, in one split or in two."""
         faults = []
-        for places in copies:
+        for places in (group.tolist() for group in copies):
             splits = {self._entries[place].split for place in places} - {""}
             file, got = self._entries[places[0]].image, self._listed(places)
             if len(splits) > 1:
@@ -112,7 +113,7 @@ class Findings:
         alike = np.sort(near[:, 0].astype(np.int64) << 32 | near[:, 1])
         faults = []
         for places in equal_rows(statistics.truth_digests, np.flatnonzero(several)):
-            first, *others = places
+            first, *others = places.tolist()
             differing = [
                 other
                 for other in others
@@ -276,8 +277,7 @@ class Findings:
             return []
         faults = []
         doubt = "; the groups are a guess" if groups.sureness < 0.7 else ""
-        order = np.argsort(groups.of, kind="stable")
-        for places in np.split(order, np.flatnonzero(np.diff(groups.of[order])) + 1):
+        for places in _equal(groups.of):
             parts = Counter(self._splits[places].tolist())
             told = [f"{parts[n]} in {name}" for n, name in enumerate(self._names) if parts[n]]
             if len(told) < 2:
@@ -379,12 +379,31 @@ def background_of(dataset: Dataset) -> int | None:
     return None
 
 
-def equal_rows(digests: NDArray[np.uint8], places: NDArray[np.intp]) -> tuple[tuple[int, ...], ...]:
+def equal_rows(
+    digests: NDArray[np.uint8], places: NDArray[np.intp]
+) -> tuple[NDArray[np.int32], ...]:
     """Places with equal digests, of the places chosen: those of two and more, by their first."""
     if not len(places):
         return ()
-    keys = np.ascontiguousarray(digests[places]).view("V16").ravel()
-    _, owner = np.unique(keys, return_inverse=True)
-    order = np.argsort(owner, kind="stable")
-    runs = np.split(places[order], np.flatnonzero(np.diff(owner[order])) + 1)
-    return tuple(sorted(tuple(run.tolist()) for run in runs if len(run) > 1))
+    alike = _equal(np.ascontiguousarray(digests[places]).view("V16").ravel())
+    return tuple(sorted((places[rows].astype(np.int32) for rows in alike), key=itemgetter(0)))
+
+
+def _equal(keys: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
+    """Places of equal keys, of two and more, rising; in the order of the keys."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    bounds = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    # They are larger than all that is made of them.
+    del keys, ordered
+    begins, ends = np.append(0, bounds), np.append(bounds, len(order))
+    several = ends - begins > 1
+    for begin, end in zip(begins[several].tolist(), ends[several].tolist(), strict=True):
+        yield order[begin:end]
+
+
+def split_numbers(dataset: Dataset) -> NDArray[np.int32]:
+    """The place of each entry's split in `dataset.splits`, int32 `[N]`; -1 for those in none."""
+    numbers = {name: number for number, name in enumerate(dataset.splits)}
+    places = (numbers.get(entry.split, -1) for entry in dataset.entries)
+    return np.fromiter(places, np.int32, len(dataset))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,14 +19,13 @@ from pixelwise.data.duplicates import (
     is_blank,
     join,
 )
+from pixelwise.data.name_forms import Form, Names
 from pixelwise.errors import UsageError
 
 __all__ = ["GroupKind", "Groups", "find_groups", "groups_by_pattern", "join_pairs"]
 
 GroupKind: TypeAlias = Literal["video", "tiles", "folders", "session", "named", "none"]
 
-_SPLIT_WORDS = "train training val valid validation dev test testing trainval train2017 val2017"
-_SPLIT_FOLDERS = frozenset(_SPLIT_WORDS.split())
 _TILE_WORDS = "tile scene region area block site plot field mosaic ortho orthophoto"
 _TILE_FOLDER = re.compile(rf"({'|'.join(_TILE_WORDS.split())})s?[ _-]*[0-9]+", re.IGNORECASE)
 _SEQUENCE_WORDS = (
@@ -39,7 +38,6 @@ _SEQUENCE_FOLDER = re.compile(
 _PART = re.compile(r"(.*[^a-z])?(part|tile|patch|crop|chip)[ _-]*#", re.IGNORECASE)
 _COORDINATES = re.compile(r".*(x[ _-]*#.*y|y[ _-]*#.*x|r(ow)?[ _-]*#.*c(ol)?)[ _-]*#.*", re.I)
 _CAMERA = re.compile(r"(.*[^a-z])(img|dsc[fn]?|p|mvi|dji|gopr|pict|cimg|frame)[ _-]*#", re.I)
-_DIGITS = re.compile("[0-9]+")
 # Numbers of a grid that rise by so much are pixels; smaller ones may be anything.
 _LEAST_PIXEL_STEP = 16
 _LOWEST_PART = 0.05
@@ -79,22 +77,7 @@ class _Finding:
     kind: GroupKind
     reason: str
     sureness: float
-    members: Mapping[Any, list[int]]
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A path taken apart.
-
-    Attributes:
-        folders: those that tell samples apart: neither splits nor the same for all.
-        form: the file's name with "#" for each number.
-        numbers: those numbers.
-    """
-
-    folders: tuple[str, ...]
-    form: str
-    numbers: tuple[int, ...]
+    members: Sequence[NDArray[np.int32]]
 
 
 def find_groups(names: Sequence[str], hashes: NDArray[np.uint64] | None) -> Groups:
@@ -107,7 +90,7 @@ def find_groups(names: Sequence[str], hashes: NDArray[np.uint64] | None) -> Grou
         names: paths with "/" between their parts, without suffixes.
         hashes: perceptual hashes, uint64 `[N]`; None if unknown, and then no video is found.
     """
-    parsed = _parsed(names)
+    parsed = Names(names)
     looks = None if hashes is None else _Looks(hashes)
     findings = [
         _videos(parsed, looks),
@@ -133,11 +116,11 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> Groups:
     parts = [re.escape(part).replace(r"\*", ".*") for part in pattern.split("{}")]
     # The first `{}` is as short as it can be; any further one is the same again.
     expression = re.compile(parts[0] + "(.*?)" + r"\1".join(parts[1:])) if parts[1:] else None
-    members: dict[Any, list[int]] = defaultdict(list)
+    members: dict[str, array[int]] = {}
     for place, name in enumerate(names):
         match = None if expression is None else expression.fullmatch(name)
         if match is not None:
-            members[match[1]].append(place)
+            members.setdefault(match[1], array("i")).append(place)
     if not members:
         raise UsageError(
             "the pattern of groups has no {}"
@@ -146,9 +129,10 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> Groups:
             got=f"{pattern!r}, names are such as {next(iter(names), '')!r}",
             fix="{} stands for what a group shares, * for anything: 'Tile {}/images/*'",
         )
-    fitting = sum(map(len, members.values()))
+    groups = [np.asarray(places, np.int32) for places in members.values()]
+    fitting = sum(map(len, groups))
     reason = f"the pattern {pattern!r} fits {fitting:,} of {len(names):,} names"
-    return _combined([_Finding("named", reason, 1.0, members)], len(names), None)
+    return _combined([_Finding("named", reason, 1.0, groups)], len(names), None)
 
 
 def join_pairs(groups: Groups, pairs: NDArray[np.int32]) -> Groups:
@@ -173,12 +157,18 @@ class _Looks:
         self._usual = _limit_and_chance(self._apart)
         self.middle = float(np.median(self._apart)) if len(self._apart) else 0.0
 
-    def distances(self, pairs: NDArray[np.intp]) -> NDArray[np.uint8]:
+    def distances(self, pairs: NDArray[np.signedinteger]) -> NDArray[np.uint8]:
         """Bits in which the pictures of each pair `[M, 2]` differ, where both show something."""
-        known = pairs[self._known[pairs].all(axis=1)]
-        return hash_distances(self._hashes[known[:, 0]], self._hashes[known[:, 1]])
+        blocks = [np.zeros(0, np.uint8)]
+        for begin in range(0, len(pairs), _PAIRS_LOOKED_AT):
+            block = pairs[begin : begin + _PAIRS_LOOKED_AT]
+            first, second = block[self._known[block].all(axis=1)].T
+            blocks.append(hash_distances(self._hashes[first], self._hashes[second]))
+        return np.concatenate(blocks)
 
-    def alike(self, pairs: NDArray[np.intp], labels: NDArray[np.intp] | None = None) -> bool:
+    def alike(
+        self, pairs: NDArray[np.signedinteger], labels: NDArray[np.int32] | None = None
+    ) -> bool:
         """Whether more of the pairs are near than random ones would be, beyond any chance.
 
         Args:
@@ -213,74 +203,24 @@ def _random_pairs(places: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.stack([places[first], places[second]], axis=1)
 
 
-def _parsed(names: Sequence[str]) -> list[_Name]:
-    split = [name.split("/") for name in names]
-    depths: defaultdict[int, set[str]] = defaultdict(set)
-    for parts in split:
-        for depth, folder in enumerate(parts[:-1]):
-            depths[depth].add(folder)
-
-    def telling(parts: list[str], without: frozenset[str]) -> tuple[str, ...]:
-        return tuple(
-            folder
-            for depth, folder in enumerate(parts[:-1])
-            if len(depths[depth]) > 1 and folder.lower() not in without
-        )
-
-    # A video may be cut over splits; but equal names in two splits are two pictures.
-    unique = len({(telling(parts, _SPLIT_FOLDERS), parts[-1]) for parts in split}) == len(split)
-    without = _SPLIT_FOLDERS if unique else frozenset[str]()
-    return [
-        _Name(
-            telling(parts, without),
-            _DIGITS.sub("#", parts[-1]),
-            tuple(map(int, _DIGITS.findall(parts[-1]))),
-        )
-        for parts in split
-    ]
+def _series(forms: Iterable[Form]) -> Iterator[NDArray[np.int32]]:
+    """Samples whose names differ in one running number, in the order of it."""
+    for form in forms:
+        if varying := form.varying:
+            yield from (form.places[rows] for rows in form.runs(varying[:-1], varying[-1]))
 
 
-def _by_form(parsed: Sequence[_Name]) -> Iterable[tuple[list[int], NDArray[np.object_], list[int]]]:
-    """For names of one form in one folder: places, numbers `[n, k]`, columns that vary."""
-    alike: defaultdict[Any, list[int]] = defaultdict(list)
-    for place, name in enumerate(parsed):
-        if name.numbers:
-            alike[name.folders, name.form].append(place)
-    for places in alike.values():
-        # Objects, as numbers in names may have any number of digits.
-        numbers = np.array([parsed[place].numbers for place in places], object)
-        varying = [c for c in range(numbers.shape[1]) if len(set(numbers[:, c])) > 1]
-        yield places, numbers, varying
-
-
-def _series(parsed: Sequence[_Name]) -> dict[Any, list[int]]:
-    """Names that differ in one running number, in the order of it."""
-    series: dict[Any, list[int]] = {}
-    for places, numbers, varying in _by_form(parsed):
-        if not varying:
-            continue
-        running = varying[-1]
-        rows: defaultdict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
-        for place, row in zip(places, numbers.tolist(), strict=True):
-            others = tuple(row[:running] + row[running + 1 :])
-            rows[others].append((row[running], place))
-        first = parsed[places[0]]
-        for others, found in rows.items():
-            series[first.folders, first.form, others] = [place for _, place in sorted(found)]
-    return series
-
-
-def _videos(parsed: Sequence[_Name], looks: _Looks | None) -> _Finding | None:
+def _videos(parsed: Names, looks: _Looks | None) -> _Finding | None:
     if looks is None:
         return None
-    videos = {
-        key: places
-        for key, places in _series(parsed).items()
+    videos = [
+        places
+        for places in _series(parsed.forms)
         if len(places) > 2 and looks.alike(np.stack([places[:-1], places[1:]], axis=1))
-    }
+    ]
     if not videos:
         return None
-    frames = sum(map(len, videos.values()))
+    frames = sum(map(len, videos))
     return _Finding(
         "video",
         f"{frames:,} pictures in {len(videos):,} numbered series are frames of videos: those that "
@@ -290,16 +230,19 @@ def _videos(parsed: Sequence[_Name], looks: _Looks | None) -> _Finding | None:
     )
 
 
-def _folders(parsed: Sequence[_Name], looks: _Looks | None) -> _Finding | None:
-    members: dict[Any, list[int]] = defaultdict(list)
-    for place, name in enumerate(parsed):
-        if name.folders:
-            members[name.folders].append(place)
-    if len(members) < 2:
+def _folders(parsed: Names, looks: _Looks | None) -> _Finding | None:
+    inside = [number for number, folders in enumerate(parsed.folders) if folders]
+    if len(inside) < 2:
         return None
-    last = Counter(name.folders[-1] for name in parsed if name.folders)
+    sizes = np.bincount(parsed.folder_of, minlength=len(parsed.folders)).tolist()
+    last: Counter[str] = Counter()
+    for number in inside:
+        last[parsed.folders[number][-1]] += sizes[number]
     total = sum(last.values())
     example = min(last)
+    order = np.argsort(parsed.folder_of, kind="stable").astype(np.int32)
+    ends = np.cumsum(sizes)
+    members = [order[ends[number] - sizes[number] : ends[number]] for number in inside]
     for kind, expression, what in (
         ("tiles", _TILE_FOLDER, "one scene"),
         ("folders", _SEQUENCE_FOLDER, "one sequence or patient"),
@@ -319,89 +262,76 @@ def _folders(parsed: Sequence[_Name], looks: _Looks | None) -> _Finding | None:
     return _Finding("folders", reason, 0.8, members)
 
 
-def _pairs_within(members: dict[Any, list[int]]) -> NDArray[np.intp]:
+def _pairs_within(members: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
     """Pairs of samples of the same group, drawn at random."""
     random = np.random.default_rng(0)
-    pairs = [np.zeros((0, 2), np.intp)]
-    for places in members.values():
-        order = random.permutation(np.array(places, np.intp))
+    pairs = [np.zeros((0, 2), np.int32)]
+    for places in members:
+        order = random.permutation(places)
         pairs.append(np.stack([order[:-1], order[1:]], axis=1))
     return np.concatenate(pairs)
 
 
-def _labels(members: dict[Any, list[int]], count: int) -> NDArray[np.intp]:
+def _labels(members: Iterable[NDArray[np.int32]], count: int) -> NDArray[np.int32]:
     """The lowest place of each sample's group, `[N]`."""
-    labels = np.arange(count)
-    for places in members.values():
-        labels[places] = min(places)
+    labels = np.arange(count, dtype=np.int32)
+    for places in members:
+        labels[places] = places.min()
     return labels
 
 
-def _parts(parsed: Sequence[_Name]) -> _Finding | None:
+def _parts(parsed: Names) -> _Finding | None:
     """Names that end in a part's number, such as `harbour_part_3`."""
-    members = {
-        key: places
-        for key, places in _series(parsed).items()
-        if _PART.fullmatch(parsed[places[0]].form)
-    }
+    members = list(_series(form for form in parsed.forms if _PART.fullmatch(form.text)))
     if len(members) < 2:
         return None
     reason = f"{len(members):,} scenes, by names that end in the number of a part"
     return _Finding("tiles", reason, 0.8, members)
 
 
-def _grids(parsed: Sequence[_Name]) -> _Finding | None:
+def _grids(parsed: Names) -> _Finding | None:
     """Names with two coordinates, which together fill a grid."""
-    marked: dict[Any, list[int]] = {}
-    plain: dict[Any, list[int]] = {}
-    for places, numbers, varying in _by_form(parsed):
+    marked: list[NDArray[np.int32]] = []
+    plain: list[NDArray[np.int32]] = []
+    for form in parsed.forms:
+        varying = form.varying
         if len(varying) < 2:
             continue
-        name = parsed[places[0]]
-        across, down = varying[-2:]
-        rows: defaultdict[Any, list[int]] = defaultdict(list)
-        for row, values in enumerate(numbers.tolist()):
-            others = tuple(v for c, v in enumerate(values) if c not in (across, down))
-            rows[others].append(row)
-        for others, chosen in rows.items():
-            grid = numbers[chosen][:, [across, down]]
-            sure = bool(_COORDINATES.fullmatch(name.form)) or _steps_of_pixels(grid)
+        *others, across, down = varying
+        named = bool(_COORDINATES.fullmatch(form.text))
+        for rows in form.runs(others):
+            grid = form.numbers[rows][:, [across, down]]
+            sure = named or _steps_of_pixels(grid)
             if _fills(grid, sure=sure):
-                found = marked if sure else plain
-                found[name.folders, name.form, others] = [places[row] for row in chosen]
+                (marked if sure else plain).append(form.places[rows])
     # One grid of small numbers may as well be videos and their frames.
-    members = marked | (plain if len(plain) > 1 else {})
+    members = marked + (plain if len(plain) > 1 else [])
     if not members:
         return None
-    tiles = sum(map(len, members.values()))
+    tiles = sum(map(len, members))
     reason = f"{tiles:,} pictures of {len(members):,} scenes, by coordinates in their names"
     return _Finding("tiles", reason, 0.85 if marked else 0.6, members)
 
 
-def _fills(grid: NDArray[np.object_], *, sure: bool) -> bool:
+def _fills(grid: NDArray[Any], *, sure: bool) -> bool:
     """Whether coordinates `[n, 2]` come again and again, as those of tiles do."""
-    rows, columns = len(set(grid[:, 0])), len(set(grid[:, 1]))
+    rows, columns = len(np.unique(grid[:, 0])), len(np.unique(grid[:, 1]))
     least = 1.5 * max(rows, columns) if sure else 0.75 * rows * columns
     return min(rows, columns) > 1 and len(grid) >= max(4, least)
 
 
-def _steps_of_pixels(grid: NDArray[np.object_]) -> bool:
-    steps: list[int] = []
-    for values in grid.T:
-        steps += [after - before for before, after in pairwise(sorted(set(values)))]
-    return bool(steps) and min(steps) >= _LEAST_PIXEL_STEP
+def _steps_of_pixels(grid: NDArray[Any]) -> bool:
+    steps = np.concatenate([np.diff(np.unique(values)) for values in grid.T])
+    return len(steps) > 0 and bool(steps.min() >= _LEAST_PIXEL_STEP)
 
 
-def _sessions(parsed: Sequence[_Name]) -> _Finding | None:
+def _sessions(parsed: Names) -> _Finding | None:
     """Photos that a camera numbered, under a name that people gave: `harbour_june_IMG_0123`."""
-    members = {
-        key: places
-        for key, places in _series(parsed).items()
-        if _CAMERA.fullmatch(parsed[places[0]].form) and len(places) > 1
-    }
+    named = (form for form in parsed.forms if _CAMERA.fullmatch(form.text))
+    members = [places for places in _series(named) if len(places) > 1]
     if len(members) < 2:
         return None
-    photos = sum(map(len, members.values()))
+    photos = sum(map(len, members))
     reason = (
         f"{photos:,} photos that a camera numbered stand under {len(members):,} names, as of "
         "places or walks"
@@ -416,12 +346,12 @@ def _combined(findings: list[_Finding], count: int, looks: _Looks | None) -> Gro
     taken = np.zeros(count, np.bool_)
     covered: dict[int, int] = {}
     for number, found in enumerate(findings):
-        for places in found.members.values():
-            free = [place for place in places if not taken[place]]
+        for places in found.members:
+            free = places[~taken[places]]
             if len(free) > 1:
-                labels[free] = min(free)
+                labels[free] = free.min()
                 covered[number] = covered.get(number, 0) + len(free)
-        for places in found.members.values():
+        for places in found.members:
             taken[places] = True
     if not covered:
         return Groups(np.arange(count, dtype=np.int32), "none", *_nothing(looks))
@@ -443,9 +373,11 @@ def _nothing(looks: _Looks | None) -> tuple[str, float]:
 
 
 def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Labels as numbers 0 and up, in the order in which they first come."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int32)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
-    numbers: NDArray[np.int32] = rank[inverse.reshape(-1)]
+    """Labels as numbers 0 and up, in the order in which they first come.
+
+    Args:
+        labels: int64 `[N]`, the lowest place of each sample's group.
+    """
+    ranks = np.cumsum(labels == np.arange(len(labels)), dtype=np.int32) - 1
+    numbers: NDArray[np.int32] = ranks[labels]
     return numbers

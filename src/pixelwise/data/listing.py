@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pixelwise.data.texts import Texts
 from pixelwise.errors import UsageError
 
 __all__ = ["Listing", "stem_of"]
 
-_JUNK = {"__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini"}
+_JUNK = {
+    "$RECYCLE.BIN",
+    "@eaDir",
+    "System Volume Information",
+    "Thumbs.db",
+    "__MACOSX",
+    "__pycache__",
+    "desktop.ini",
+    "lost+found",
+}
 _LONGEST_TEXT = 1 << 26
 
 
@@ -25,9 +36,12 @@ class Listing:
         folders: for each folder that holds files, their names in order.
     """
 
-    def __init__(self, root: Path, folders: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, root: Path, folders: dict[str, Sequence[str]]) -> None:
         self.root = root
         self.folders = folders
+        self._suffixes = {
+            folder: frozenset(map(_last_suffix, names)) for folder, names in folders.items()
+        }
 
     @classmethod
     def of(cls, root: Path) -> Listing:
@@ -36,14 +50,15 @@ class Listing:
         Raises:
             UsageError: it is not there, is no folder, or cannot be listed.
         """
-        folders: dict[str, tuple[str, ...]] = {}
+        folders: dict[str, Sequence[str]] = {}
         seen: set[tuple[int, int]] = set()
         pending = [""]
         while pending:
             folder = pending.pop()
             names, inner = _listed(root, folder, seen)
             if names:
-                folders[folder] = tuple(sorted(names))
+                names.sort()
+                folders[folder] = Texts.of(names)
             pending += inner
         return cls(root, dict(sorted(folders.items())))
 
@@ -51,7 +66,9 @@ class Listing:
         if not isinstance(path, str):
             return False
         folder, _, name = path.rpartition("/")
-        return name in self.folders.get(folder, ())
+        names = self.folders.get(folder, ())
+        place = bisect_left(names, name)
+        return place < len(names) and names[place] == name
 
     def files(self, *suffixes: str, folder: str | None = None) -> Iterator[str]:
         """Paths of the files whose names end so (any case), of one folder or of all, in order.
@@ -60,9 +77,12 @@ class Listing:
             suffixes: such as ".png"; none for all files.
             folder: one folder alone, without those inside it.
         """
-        chosen = self.folders if folder is None else {folder: self.folders.get(folder, ())}
-        for place, names in chosen.items():
-            for name in names:
+        wanted = frozenset(map(_last_suffix, suffixes))
+        for place in self.folders if folder is None else (folder,):
+            # Each layout asks for its own files, and most folders hold none of them.
+            if wanted and wanted.isdisjoint(self._suffixes.get(place, ())):
+                continue
+            for name in self.folders.get(place, ()):
                 if not suffixes or name.lower().endswith(suffixes):
                     yield f"{place}/{name}" if place else name
 
@@ -87,6 +107,10 @@ class Listing:
             ) from error
 
 
+def _last_suffix(name: str) -> str:
+    return name.rpartition(".")[2].lower()
+
+
 def stem_of(path: str) -> str:
     """The file's name without folder and last suffix."""
     name = path.rpartition("/")[2]
@@ -95,16 +119,23 @@ def stem_of(path: str) -> str:
 
 def _listed(root: Path, folder: str, seen: set[tuple[int, int]]) -> tuple[list[str], list[str]]:
     place = root / folder
+    names: list[str] = []
+    inner: list[tuple[bool, str]] = []
     try:
         status = place.stat()
         if (status.st_dev, status.st_ino) in seen:
             return [], []
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(place) as entries:
-            shown = [e for e in entries if not e.name.startswith(".") and e.name not in _JUNK]
-            # A link that leads nowhere is listed: whoever reads it is told so.
-            names = [entry.name for entry in shown if not entry.is_dir()]
-            inner = [entry.name for entry in shown if entry.is_dir()]
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name in _JUNK:
+                    continue
+                if _is_folder(entry):
+                    inner.append((entry.is_symlink(), entry.name))
+                # A link that leads nowhere is listed: whoever reads it is told so. Reading a pipe
+                # would wait for ever.
+                elif entry.is_symlink() or entry.is_file():
+                    names.append(entry.name)
     except (OSError, ValueError) as error:
         raise UsageError(
             "the folder cannot be listed",
@@ -112,4 +143,13 @@ def _listed(root: Path, folder: str, seen: set[tuple[int, int]]) -> tuple[list[s
             got=getattr(error, "strerror", None) or str(error),
             fix="give the folder that holds the data set",
         ) from error
-    return names, [f"{folder}/{name}" if folder else name for name in inner]
+    # The last is walked next: a folder before links to it, and always the same one of these.
+    inner.sort(reverse=True)
+    return names, [f"{folder}/{name}" if folder else name for _, name in inner]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

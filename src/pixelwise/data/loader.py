@@ -129,6 +129,7 @@ class Batches:
         world: int = 1,
         remainder: Remainder = "drop",
     ) -> None:
+        _check_kinds(dataset, augmentation, sampler, aim, mix)
         self.dataset = dataset
         self.batch_size = whole_number("batch_size", batch_size, least=1, most=_MOST_BATCH)
         if augmentation.size is None and (self.batch_size > 1 or mix is not None):
@@ -173,7 +174,7 @@ class Batches:
 
         Raises:
             DatasetError: too many samples cannot be read; while the batches are made.
-            UsageError: a number is below 0.
+            UsageError: a number is below 0, or the start behind the end of the epoch.
         """
         tasks = self._tasks(number, start, arrays=True)
         return self._batches(tasks)
@@ -183,7 +184,8 @@ class Batches:
 
         Raises:
             DatasetError: too many samples cannot be read; while the batches are made.
-            UsageError: a number is below 0, or samples are to be mixed.
+            UsageError: a number is below 0, the start behind the end of the epoch, or samples are
+                to be mixed.
         """
         if self._mix is not None:
             raise UsageError(
@@ -219,7 +221,7 @@ class Batches:
 
     def _tasks(self, number: int, start: int, *, arrays: bool) -> Iterator[Task]:
         epoch = whole_number("number", number, least=0, most=_MOST_NUMBER)
-        batch = whole_number("start", start, least=0, most=_MOST_NUMBER)
+        batch = whole_number("start", start, least=0, most=len(self))
         places = self._sampler.order(len(self.dataset), epoch, self._seed)
         order = Order(places, self._seed, epoch)
         return (
@@ -253,6 +255,12 @@ class Batches:
 
     def _shared(self, rank: int, world: int, remainder: Remainder) -> NDArray[np.int64]:
         """The positions in the epoch that this process works on."""
+        if remainder not in ("drop", "pad", "keep"):
+            raise UsageError(
+                "no such way to deal with the remainder",
+                got=f"remainder={remainder!r}",
+                fix='"drop", "pad" or "keep"',
+            )
         count = self._sampler.count(len(self.dataset))
         positions = shard(count, rank, world, padded=remainder == "pad")
         if remainder == "drop":
@@ -266,3 +274,29 @@ class Batches:
                 fix='make the batches smaller, or pass remainder="pad"',
             )
         return positions
+
+
+def _check_kinds(
+    dataset: object, augmentation: object, sampler: object, aim: object, mix: object
+) -> None:
+    """Raises UsageError that names every argument of a foreign kind."""
+    kinds = (
+        ("dataset", dataset, isinstance(dataset, Dataset), "what pixelwise.data.open gives"),
+        ("augmentation", augmentation, isinstance(augmentation, Augmentation), "an Augmentation"),
+        (
+            "sampler",
+            sampler,
+            sampler is None or (isinstance(sampler, Sampler) and not isinstance(sampler, type)),
+            "InOrder(), Shuffled(), Weighted(counts) or None",
+        ),
+        ("aim", aim, aim is None or isinstance(aim, Aim), "an Aim or None"),
+        ("mix", mix, mix is None or isinstance(mix, Mixing), "CutMix(), ClassMix() or None"),
+    )
+    wrong = [(name, value, wanted) for name, value, fits, wanted in kinds if not fits]
+    if wrong:
+        raise UsageError(
+            "arguments of Batches are of another kind",
+            where=", ".join(f"argument {name}" for name, _, _ in wrong),
+            got=", ".join(f"{name}={repr(value)[:80]}" for name, value, _ in wrong),
+            fix="; ".join(f"{name} is {wanted}" for name, _, wanted in wrong),
+        )

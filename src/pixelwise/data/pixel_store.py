@@ -162,7 +162,9 @@ class PixelStore:
         if records == self.records and not (self.folder / _DOUBT).exists():
             _sweep(self.folder, used)
             return self
-        sizes = {name: (self.folder / name).stat().st_size for name in sorted(used)}
+        sizes = {name: size for name in sorted(used) if (size := _size_of(self.folder / name))}
+        # Where there are no locks, another process may have removed a file meanwhile.
+        records = {name: record for name, record in records.items() if record.file in sizes}
         body = {
             "format": _FORMAT,
             "files": sizes,
@@ -185,8 +187,12 @@ def locked(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     lock = folder / _LOCK
-    if not lock.exists():
-        write_atomic(lock, b"")
+    # Made in place: a file renamed to it would leave two processes with locks of two files.
+    try:
+        lock.touch()
+    except OSError:
+        if not lock.exists():
+            write_atomic(lock, b"")  # which tells what is wrong
     with lock.open("rb") as stream:
         _lock(stream.fileno())
         sweep_leftovers(folder)
@@ -222,6 +228,13 @@ def _sweep(folder: Path, used: Iterable[str]) -> None:
             # Another process may have it open, where a system forbids removing such files.
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _padded(size: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pixelwise.classes import ClassTable
 from pixelwise.data.augment import Augmentation, Plan
@@ -17,6 +17,7 @@ from pixelwise.data.findings import background_of
 from pixelwise.data.targets import InstanceTarget
 from pixelwise.data.viewable import viewable
 from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.lettering import lettering
 from pixelwise.overlay import LegendEntry, draw_legend
 
 __all__ = ["Sheet", "sheet"]
@@ -163,7 +164,7 @@ def _compose(
     rows: list[list[NDArray[np.uint8]]], names: list[str], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """The cells below each other and side by side, the name of the sample above each row."""
-    font = ImageFont.load_default(_LETTERS)
+    letters = lettering(names, _LETTERS)
     title = _LETTERS + _GAP
     height, width = size[0] + _GAP, size[1] + _GAP
     canvas = Image.new(
@@ -172,9 +173,9 @@ def _compose(
         _BACKGROUND,
     )
     draw = ImageDraw.Draw(canvas)
-    for number, (cells, name) in enumerate(zip(rows, names, strict=True)):
+    for number, (cells, name) in enumerate(zip(rows, letters.texts, strict=True)):
         top = _GAP + number * (title + height)
-        draw.text((_GAP, top + _LETTERS / 2), name, fill=_TEXT, font=font, anchor="lm")
+        draw.text((_GAP, top + _LETTERS / 2), name, fill=_TEXT, font=letters.font, anchor="lm")
         for column, cell in enumerate(cells):
             left = _GAP + column * width + (_GAP if column else 0)
             place = (

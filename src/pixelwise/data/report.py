@@ -13,6 +13,7 @@ from pixelwise.data.faults import Fault, Severity
 
 __all__ = ["FaultKind", "by_kind", "facts_of", "report_text", "share"]
 
+_SURE = 0.9
 _WIDTH = 80
 _SHOWN_FILES = 5
 _MOST_SPLITS = 3
@@ -57,9 +58,9 @@ def by_kind(faults: Iterable[Fault]) -> tuple[FaultKind, ...]:
 
 def report_text(report: Report) -> list[str]:
     """The report in lines of at most 80 columns, but for names that are longer."""
-    facts = report.to_dict()
+    facts = report.facts()
     lines = [_title(facts), ""]
-    lines += [line for title, told in facts_of(facts) for line in _entry(title, told)]
+    lines += [line for title, told in facts_of(report, facts) for line in _entry(title, told)]
     lines += ["", *_classes(facts)]
     lines += _faults(report)
     lines += ["", _summary(report, facts)]
@@ -78,9 +79,13 @@ def share(part: float) -> str:
 
 def _sureness(sureness: float) -> str:
     """How sure a decision is, in words."""
-    if sureness >= 0.9:
+    if sureness >= _SURE:
         return "sure"
     return "quite sure" if sureness >= 0.7 else "a guess"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _title(facts: dict[str, Any]) -> str:
@@ -89,15 +94,19 @@ def _title(facts: dict[str, Any]) -> str:
     if parts and loose:
         parts.append(f"in no split {loose:,}")
     splits = f" ({', '.join(parts)})" if parts else ""
-    return f"{facts['path']}: {facts['pictures']:,} pictures{splits}"
+    return f"{facts['path']}: {_counted(facts['pictures'], 'picture')}{splits}"
 
 
-def facts_of(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """What is told of a data set before its classes: titles, each with its lines."""
-    layout = (
-        f"{facts['layout']}, {_sureness(facts['sureness'])} ({facts['sureness']:.2f}); "
-        "if it is another, say so: --layout, --images and --masks, --classes"
-    )
+def facts_of(report: Report, facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """What is told of a data set before its classes: titles, each with its lines.
+
+    Args:
+        report: the report.
+        facts: its facts.
+    """
+    layout = f"{facts['layout']}, {_sureness(facts['sureness'])} ({facts['sureness']:.2f})"
+    if facts["sureness"] < _SURE:
+        layout += "; if it is another, say so: --layout, --images and --masks, --classes"
     rows = [
         ("layout", [layout, *facts["notes"]]),
         ("truth", [_truth(facts)]),
@@ -105,8 +114,8 @@ def facts_of(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
     ]
     forms = [f"{form['stored']} × {form['pictures']:,}" for form in facts["forms"]]
     rows.append(("files", [" · ".join(forms) or "none can be read"]))
-    copies = sum(len(group) for group in facts["copies"])
-    alike = facts["near_duplicate_pairs"]
+    copies = sum(map(len, report.copies))
+    alike = len(report.near)
     parts = [f"{copies:,} pictures are copies of each other"] if copies else []
     parts += [f"{alike:,} pair{'s look' if alike != 1 else ' looks'} alike"] if alike else []
     if parts:
@@ -127,14 +136,16 @@ def facts_of(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 def _truth(facts: dict[str, Any]) -> str:
     table = facts["class_table"]
-    parts = [f"{facts['labelled']:,} of {facts['looked_at']:,} pictures have a readable truth"]
+    looked_at = _counted(facts["looked_at"], "picture")
+    have = "has" if facts["looked_at"] == 1 else "have"
+    parts = [f"{facts['labelled']:,} of {looked_at} {have} a readable truth"]
     if facts["objects"]:
-        parts.append(f"{facts['objects']:,} objects")
+        parts.append(_counted(facts["objects"], "object"))
     ignored = facts["ignored_pixels"]
     if ignored:
         total = ignored + facts["counted_pixels"]
         colours = " · ".join(
-            f"{tuple(row['colour'])} × {row['pixels']:,} in {row['masks']:,} masks"
+            f"{tuple(row['colour'])} × {row['pixels']:,} in {_counted(row['masks'], 'mask')}"
             for row in facts["ignored_colours"]
             if row["masks"]
         )

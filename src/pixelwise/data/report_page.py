@@ -36,7 +36,7 @@ def report_page(report: Report) -> str:
 
     Nothing in it is fetched, and it runs no script. Names and values are text, whatever they hold.
     """
-    facts = report.to_dict()
+    facts = report.facts()
     pictures = _Pictures(report)
     sections = [
         ("faults", "Faults", _faults(report, pictures)),
@@ -52,7 +52,7 @@ def report_page(report: Report) -> str:
         f"<h1>{_text(_title(facts))}</h1>",
         _verdict(report),
         f'<nav aria-label="Sections">{links}</nav>',
-        _facts(facts),
+        _facts(report, facts),
         *(
             f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{content}</section>'
             for name, title, content in shown
@@ -128,7 +128,7 @@ def _grid(figures: Iterable[str], *, small: bool = False) -> str:
 
 
 def _title(facts: dict[str, Any]) -> str:
-    return f"{facts['path']}: {facts['pictures']:,} pictures"
+    return f"{facts['path']}: {facts['pictures']:,} picture{'s' * (facts['pictures'] != 1)}"
 
 
 def _verdict(report: Report) -> str:
@@ -142,10 +142,10 @@ def _verdict(report: Report) -> str:
     return f'<p class="{kind}">{partial}{told}.</p>'
 
 
-def _facts(facts: dict[str, Any]) -> str:
+def _facts(report: Report, facts: dict[str, Any]) -> str:
     rows = "".join(
         f"<dt>{_text(title)}</dt><dd>{'<br>'.join(_text(line) for line in told)}</dd>"
-        for title, told in facts_of(facts)
+        for title, told in facts_of(report, facts)
     )
     return f"<dl>{rows}</dl>"
 
@@ -241,7 +241,7 @@ def _examples(report: Report, facts: dict[str, Any], pictures: _Pictures) -> str
 
 def _duplicates(report: Report, pictures: _Pictures) -> str:
     """Copies, then what looks alike, side by side."""
-    pairs = [(list(places[:2]), f"{len(places):,} copies") for places in report.copies[:_PAIRS]]
+    pairs = [(places[:2].tolist(), f"{len(places):,} copies") for places in report.copies[:_PAIRS]]
     pairs += [
         ([one, other], f"{bits} of 64 bits apart")
         for one, other, bits in report.near[: _PAIRS - len(pairs)].tolist()

@@ -17,7 +17,7 @@ from pixelwise.data.faults import Fault
 from pixelwise.data.recycling import Recycler
 from pixelwise.data.sampling import Aim, sample_generator
 from pixelwise.data.targets import MaskTarget, MultiLabelTarget
-from pixelwise.errors import DatasetError, ImageFileError, MaskFileError
+from pixelwise.errors import ArrayError, DatasetError, ImageFileError, MaskFileError
 
 __all__ = ["Drawn", "Mixing", "Order", "RowReader", "Rows", "Task"]
 
@@ -205,9 +205,14 @@ class RowReader:
         return Drawn(place, image, target, plan)
 
     def _carry_out(self, drawn: Drawn, out: Augmented | None) -> Augmented:
-        return self._augmentation.apply(
-            drawn.plan, drawn.image, drawn.target, ignore_index=self.ignore_index, out=out
-        )
+        try:
+            return self._augmentation.apply(
+                drawn.plan, drawn.image, drawn.target, ignore_index=self.ignore_index, out=out
+            )
+        except ArrayError as error:
+            # Such as a picture with more bands than the others.
+            where = self._dataset.entries[drawn.place].image
+            raise ArrayError(error.what, where=where, got=error.got, fix=error.fix) from error
 
     def _row(self, task: Task) -> Augmented | None:
         """Views of the task's row; None where the sizes are not known yet."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 _GRID_POINTS = 4096
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """The order of an epoch. Frozen, so that threads share it."""
 
@@ -91,11 +92,13 @@ class Weighted:
     """float64 `[N]`: r of each picture."""
 
     def __post_init__(self) -> None:
-        if self.counts.ndim != 2 or not self.counts.size:
+        if not isinstance(self.counts, np.ndarray) or self.counts.ndim != 2 or not self.counts.size:
+            array = isinstance(self.counts, np.ndarray)
             raise ArrayError(
-                "counts are [N, C], a row for each picture",
+                "counts are an array [N, C], a row for each picture",
                 where="argument counts",
-                got=str(list(self.counts.shape)),
+                got=str(list(self.counts.shape)) if array else repr(self.counts)[:80],
+                fix="pixelwise.data.check.check(dataset).statistics.counts",
             )
         if not (0 < self.threshold <= 1 and 0 <= self.power <= 1):
             raise UsageError(

@@ -16,7 +16,7 @@ import numpy as np
 
 from pixelwise.data.dataset import Entry, Truth
 
-__all__ = ["Source", "options_of", "source_of"]
+__all__ = ["Source", "files_of", "options_of", "source_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,17 @@ def source_of(truth: Truth, entry: Entry) -> Source:
     kept = list(_kept_for(truth, entry))
     files = dict.fromkeys([entry.image, entry.truth, *(path for each in kept for path in each[1])])
     return Source(tuple(path for path in files if path), [each[0] for each in kept])
+
+
+def files_of(truth: Any) -> Iterator[str]:
+    """The further files of all pictures, beside those that the entries name."""
+    if not is_dataclass(truth):
+        return
+    for _, value in _parts(truth):
+        if is_dataclass(value):
+            yield from files_of(value)
+        elif _is_by_picture(value):
+            yield from _texts(value)
 
 
 def _kept_for(truth: Any, entry: Entry) -> Iterator[tuple[Any, list[str]]]:

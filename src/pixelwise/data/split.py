@@ -160,7 +160,8 @@ def split(
             where=str(dataset.root),
             got=f"{count} groups of {_range(joined.sizes)} pictures, {len(wanted)} splits: "
             f"{joined.reason}",
-            fix="ask for fewer splits (--test 0), or --by image where that is fair",
+            fix="ask for fewer splits (--test 0)"
+            + ("" if by == "image" else ", or --by image where that is fair"),
         )
     pixels, pictures = _by_group(statistics, order, joined)
     split_of = stratify(
@@ -360,15 +361,19 @@ def _notes_on_cut(found: Groups) -> list[str]:
     """What is cut although it belongs together."""
     if found.kind == "none":
         return []
-    return [f"what may belong together is cut, so scores may flatter: {found.reason}: --by group"]
+    return [
+        "pictures that may belong together are on different sides, so scores may look better than "
+        f"they are ({found.reason}); --by group keeps them together"
+    ]
 
 
 def _notes_on_duplicates(copies: NDArray[np.int32], near: NDArray[np.int32]) -> list[str]:
-    if not len(copies) and not len(near):
-        return []
+    found = ((len(copies), "copies"), (len(np.unique(near)), "near-duplicates"))
     return [
-        f"pictures that are on the side of their twins: {len(copies)} copies, "
-        f"{len(np.unique(near))} near-duplicates"
+        ("1 picture was" if number == 1 else f"{number:,} pictures were")
+        + f" moved to the side of their {what}"
+        for number, what in found
+        if number
     ]
 
 

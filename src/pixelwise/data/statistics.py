@@ -30,6 +30,8 @@ __all__ = ["Gathering", "Statistics", "gather"]
 _DIGEST_BYTES = 16
 _AHEAD = 4
 _HIGHEST_SPREAD = 60_000
+_AT_ONCE = 1 << 14
+_LARGEST_SMALL = (1 << 32) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ class Statistics:
         offsets: int64 `[N + 1]`: the classes of sample n stand at `offsets[n]` … `offsets[n + 1]`
             of the next two.
         places: uint16 `[K]`, places in the class table, rising within a sample.
-        pixels: int64 `[K]`, how many pixels that class has in that sample.
+        pixels: uint32 `[K]`, how many pixels that class has in that sample; int64 where one has
+            more than 2^32 - 1.
         ignored: int64 `[N]`, pixels that do not count.
         objects: int32 `[N]`, how many objects of their own; -1 where the truth has none.
         hashes: uint64 `[N]`, perceptual hashes; `UNKNOWN_HASH` where the picture cannot be read.
@@ -65,7 +68,7 @@ class Statistics:
     labelled: NDArray[np.bool_]
     offsets: NDArray[np.int64]
     places: NDArray[np.uint16]
-    pixels: NDArray[np.int64]
+    pixels: NDArray[np.uint32] | NDArray[np.int64]
     ignored: NDArray[np.int64]
     objects: NDArray[np.int32]
     hashes: NDArray[np.uint64]
@@ -106,11 +109,14 @@ class Statistics:
         Args:
             chosen: bool `[N]`.
         """
-        wanted = chosen[self.owners]
-        places = self.places[wanted]
         pixels = np.zeros(len(self.classes), np.int64)
-        np.add.at(pixels, places, self.pixels[wanted])
-        pictures = np.bincount(places, minlength=len(self.classes)).astype(np.int64)
+        pictures = np.zeros(len(self.classes), np.int64)
+        for begin in range(0, len(self), _AT_ONCE):
+            offsets = self.offsets[begin : begin + _AT_ONCE + 1]
+            wanted = np.repeat(chosen[begin : begin + _AT_ONCE], np.diff(offsets))
+            places = self.places[offsets[0] : offsets[-1]][wanted]
+            np.add.at(pixels, places, self.pixels[offsets[0] : offsets[-1]][wanted])
+            pictures += np.bincount(places, minlength=len(self.classes))
         return pixels, pictures
 
 
@@ -157,9 +163,9 @@ class Gathering:
         self._hashes = np.zeros(total, np.uint64)
         self._digests = np.zeros((total, _DIGEST_BYTES), np.uint8)
         self._truth_digests = np.zeros((total, _DIGEST_BYTES), np.uint8)
-        self._lengths = np.zeros(total, np.int64)
+        self._offsets = np.zeros(total + 1, np.int64)
         self._places = array("H")
-        self._pixels = array("q")
+        self._pixels = array("I")
         self._forms: dict[Form, int] = {}
         self.seen = 0
         self.faults: list[Fault] = []
@@ -180,7 +186,7 @@ class Gathering:
                     progress(1)
 
     def statistics(self) -> Statistics:
-        """The numbers of the samples seen."""
+        """The numbers of the samples seen; they share memory with this, which is at its end."""
         seen = self.seen
         return Statistics(
             classes=self._dataset.classes,
@@ -189,9 +195,9 @@ class Gathering:
             form_of=self._form_of[:seen],
             orientations=self._orientations[:seen],
             labelled=self._labelled[:seen],
-            offsets=np.concatenate([[0], np.cumsum(self._lengths[:seen])]).astype(np.int64),
-            places=np.array(self._places, np.uint16),
-            pixels=np.array(self._pixels, np.int64),
+            offsets=self._offsets[: seen + 1],
+            places=np.asarray(self._places, np.uint16),
+            pixels=np.asarray(self._pixels),
             ignored=self._ignored[:seen],
             objects=self._objects[:seen],
             hashes=self._hashes[:seen],
@@ -215,13 +221,15 @@ class Gathering:
         self._hashes[row] = look.hash
         self._digests[row] = np.frombuffer(look.digest, np.uint8)
         self._truth_digests[row] = np.frombuffer(look.truth_digest, np.uint8)
-        self._lengths[row] = len(look.places)
         for place in np.flatnonzero(look.by_colour):
             if not self._by_colour[place, 1]:
                 self._by_colour[place, 2] = row
             self._by_colour[place, :2] += (look.by_colour[place], 1)
         self._places.extend(look.places)
+        if max(look.pixels, default=0) > _LARGEST_SMALL:
+            self._pixels = array("q", self._pixels)
         self._pixels.extend(look.pixels)
+        self._offsets[row + 1] = len(self._places)
         self.faults += look.faults
         self.seen += 1
 
@@ -283,7 +291,8 @@ def _look(dataset: Dataset, classes: ClassTable, entry: Entry) -> _Look:
     look.hash = perceptual_hash(viewable(image))
     # Neither is needed beside the mask.
     del image, content
-    if entry.truth:
+    # An annotation file of many may tell of a picture that nothing is on it.
+    if entry.truth or entry.row >= 0:
         _look_at_truth(dataset, classes, entry, look)
     return look
 

@@ -106,6 +106,44 @@ def test_the_user_tells_the_groups(run, scenes):
     document = json.loads(out)
     assert document["groups"]["kind"] == "named"
     assert sum(facts["groups"] for facts in document["splits"].values()) == 6
-    code, _, err = run(scenes, "--groups", "Dog", "-o", "other")
+    code, _, err = run(scenes, "--by", "group", "--groups", "Dog", "-o", "other")
     assert code == 2
     assert "has no {}" in err
+
+
+def test_groups_without_by_group_are_refused(run, scenes, tmp_path):
+    code, _, err = run(scenes, "--groups", "Tile {}/*")
+    assert code == 2
+    assert "fix: add --by group" in err
+    assert not (tmp_path / "here" / "splits").exists()
+    assert run(scenes, "--groups", "Tile {}/*", "--by", "group")[0] == 0
+
+
+def test_notes_are_wrapped_and_say_what_was_moved(run, scenes):
+    for tile in range(6):
+        name = f"p{tile}.png"
+        picture = (scenes / "Tile 0" / "images" / "p0.png").read_bytes()
+        (scenes / f"Tile {tile}" / "images" / name).write_bytes(picture)
+    code, out, _ = run(scenes)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "5 pictures were moved to the side of their copies" in out
+    assert "--by group keeps them" in " ".join(out.split())
+
+
+def test_a_set_with_fewer_pictures_than_splits_is_not_sent_to_by_image(run, tmp_path):
+    for kind, values in (("images", (90, 200)), ("masks", (0, 1))):
+        (tmp_path / "two" / kind).mkdir(parents=True)
+        for number, value in enumerate(values):
+            pixels = np.full((8, 8), value, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "two" / kind / f"{number}.png")
+    code, _, err = run(tmp_path / "two")
+    assert code == 2
+    assert "--test 0" in err
+    assert "--by image" not in err
+
+
+def test_help_shows_where_the_lists_go(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    out = run("--help")[1]
+    assert "splits)" in out or "default: splits" in out

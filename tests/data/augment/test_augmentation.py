@@ -127,7 +127,7 @@ def test_samples_are_written_into_the_rows_given(kind, pieces):
         np.testing.assert_array_equal(getattr(out.target, name), part)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])
 def test_rasters_of_any_bands_are_augmented_too(dtype):
     rng = np.random.default_rng(0)
     raster = (rng.random((20, 30, 5)) * 200).astype(dtype)
@@ -222,3 +222,19 @@ def test_presets_are_found_by_name():
         preset("strnog", size=(8, 8))
     with pytest.raises(UsageError, match="needs the augmentation's size"):
         preset("light")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"pieces": Flip()}, "expected a tuple of pieces: (Flip("),
+        ({"pieces": None}, "pieces=None"),
+        ({"mean": 0.5}, "mean=0.5"),
+        ({"std": None}, "std=None"),
+    ],
+    ids=str,
+)
+def test_what_is_no_tuple_is_told(options, told):
+    with pytest.raises(UsageError) as caught:
+        Augmentation(**options)
+    assert told in caught.value.got

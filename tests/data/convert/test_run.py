@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -458,7 +459,12 @@ def test_coco_is_read_by_its_own_tools(tmp_path, given, table, painted):
     convert(source, tmp_path / "out", to="coco")
     coco = tools.COCO(str(tmp_path / "out" / "annotations" / "instances_val.json"))
     names = {category["id"]: category["name"] for category in coco.cats.values()}
-    assert names == {2: classes.find(2).name, 3: classes.find(3).name, 255: "__ignore__"}
+    assert names == {2: classes.find(2).name, 3: classes.find(3).name}
+    assert {entry["category_id"] for entry in coco.anns.values()} == {2, 3}
+    own = coco.dataset["pixelwise"]["ignored"]
+    assert [entry["image_id"] for entry in own] == [1]
+    ignored = coco.annToMask({"image_id": 1, "segmentation": own[0]["segmentation"]})
+    np.testing.assert_array_equal(ignored, target.mask == 255)
     for number in (2, 3):
         drawn = np.zeros(target.size, np.bool_)
         for annotation in coco.loadAnns(coco.getAnnIds(catIds=[number])):
@@ -466,6 +472,29 @@ def test_coco_is_read_by_its_own_tools(tmp_path, given, table, painted):
             assert annotation["area"] == inside.sum()
             drawn |= inside
         np.testing.assert_array_equal(drawn, target.mask == number)
+
+
+def test_categories_of_coco_are_numbered_from_1(tmp_path, given, table):
+    classes = table([0, 4], 255)
+    target = MultiClassTarget(np.array([[0, 4, 4], [255, 0, 0]], np.uint8))
+    convert(given(tmp_path / "source", classes, {"a.png": target}), tmp_path / "out", to="coco")
+    document = json.loads((tmp_path / "out" / "annotations" / "instances.json").read_text())
+    assert [category["id"] for category in document["categories"]] == [1, 5]
+    assert {entry["category_id"] for entry in document["annotations"]} == {1, 5}
+    again = open_dataset(tmp_path / "out")
+    assert again.classes.ids == (0, 4)
+    np.testing.assert_array_equal(again[0].mask, target.mask)
+
+
+@pytest.mark.parametrize("split", ["", "trainval"])
+def test_voc_without_splits_has_a_list_of_all(tmp_path, given, table, split):
+    target = MultiClassTarget(np.array([[1, 2]], np.uint8))
+    pictures = {"a.png": target, "b.png": target}
+    source = given(tmp_path / "source", table([1, 2]), pictures, dict.fromkeys(pictures, split))
+    convert(source, tmp_path / "out", to="voc")
+    lists = tmp_path / "out" / "ImageSets" / "Segmentation"
+    assert (lists / "trainval.txt").read_text() == "a\nb\n"
+    assert open_dataset(tmp_path / "out").splits == ((split,) if split else ())
 
 
 def test_preparing_writes_nothing(small, tmp_path):

@@ -265,6 +265,27 @@ def test_faults_of_an_object_are_told(write, segmentation, what, readable):
             dataset[0]
 
 
+def test_every_damaged_segmentation_is_told_with_its_number(write):
+    wrong = [annotation([[1, 1, 5, 5, 3]], image_id=1) | {"id": number} for number in (7, 9)]
+    dataset = write(annotation(), *wrong)
+    faults = [fault for fault in dataset.faults if fault.what == "a segmentation is damaged"]
+    assert [fault.got.partition(":")[0] for fault in faults] == ["annotation 7", "annotation 9"]
+
+
+def test_regions_that_do_not_count_stand_under_an_own_key(write):
+    mask = np.zeros(SIZE, np.bool_)
+    mask[7:, :5] = True
+    region = {"size": list(SIZE), "counts": pack_counts(column_counts(mask))}
+    entries = [{"image_id": 1, "segmentation": region}]
+    dataset = write(annotation(), pixelwise={"ignored": entries})
+    assert dataset.faults == ()
+    target = dataset[0].target
+    np.testing.assert_array_equal(target.mask == dataset.classes.ignore_index, mask)
+    assert target.instances.max() == 1
+    foreign = write(annotation(), pixelwise={"ignored": [{"image_id": 5}, {}, 3]})
+    assert [fault.got for fault in foreign.faults] == ["3 annotations, such as of image 5"]
+
+
 def test_damaged_run_lengths_name_the_files(write):
     dataset = write(annotation({"size": list(SIZE), "counts": "00"}))
     with pytest.raises(MaskFileError, match="do not fill") as caught:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +21,7 @@ def save(root, *paths, mask=IDS):
         place.parent.mkdir(parents=True, exist_ok=True)
         is_mask = any(word in path for word in ("mask", "label", "annot", "manual", "Annot"))
         picture = mask if is_mask else np.full((6, 8, 3), len(path), np.uint8)
-        Image.fromarray(picture).save(place)
+        Image.fromarray(picture.astype(np.uint8)).save(place)
 
 
 def found_in(root, **request):
@@ -178,3 +180,64 @@ def test_the_users_table_comes_before_the_one_that_lies_there(tmp_path):
     camvid = ClassTable.builtin("camvid")
     assert found_in(tmp_path, classes=camvid).classes == camvid
     assert found_in(tmp_path).classes.names == ("soil", "weed")
+
+
+def test_one_lone_picture_does_not_unpair_names_in_other_letters(tmp_path):
+    save(tmp_path, *(f"images/{name}.png" for name in "猫犬鳥魚"))
+    save(tmp_path, *(f"masks/{name}.png" for name in "猫犬鳥"))
+    found = found_in(tmp_path)
+    assert {image[7] + mask[6] for image, (mask, _) in pairs_of(found).items()} == {
+        "猫猫",
+        "犬犬",
+        "鳥鳥",
+    }
+    assert [fault.what for fault in found.faults] == ["the picture has no mask"]
+
+
+def test_marks_on_letters_pair_in_either_form(tmp_path):
+    for name in ("Café", "Müll"):
+        save(tmp_path, f"images/{unicodedata.normalize('NFC', name)}.png")
+        save(tmp_path, f"masks/{unicodedata.normalize('NFD', name)}.png")
+    found = found_in(tmp_path)
+    assert len(found.entries) == 2
+    assert found.faults == ()
+
+
+def test_numbers_come_before_the_colours_made_of_them(tmp_path):
+    for name in "ab":
+        save(tmp_path, f"images/{name}.png", f"masks_machine/{name}.png")
+        save(tmp_path, f"masks_human/{name}.png", mask=np.repeat(IDS[..., None], 3, 2) * (9, 0, 5))
+    assert {mask for mask, _ in pairs_of(found_in(tmp_path)).values()} == {
+        "masks_machine/a.png",
+        "masks_machine/b.png",
+    }
+
+
+def test_files_that_are_the_same_to_a_pattern_are_told(tmp_path):
+    save(tmp_path, "x/im/a.png", "y/im/a.png", "x/mask/a.png", "y/mask/a.png")
+    found = found_in(tmp_path, images="*/im/{}.png", masks="*/mask/{}.png")
+    assert [fault.file for fault in found.faults] == ["y/im/a.png", "y/mask/a.png"]
+
+
+def test_files_that_are_left_are_told(tmp_path):
+    save(tmp_path, "images/a.png", "masks/a.png", "thermal/a.png", "thermal/b.png")
+    assert "2 files such as thermal/a.png" in found_in(tmp_path).notes[0]
+
+
+def test_numbers_pair_without_their_zeros_where_all_do(tmp_path):
+    save(tmp_path, "images/1.jpg", "images/10.jpg", "masks/001.png", "masks/010.png")
+    assert pairs_of(found_in(tmp_path)) == {
+        "images/1.jpg": ("masks/001.png", ""),
+        "images/10.jpg": ("masks/010.png", ""),
+    }
+
+
+def test_numbers_with_zeros_are_others_where_some_are_left(tmp_path):
+    save(tmp_path, "images/1.jpg", "images/2.jpg", "masks/001.png")
+    assert found_in(tmp_path) is None
+
+
+def test_notes_name_folders_in_their_own_letters(tmp_path):
+    save(tmp_path, "S2/a_S2.png", "S1/a_S1.png", "Labels/a_Label.png")
+    told = "pictures from S2/, masks from Labels/; these were left: S1/"
+    assert found_in(tmp_path).notes[0].startswith(told)

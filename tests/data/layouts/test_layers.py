@@ -69,3 +69,13 @@ def test_masks_that_are_no_layers_are_refused(made, pixels, message):
 def test_one_class_per_pixel_is_not_what_layers_hold(made):
     with pytest.raises(pw.PixelwiseError):
         pw.data.open(made, layout="layers", kind="multi_class")
+
+
+def test_folders_of_masks_of_many_classes_are_no_layers(tmp_path):
+    for number in range(3):
+        save(tmp_path, f"images/{number}.png", np.zeros((2, 3, 3), np.uint8))
+        save(tmp_path, f"labels/semantic/{number}.png", PERSON + BAG * 2)
+        save(tmp_path, f"labels/objects/{number}.png", PERSON * 3 + BAG * 4)
+    with pytest.raises(pw.PixelwiseError, match="6 share a name"):
+        pw.data.open(tmp_path)
+    assert pw.data.open(tmp_path, layout="layers").layout == "layers"

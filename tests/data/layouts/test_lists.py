@@ -52,3 +52,35 @@ def test_a_name_that_two_pictures_have_finds_neither():
     found, faults = with_splits(entries, {"val": ["a", "y/a.jpg"]}, {"val": "val.txt"})
     assert splits_of(found) == ["", "val"]
     assert [fault.got for fault in faults] == ["a"]
+
+
+def test_names_with_spaces_are_names(tmp_path):
+    entries = [Entry(f"images/photo {n}.jpg", "") for n in range(3)]
+    listing = written(tmp_path, train=["photo 0", "images/photo 2.jpg"], val=["photo 1.jpg"])
+    assert splits_of(with_lists(listing, entries)[0]) == ["train", "val", "train"]
+
+
+def test_a_table_of_classes_is_no_list(tmp_path):
+    entries = [Entry(f"images/{n}.jpg", "") for n in range(3)]
+    listing = written(tmp_path, labels=["0 sky", "1 road", "2 car"])
+    assert splits_of(with_lists(listing, entries)[0]) == ["", "", ""]
+
+
+FOLDERS = [Entry(f"{split}/{n}.jpg", "", split) for split in ("train", "val") for n in "ab"]
+
+
+def test_what_no_list_is_about_stays_in_the_split_of_its_folder(tmp_path):
+    listing = written(tmp_path, train=["train/a.jpg"])
+    assert splits_of(with_lists(listing, FOLDERS)[0]) == ["train", "", "val", "val"]
+
+
+def test_a_union_does_not_join_the_splits_of_folders(tmp_path):
+    listing = written(tmp_path, trainval=[entry.image for entry in FOLDERS])
+    assert splits_of(with_lists(listing, FOLDERS)[0]) == ["train", "train", "val", "val"]
+
+
+def test_lists_of_other_systems_are_read(tmp_path):
+    listing = written(tmp_path, Training=["./images/a.jpg", "images\\b.jpg"], VAL=["c"])
+    entries, faults = with_lists(listing, ENTRIES)
+    assert splits_of(entries) == ["train", "train", "val", ""]
+    assert faults == ()

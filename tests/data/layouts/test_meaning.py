@@ -80,3 +80,9 @@ def test_shared_colours_are_told_apart():
     same = [Category(number, name, (9, 9, 9)) for number, name in ((1, "a"), (2, "b"))]
     found = meaning_of(same, name="toy", file="")
     assert len({info.colour for info in found.classes}) == 3
+
+
+@pytest.mark.parametrize("name", [" ", "a\x00"])
+def test_a_name_that_cannot_be_shown_is_none_of_uncovered_pixels(name):
+    meaning = meaning_of([Category(1, "cat")], name="made", file="a.json", uncovered=name)
+    assert meaning.classes.names == ("background", "cat")

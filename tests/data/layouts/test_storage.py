@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.data.dataset import Entry
-from pixelwise.data.layouts.storage import decide, look_at
-from pixelwise.errors import MaskFileError
+from pixelwise.data.layouts.storage import Look, decide, look_at
+from pixelwise.errors import MaskFileError, MissingExtraError
 
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 TABLE = ClassTable(
@@ -111,3 +113,44 @@ def test_masks_that_cannot_be_read_are_passed_over_unless_all_are(tmp_path):
     assert len(look_at(tmp_path, ["a.png", "b.png"])) == 1
     with pytest.raises(MaskFileError, match="none of the masks"):
         decide(look_at(tmp_path, ["b.png"]), None, kind=None, valid={}, name="x")
+
+
+def test_65535_is_ignored(tmp_path):
+    stored = IDS.astype(np.uint16) * 500
+    stored[0] = 65_535
+    reading, (target,) = read_all(tmp_path, [stored], None)
+    assert (reading.classes.ids, reading.classes.ignore_index) == ((0, 500, 1000), 65_535)
+    np.testing.assert_array_equal(target.mask, stored)
+
+
+@pytest.mark.parametrize("values", [{-1}, {0, 70_000}])
+def test_numbers_that_no_class_can_have_are_told(values):
+    look = Look("numbers", frozenset(values), frozenset(), frozenset(), 0)
+    with pytest.raises(MaskFileError, match="cannot be class ids"):
+        decide([look], None, kind=None, valid={}, name="x")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_black_and_white_of_any_channels_are_background_and_foreground(tmp_path, mode):
+    picture = Image.fromarray(np.where(IDS > 0, 255, 0).astype(np.uint8)).convert(mode)
+    reading, (target,) = read_all(tmp_path, [picture], None)
+    assert reading.classes.names == ("background", "foreground")
+    np.testing.assert_array_equal(target.mask, IDS > 0)
+
+
+def test_a_table_of_two_names_what_the_objects_are(tmp_path):
+    table = ClassTable("two", TABLE.classes[:2], None, "")
+    reading, targets = read_all(tmp_path, [grid_of_objects(n) for n in (3, 9, 16)], table)
+    assert reading.classes == table
+    assert [target.instances.max() for target in targets] == [3, 9, 16]
+
+
+def test_a_package_that_is_missing_is_told(tmp_path, monkeypatch):
+    rasterio = pytest.importorskip("rasterio")
+    profile = {"driver": "GTiff", "width": 8, "height": 6, "count": 1, "dtype": "int16"}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as file:
+        file.write(np.full((1, 6, 8), -1, np.int16))
+    assert len(look_at(tmp_path, ["a.tif"])) == 1
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(MissingExtraError, match="rasterio is not installed"):
+        look_at(tmp_path, ["a.tif"])

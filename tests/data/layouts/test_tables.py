@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pixelwise.classes import ClassTable
-from pixelwise.data.layouts.tables import find_table, read_table
+from pixelwise.data.layouts.tables import find_table, numbered_table, read_table
 from pixelwise.data.listing import Listing
 from pixelwise.errors import ClassTableError
 
@@ -75,3 +75,42 @@ def test_a_table_is_given_by_name_file_or_itself(tmp_path):
         read_table(tmp_path / "bad.txt")
     with pytest.raises(ClassTableError, match="camvid"):
         read_table("camvit")
+
+
+@pytest.mark.parametrize(
+    ("names", "dark"),
+    [
+        ([(0, "class 0"), (1, "class 1")], 0),
+        ([(0, "null"), (1, "bag")], 0),
+        ([(1, "bag"), (2, "Background")], 2),
+        ([(0, "bag"), (1, "belt")], None),
+        ([(3, "class 3"), (4, "class 4")], None),
+    ],
+)
+def test_the_background_of_numbered_tables_is_black_and_no_other(names, dark):
+    table = numbered_table("any", names, None, "a test")
+    assert [info.id for info in table if info.colour == (0, 0, 0)] == (
+        [] if dark is None else [dark]
+    )
+    assert len({info.colour for info in table}) == len(names)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "tables/none", "none.txt"])
+def test_a_table_file_that_is_not_there_is_told(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ClassTableError, match="no such class table file"):
+        read_table(name)
+    with pytest.raises(ClassTableError, match="no such built-in"):
+        read_table("camvit")
+
+
+def test_a_list_of_names_in_another_encoding_is_told(tmp_path):
+    (tmp_path / "names.txt").write_bytes("Straße\n".encode("latin-1"))
+    with pytest.raises(ClassTableError, match="save it as UTF-8"):
+        read_table(tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize("text", ["id,name\n4,sky\n7,road\n", "id;name\n4;sky\n7;road\n"])
+def test_labels_csv_may_have_ids_and_no_colours(tmp_path, text):
+    table = table_in(tmp_path, "labels.csv", text)
+    assert dict(zip(table.ids, table.names, strict=True)) == {4: "sky", 7: "road"}

@@ -88,10 +88,14 @@ def test_a_union_of_splits_is_none_and_said_so(devkit):
     assert open_dataset(devkit).splits == ("train", "val")
 
 
-def test_trainval_alone_is_a_split(devkit):
+def test_trainval_alone_is_a_split_unless_it_holds_all(devkit):
     lists = devkit / "ImageSets" / "Segmentation"
     (lists / "train.txt").unlink()
     (lists / "val.txt").unlink()
+    dataset = open_dataset(devkit)
+    assert dataset.splits == ()
+    assert any("trainval.txt holds all pictures" in note for note in dataset.notes)
+    (lists / "trainval.txt").write_text("2007_1\n2007_2\n")
     assert open_dataset(devkit).splits == ("trainval",)
 
 

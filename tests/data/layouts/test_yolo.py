@@ -14,6 +14,7 @@ from PIL import Image
 
 from pixelwise import data
 from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.data.check import check
 from pixelwise.data.layouts.yolo import lines_of
 from pixelwise.data.objects import AnnotatedObject, objects_of, paint
 from pixelwise.data.shapes import Outline
@@ -237,3 +238,7 @@ def test_the_real_sample_has_two_labels_without_picture():
     assert errors == [f"labels/train2017/000000000{number}.txt" for number in (656, 659)]
     sample = dataset["images/train2017/000000000241"]
     assert sample.target.instances.max() > 10
+
+
+def test_a_check_counts_pictures_without_label_file_as_labelled(write):
+    assert check(write({"a": LINE, "b": None})).facts()["labelled"] == 2

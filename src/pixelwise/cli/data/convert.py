@@ -20,7 +20,7 @@ from pixelwise.cli.data.options import (
     ValidOption,
     open_from,
 )
-from pixelwise.cli.output import ExitCode, fail, print_error, print_json, print_line
+from pixelwise.cli.output import ExitCode, fail, print_error, print_json, print_line, print_wrapped
 from pixelwise.cli.progress import progress_bar
 from pixelwise.data.convert import FORMATS, Converted, prepare
 from pixelwise.errors import PixelwiseError
@@ -104,7 +104,7 @@ def _print(converted: Converted) -> None:
     if len(converted.left_out) > _SHOWN:
         print_line(f"left out: {len(converted.left_out) - _SHOWN:,} more")
     for note in converted.notes:
-        print_line(f"note: {note}")
+        print_wrapped(f"note: {note}")
     parts = [f"{converted.samples:,} samples as {converted.form}"]
     parts.append(f"{converted.written:,} files written")
     parts += [f"{converted.kept:,} already there"] if converted.kept else []

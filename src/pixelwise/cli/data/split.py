@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,14 @@ from pixelwise.cli.data.options import (
     ValidOption,
     open_from,
 )
-from pixelwise.cli.output import ExitCode, fail, print_columns, print_json, print_line
+from pixelwise.cli.output import (
+    ExitCode,
+    fail,
+    print_columns,
+    print_json,
+    print_line,
+    print_wrapped,
+)
 from pixelwise.cli.progress import progress_bar
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.groups import groups_by_pattern
@@ -48,11 +56,15 @@ def split(
         str | None,
         typer.Option(
             metavar="PATTERN",
-            help="Tell the groups: {} is what names of a group share, * anything: 'Tile {}/*'.",
+            help="Tell the groups, with --by group: {} is what names of a group share, * anything, "
+            "such as 'Tile {}/*'.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the lists.  [default: splits]")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Folder of the lists.", show_default=str(_DEFAULT_FOLDER)
+        ),
     ] = None,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
@@ -75,6 +87,7 @@ def split(
     """
     fractions = {name: share for name, share in (("val", val), ("test", test)) if share != 0}
     try:
+        _check_groups(groups, by)
         dataset = open_from(
             path,
             layout=layout,
@@ -94,15 +107,38 @@ def split(
         with progress_bar(len(dataset)) as advance:
             statistics, _ = gather(dataset, workers=workers, progress=advance)
         result = cut(dataset, statistics, told, by=by, fractions=fractions, seed=seed)
-        files = write_split(result, folder, overwrite=overwrite)
     except PixelwiseError as error:
         fail(error)
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was written\n")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    files = _written(result, folder, overwrite=overwrite)
     if json_output:
         print_json({**result.to_dict(), "files": [str(file) for file in files]})
     else:
         _print(result, folder)
+
+
+def _check_groups(groups: str | None, by: SplitBy) -> None:
+    if groups is not None and by == "image":
+        raise UsageError(
+            "groups are told, but pictures of one group would be parted",
+            got=f"--groups {groups!r} with --by {by}",
+            fix="add --by group, or leave --groups out",
+        )
+
+
+def _written(result: Split, folder: Path, *, overwrite: bool) -> tuple[Path, ...]:
+    try:
+        return write_split(result, folder, overwrite=overwrite)
+    except PixelwiseError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"interrupted: lists may be missing in {folder}; the same command with --overwrite "
+            "writes all\n"
+        )
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _folder(output: Path | None, dataset: Dataset) -> Path:
@@ -145,5 +181,5 @@ def _print(result: Split, folder: Path) -> None:
         ],
     )
     for note in result.notes:
-        print_line(f"note: {note}")
+        print_wrapped(f"note: {note}")
     print_line(f"seed {result.seed}, split {result.hash[:12]}: {folder}")

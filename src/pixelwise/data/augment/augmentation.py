@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
@@ -74,7 +74,8 @@ class Augmentation:
     fill: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        faults = [*self._piece_faults(), *self._size_faults(), *self._band_faults()]
+        faults = list(self._kind_faults())
+        faults = faults or [*self._piece_faults(), *self._size_faults(), *self._band_faults()]
         if faults:
             raise UsageError(
                 "the augmentation is outside its limits",
@@ -133,8 +134,8 @@ class Augmentation:
 
         Args:
             plan: drawn for a picture of this size.
-            image: uint8 `[h, w, 3]`; or a raster uint8, uint16 or float32 `[h, w, B]`, which
-                `Photometric` and `Jpeg` cannot be applied to.
+            image: uint8 `[h, w, 3]`; or a raster `[h, w, B]` of numbers, which `Photometric` and
+                `Jpeg` cannot be applied to. It is worked on in float32.
             target: its truth.
             ignore_index: the id of what is outside the picture or hidden: the class table's, or
                 where that has none, one that the caller ignores. Targets of several classes per
@@ -171,6 +172,15 @@ class Augmentation:
 
     def _only(self, kind: type[_Kind]) -> _Kind | None:
         return next((piece for piece in self.pieces if isinstance(piece, kind)), None)
+
+    def _kind_faults(self) -> Iterator[str]:
+        """Of what cannot be looked into."""
+        if not isinstance(self.pieces, Sequence):
+            got = repr(self.pieces)[:80]
+            yield f"pieces={got}, expected a tuple of pieces: ({got},)"
+        for name, vector in (("mean", self.mean), ("std", self.std), ("fill", self.fill)):
+            if not isinstance(vector, Sequence) and not (name == "fill" and vector is None):
+                yield f"{name}={vector!r}, expected a tuple of a number for each band"
 
     def _piece_faults(self) -> Iterator[str]:
         counts = Counter(type(piece) for piece in self.pieces)

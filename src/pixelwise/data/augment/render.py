@@ -111,6 +111,8 @@ def _through_jpeg(
 def _raster(
     plan: Plan, image: NDArray[Any], normal: Normal, out: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        image = image.astype(np.float32)
     sharp = kernels.warp_raster(
         image,
         plan.matrix,

@@ -21,24 +21,26 @@ from pixelwise.data.convert.base import (
     stuff_objects,
     uncovered,
 )
-from pixelwise.data.layouts.coco import annotation_of, category_of
-from pixelwise.data.layouts.meaning import IGNORED_CATEGORY, UNCOVERED_KEY
-from pixelwise.data.objects import AnnotatedObject, objects_of
+from pixelwise.data.layouts.coco import IGNORED_KEY, OWN_KEY, annotation_of, category_of
+from pixelwise.data.layouts.meaning import UNCOVERED_KEY
+from pixelwise.data.objects import objects_of
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiClassTarget, MultiLabelTarget
 
 __all__ = ["CocoForm"]
 
 _SPLITS = ("train", "val", "test")
+_IGNORED = "ignored"
 
 
 class CocoForm(Form):
     """Polygons for objects, run lengths for what has holes; both exact to the pixel.
 
     Pixels of the background have no annotation; without a background, those that are ignored have
-    none. `info` says which of the two it is. Else ignored pixels are a crowd of the category
-    `__ignore__`, which other tools leave out of scores. Pixels of a thing that belong to no
-    object of their own are a crowd too. Splits other than train, val and test are told picture by
-    picture in one file.
+    none. `info` says which of the two it is. Else ignored pixels are run lengths under a key of our
+    own, `pixelwise`, so that no other tool takes them for objects. Pixels of a thing that belong
+    to no object of their own are a crowd. Categories are numbered from 1, as other tools expect:
+    by our ids, or one above them where a class has id 0. Splits other than train, val and test are
+    told picture by picture in one file.
     """
 
     def table_losses(self, classes: ClassTable, splits: Sequence[str]) -> list[str]:
@@ -47,7 +49,7 @@ class CocoForm(Form):
         return [
             f"a class named {info.name!r}: that name stands for ignored pixels; rename it"
             for info in classes
-            if key_of(info.name) in {IGNORED_CATEGORY, "ignored"}
+            if key_of(info.name) == _IGNORED
         ]
 
     def losses(self, target: MaskTarget, classes: ClassTable) -> list[str]:
@@ -67,15 +69,26 @@ class CocoForm(Form):
         return []
 
     def encode(self, item: Item, target: MaskTarget, classes: ClassTable) -> Encoded:
-        """See `Form.encode`; a line of the size, then one for each annotation without numbers."""
+        """See `Form.encode`.
+
+        A line of the size, then one for each annotation without numbers, or, of ignored pixels,
+        for its segmentation alone.
+        """
         del item
         if isinstance(target, MultiClassTarget):
             target = InstanceTarget(target.mask, np.zeros(target.size, np.int32))
         things = objects_of(target, classes, uncovered=uncovered(classes))
         lines = [f"{target.size[0]} {target.size[1]}"]
+        step = _step(classes)
         for thing in things:
-            entry = annotation_of(_crowded(thing, classes), target.size, number=0, image_id=0)
-            del entry["id"], entry["image_id"]
+            ignored = thing.class_id == classes.ignore_index
+            drawn = replace(thing, crowd=True) if ignored else thing
+            entry = annotation_of(drawn, target.size, number=0, image_id=0)
+            if ignored:
+                entry = {"segmentation": entry["segmentation"]}
+            else:
+                del entry["id"], entry["image_id"]
+                entry["category_id"] += step
             lines.append(_json(entry))
         return Encoded({}, "\n".join(lines).encode())
 
@@ -97,6 +110,7 @@ class CocoForm(Form):
         """One annotation file; put together as text, since its objects may be very many."""
         images: list[str] = []
         annotations: list[str] = []
+        ignored: list[str] = []
         for number, (item, piece) in enumerate(parts, start=1):
             size, *entries = piece.decode().split("\n")
             height, width = map(int, size.split() or (1, 1))
@@ -105,29 +119,36 @@ class CocoForm(Form):
             image = {"id": number, "file_name": name, "width": width, "height": height}
             images.append(_json(image if told or not item.split else image | {"split": item.split}))
             for entry in entries:
+                if entry.startswith('{"segmentation"'):
+                    ignored.append(f'{{"image_id":{number},{entry[1:]}')
+                    continue
                 numbers = f'{{"id":{len(annotations) + 1},"image_id":{number},'
                 annotations.append(numbers + entry[1:])
         lists = f'"images":[{",".join(images)}],"annotations":[{",".join(annotations)}]'
+        if ignored:
+            lists += f',"{OWN_KEY}":{{"{IGNORED_KEY}":[{",".join(ignored)}]}}'
         return f"{_json(head)[:-1]},{lists}}}\n".encode()
 
 
 def _head(table: Table) -> dict[str, Any]:
     """What every annotation file of the data set has."""
     classes, number = table.classes, uncovered(table.classes)
-    categories = [category_of(info) for info in classes if info.id != number]
+    step = _step(classes)
+    categories = [
+        category_of(info) | {"id": info.id + step} for info in classes if info.id != number
+    ]
     info = {}
     if number is not None and number == classes.ignore_index:
-        info = {UNCOVERED_KEY: "ignored"}
+        info = {UNCOVERED_KEY: _IGNORED}
     elif number is not None and number != table.rest:
         info = {UNCOVERED_KEY: classes.find(number).name}
-    if classes.ignore_index not in {None, number}:
-        ignored = {"id": classes.ignore_index, "name": IGNORED_CATEGORY, "supercategory": ""}
-        categories.append(ignored | {"isthing": 0})
     return {"info": info, "categories": categories}
 
 
-def _crowded(thing: AnnotatedObject, classes: ClassTable) -> AnnotatedObject:
-    return replace(thing, crowd=True) if thing.class_id == classes.ignore_index else thing
+def _step(classes: ClassTable) -> int:
+    """How far the numbers of categories are above our ids."""
+    number = uncovered(classes)
+    return int(any(info.id == 0 for info in classes if info.id != number))
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -78,7 +78,11 @@ class VocForm(Form):
         return Encoded(files)
 
     def shared(self, items: Sequence[Item], pieces: Sequence[bytes], table: Table) -> Files:
-        """A list of names for each split, and of train and val together."""
+        """A list of names for each split, and of train and val together.
+
+        Without splits `trainval` has all names, since other tools need a list. Where that is a
+        split of the data set, an empty list beside it says so.
+        """
         del pieces, table
         names: dict[str, list[str]] = {}
         for item in items:
@@ -86,6 +90,10 @@ class VocForm(Form):
                 names.setdefault(item.split, []).append(item.name)
         if {"train", "val"} <= set(names) and "trainval" not in names:
             names["trainval"] = sorted(names["train"] + names["val"])
+        elif not names:
+            names["trainval"] = [item.name for item in items]
+        elif len(names.get("trainval", ())) == len(items):
+            names["val"] = []
         return {f"ImageSets/Segmentation/{split}.txt": list_file(n) for split, n in names.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pixelwise.classes import ClassTable
@@ -47,7 +48,7 @@ class Found:
     layout: str
     sureness: float
     classes: ClassTable
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     truth: Truth
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()

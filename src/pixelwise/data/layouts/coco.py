@@ -34,16 +34,22 @@ from pixelwise.data.layouts.tables import csv_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import ColumnRuns, Outline, Shape
+from pixelwise.formats.images import IMAGE_SUFFIXES
 from pixelwise.formats.polygons import signed_area, trace
 from pixelwise.formats.rle import column_counts, pack_counts
 
 __all__ = [
+    "IGNORED_KEY",
+    "OWN_KEY",
     "annotation_of",
     "categories_in",
     "category_of",
     "find",
 ]
 
+OWN_KEY, IGNORED_KEY = "pixelwise", "ignored"
+"""Where our files say what other readers shall pass over: `{"ignored": [region, …]}`, each region
+with `image_id` and `segmentation`."""
 _SIGNS = ('"images"', '"annotations"', '"categories"', '"category_id"', '"image_id"')
 _MOST_FILES_LOOKED_AT = 500
 _KINDS: dict[str, Literal["thing", "stuff"]] = {"0": "stuff", "1": "thing"}
@@ -57,6 +63,7 @@ class _Annotation:
     shape: Shape | None
     crowd: bool
     damage: str
+    number: Any
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -74,6 +81,7 @@ class _Content:
     annotations: tuple[_Annotation, ...]
     categories: tuple[Category, ...]
     uncovered: str
+    ignored: tuple[_Annotation, ...]
 
 
 def find(listing: Listing, request: Request) -> Found | None:
@@ -207,13 +215,16 @@ def _families(listing: Listing, request: Request) -> list[list[str]]:
     """Annotation files that belong together, as the splits do; the likeliest family first."""
     if request.file:
         return [[request.file]] if request.file.lower().endswith(".json") else []
+    files = list(listing.files(".json"))
+    stems = {file.rpartition(".")[0] for file in files}
     # labelme and others write a file of its own beside each picture.
-    beside = {path.rpartition(".")[0] for path in PictureFiles(listing)}
-    files = [file for file in listing.files(".json") if file.rpartition(".")[0] not in beside]
+    for picture in listing.files(*IMAGE_SUFFIXES) if files else ():
+        stems.discard(picture.rpartition(".")[0])
+    files = [file for file in files if file.rpartition(".")[0] in stems]
     families: dict[tuple[str, ...], list[str]] = {}
     for file in files[:_MOST_FILES_LOOKED_AT]:
         text = peek(listing.root / file)
-        if '"segments_info"' in text or sum(sign in text for sign in _SIGNS) < 3:
+        if '"segments_info"' in text or not _may_be_coco(text, request):
             continue
         tokens = tokens_of(stem_of(file))
         kept = [token for token in tokens if not split_of(token) and not token.isdigit()]
@@ -224,6 +235,13 @@ def _families(listing: Listing, request: Request) -> list[list[str]]:
     }
     order = sorted(families, key=lambda key: (-merit[key], -len(families[key])))
     return [families[key] for key in order if merit[key] >= 0]
+
+
+def _may_be_coco(text: str, request: Request) -> bool:
+    """Whether this is the start and end of such a file; of one that was cut off, little is left."""
+    signs = sum(sign in text for sign in _SIGNS)
+    least = 3 if text.rstrip().endswith("}") else 0 if request.layout == "coco" else 1
+    return signs >= least
 
 
 def _read(listing: Listing, file: str, faults: FaultList) -> _Content | None:
@@ -253,7 +271,19 @@ def _read(listing: Listing, file: str, faults: FaultList) -> _Content | None:
         annotations,
         tuple(categories_in(value["categories"], file, faults)),
         uncovered if isinstance(uncovered, str) else "",
+        _ignored_in(value.get(OWN_KEY)),
     )
+
+
+def _ignored_in(own: object) -> tuple[_Annotation, ...]:
+    """Regions that do not count, of a file that pixelwise wrote."""
+    value = own.get(IGNORED_KEY) if isinstance(own, dict) else None
+    found = []
+    for entry in value if isinstance(value, list) else []:
+        region: dict[str, Any] = entry if isinstance(entry, dict) else {}
+        shape, damage = _shape(region.get("segmentation"))
+        found.append(_Annotation(region.get("image_id"), None, shape, True, damage, None))
+    return tuple(found)
 
 
 def _smaller(value: dict[str, Any]) -> Any:
@@ -261,7 +291,8 @@ def _smaller(value: dict[str, Any]) -> Any:
     if "image_id" in value and "category_id" in value:
         shape, damage = _shape(value.get("segmentation"))
         crowd = bool(value.get("iscrowd"))
-        return _Annotation(value["image_id"], value["category_id"], shape, crowd, damage)
+        number = value.get("id")
+        return _Annotation(value["image_id"], value["category_id"], shape, crowd, damage, number)
     if "file_name" in value and "id" in value:
         split = value.get("split")
         own = split if isinstance(split, str) else ""
@@ -383,6 +414,11 @@ def _by_image(
         if _category(annotation, meaning) is None:
             name = shown(annotation.category)
             strange[name] = strange.get(name, 0) + 1
+    for region in content.ignored:
+        if _key(region.image) in known:
+            found.setdefault(_key(region.image), []).append(region)
+        else:
+            lost.append(region.image)
     if lost:
         faults.add(
             "annotations are of images that the file does not list",
@@ -413,7 +449,7 @@ def _picture(
     faults: FaultList,
 ) -> DrawnPicture:
     objects: list[AnnotatedObject] = []
-    damage = next((each.damage for each in annotations if each.damage), "")
+    damaged = [each for each in annotations if each.damage]
     bare = 0
     for annotation in annotations:
         if annotation.shape is None:
@@ -427,8 +463,10 @@ def _picture(
                 number, annotation.shape, annotation.crowd, len(objects) + 1 if single else 0
             )
         )
-    if damage:
-        faults.add("a segmentation is damaged", path, got=damage, fix="export it again")
+    for each in damaged:
+        got = f"annotation {shown(each.number)}: {each.damage}"
+        faults.add("a segmentation is damaged", path, got=got, fix="export it again")
+    damage = damaged[0].damage if damaged else ""
     if bare:
         faults.add(
             "annotations have a box but no outline",

@@ -213,7 +213,7 @@ def read_json(
             return None, Fault(what, file, got, "split it into several files")
         return json.loads(path.read_bytes(), object_hook=hook), None
     except json.JSONDecodeError as error:
-        got = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        got = f"line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}"
     except RecursionError:
         got = "objects in objects, too deep to be annotations"
     except ValueError as error:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, repeat
+from typing import Literal, TypeAlias
 
 from pixelwise.classes import ClassTable
-from pixelwise.data.dataset import Entry, Truth
+from pixelwise.data.dataset import Truth
+from pixelwise.data.entries import Entries
 from pixelwise.data.faults import Fault
 from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.lists import with_lists
@@ -28,16 +31,19 @@ from pixelwise.data.layouts.storage import Look, Reading, decide, look_at
 from pixelwise.data.layouts.tables import find_table, numbered_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.targets import TargetKind
-from pixelwise.errors import MaskFileError, UsageError
+from pixelwise.data.texts import Texts
+from pixelwise.errors import MaskFileError, MissingExtraError, UsageError
 from pixelwise.formats.images import IMAGE_SUFFIXES
 
-__all__ = ["find"]
+__all__ = ["find", "unpaired"]
 
 _SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 # One dictionary of keys serves masks and pictures: there may be millions.
-_TAKEN = ""
+_TAKEN = -1
 _OBJECTS = "instances"
+_LEADING_ZEROS = re.compile("(?<![0-9])0+(?=[0-9])")
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
+_Trim: TypeAlias = tuple[int, int] | Literal["words", "numbers"]
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,33 @@ class _Group:
 
     word: str
     role: Role
-    files: tuple[str, ...]
+    files: Texts
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    pairs: tuple[tuple[str, str], ...]
-    lone_images: tuple[str, ...]
-    lone_masks: tuple[str, ...]
+    """What pairing makes of pictures and masks.
+
+    Attributes:
+        images: pictures with a mask.
+        masks: their masks, in the same order.
+        lone_images: pictures without one.
+        lone_masks: masks without a picture.
+        faults: files of one name.
+    """
+
+    images: Texts
+    masks: Texts
+    lone_images: Texts
+    lone_masks: Texts
     faults: tuple[Fault, ...]
 
     @property
     def share(self) -> float:
-        """How many of all files found their partner."""
-        files = 2 * len(self.pairs) + len(self.lone_images) + len(self.lone_masks)
-        return 2 * len(self.pairs) / files if files else 0.0
+        """How many of all files found their partner; of files of one name one alone can."""
+        files = 2 * len(self.images) + len(self.lone_images) + len(self.lone_masks)
+        files += len(self.faults)
+        return 2 * len(self.images) / files if files else 0.0
 
 
 def find(listing: Listing, request: Request) -> Found | None:
@@ -82,26 +100,29 @@ def find(listing: Listing, request: Request) -> Found | None:
         pairs, image_group, mask_group, rest = chosen
         region = _region(mask_group, rest)
         if region is not None:
-            valid = dict(_paired([image for image, _ in pairs.pairs], region.files).pairs)
-            notes.append(f"only what {region.word}/ marks counts; the rest is ignored")
-        others = sorted({group.word for group in rest} - {region.word if region else ""})
+            marked = _paired(pairs.images, region.files)
+            valid = dict(zip(marked.images, marked.masks, strict=True))
+            notes.append(f"only what {_named(region)} marks counts; the rest is ignored")
+        others = [_named(group) for group in rest if group is not region]
         if others:
             notes.append(
-                f"pictures from {image_group.word}/, masks from {mask_group.word}/; these were "
-                f"left: {', '.join(others)} (choose with --images and --masks)"
+                f"pictures from {_named(image_group)}, masks from {_named(mask_group)}; these were "
+                f"left: {', '.join(sorted(others))} (choose with --images and --masks)"
             )
-    if not pairs.pairs:
+    if not pairs.images:
         return None
-    looks = look_at(listing.root, [mask for _, mask in pairs.pairs])
+    looks = look_at(listing.root, pairs.masks)
     name = table.name if table else listing.root.absolute().name or "data set"
-    objects = _objects(listing, pairs.pairs)
+    objects = _objects(listing, pairs)
     kind = None if objects and request.kind == "instance" else request.kind
     reading, unread = _decided(looks, table, kind, valid, name)
     truth: Truth = reading.truth
     if objects and request.kind in (None, "instance"):
         truth = ObjectFiles(reading.truth, objects, request.kind)
         notes.append(f"{len(objects):,} pictures have masks of objects in {_OBJECTS}/ as well")
-    entries, faults = with_lists(listing, [_entry(*pair) for pair in pairs.pairs])
+    splits = (core_of(image.rpartition("/")[0])[2] for image in pairs.images)
+    files = Entries(pairs.images, pairs.masks, splits, repeat(-1, len(pairs.images)))
+    entries, faults = with_lists(listing, files)
     return Found(
         layout="folders",
         sureness=round(0.85 * pairs.share, 2),
@@ -111,6 +132,35 @@ def find(listing: Listing, request: Request) -> Found | None:
         faults=(*unread, *pairs.faults, *_lone_faults(pairs), *faults),
         notes=(*notes, reading.note),
     )
+
+
+def unpaired(listing: Listing, request: Request) -> str:
+    """Pictures and masks where none of them pair; "" where one of the two is not there at all."""
+    if request.images and request.masks:
+        pairs = _by_patterns(listing, request)[0]
+        return _counted(pairs.lone_images, pairs.lone_masks, request.images, request.masks)
+    groups = _groups(listing)
+    images, masks = (
+        max((group for group in groups if group.role == role), key=_size, default=None)
+        for role in (IMAGE_ROLE, MASK_ROLE)
+    )
+    if images is None or masks is None:
+        return ""
+    return _counted(images.files, masks.files, _named(images), _named(masks))
+
+
+def _counted(images: Sequence[str], masks: Sequence[str], image: str, mask: str) -> str:
+    names = set(map(stem_of, images))
+    shared = sum(stem in names for stem in map(stem_of, masks))
+    return (
+        f"{len(images):,} picture{'s' * (len(images) != 1)} in {image}, "
+        f"{len(masks):,} file{'s' * (len(masks) != 1)} in {mask}, "
+        f"{shared:,} share a name: {images[0]}, {masks[0]}"
+    )
+
+
+def _size(group: _Group) -> int:
+    return len(group.files)
 
 
 def _decided(
@@ -129,11 +179,7 @@ def _decided(
         return reading, (Fault.from_error(error, ""),)
 
 
-def _entry(image: str, mask: str) -> Entry:
-    return Entry(image, mask, core_of(image.rpartition("/")[0])[2])
-
-
-def _objects(listing: Listing, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _objects(listing: Listing, pairs: _Pairs) -> dict[str, str]:
     """Files of object numbers by picture: named as its mask, in a folder beside the masks'."""
     files = {
         path
@@ -142,7 +188,7 @@ def _objects(listing: Listing, pairs: Sequence[tuple[str, str]]) -> dict[str, st
         for path in listing.files(".png", ".tif", ".tiff", folder=folder)
     }
     found = {}
-    for image, mask in pairs if files else ():
+    for image, mask in zip(pairs.images, pairs.masks, strict=True) if files else ():
         parts = [_OBJECTS if role_of(part) == MASK_ROLE else part for part in mask.split("/")[:-1]]
         path = "/".join([*parts, mask.rpartition("/")[2]])
         if path in files:
@@ -152,7 +198,7 @@ def _objects(listing: Listing, pairs: Sequence[tuple[str, str]]) -> dict[str, st
 
 def _groups(listing: Listing) -> tuple[_Group, ...]:
     """The picture files by role and by the word that tells it."""
-    files: dict[tuple[str, Role], list[str]] = {}
+    files: dict[tuple[str, Role], Texts] = {}
     for folder in listing.folders:
         if _OBJECTS in folder.split("/"):
             continue
@@ -160,12 +206,18 @@ def _groups(listing: Listing) -> tuple[_Group, ...]:
         word = _word(folder)
         for path in listing.files(*_SUFFIXES, folder=folder):
             own = role or _role_of_file(path)
-            files.setdefault((word if role else "", own), []).append(path)
+            files.setdefault((word if role else "", own), Texts()).append(path)
     if not any(role == MASK_ROLE for _, role in files):
         return _by_suffix(files)
-    return tuple(
-        _Group(word, role or IMAGE_ROLE, tuple(paths)) for (word, role), paths in files.items()
-    )
+    return tuple(_Group(word, role or IMAGE_ROLE, paths) for (word, role), paths in files.items())
+
+
+def _named(group: _Group) -> str:
+    """The group as notes tell it, in the folder's own letters where the word is all of its name."""
+    if group.word:
+        parts = group.files[0].split("/")[:-1]
+        return next((part for part in parts if part.lower() == group.word), group.word) + "/"
+    return f"{len(group.files):,} files such as {group.files[0]}"
 
 
 def _word(folder: str) -> str:
@@ -185,11 +237,11 @@ def _role_of_file(path: str) -> Role:
     )
 
 
-def _by_suffix(files: Mapping[tuple[str, Role], Sequence[str]]) -> tuple[_Group, ...]:
+def _by_suffix(files: Mapping[tuple[str, Role], Texts]) -> tuple[_Group, ...]:
     """photo.jpg beside photo.png: what is stored with loss can be no mask."""
-    paths = [path for group in files.values() for path in group]
-    lossy = tuple(path for path in paths if path.lower().endswith(_LOSSY))
-    exact = tuple(path for path in paths if not path.lower().endswith(_LOSSY))
+    lossy, exact = Texts(), Texts()
+    for path in chain.from_iterable(files.values()):
+        (lossy if path.lower().endswith(_LOSSY) else exact).append(path)
     if not lossy or not exact:
         return ()
     return _Group("", IMAGE_ROLE, lossy), _Group("", MASK_ROLE, exact)
@@ -203,14 +255,14 @@ def _chosen(
     for images in (group for group in groups if group.role == IMAGE_ROLE):
         for masks in (group for group in groups if group.role == MASK_ROLE):
             pairs = _paired(images.files, masks.files)
-            if pairs.pairs:
+            if pairs.images:
                 tried.append((pairs, images, masks))
     if not tried:
         return None
     merit = [
         (
             _fit(listing, pairs, table) if len(tried) > 1 else 0,
-            len(pairs.pairs),
+            len(pairs.images),
             _rank(masks.word),
             images.word != "s1",
         )
@@ -218,23 +270,22 @@ def _chosen(
     ]
     pairs, images, masks = tried[max(range(len(tried)), key=lambda place: (*merit[place], -place))]
     left = [group for group in groups if group is not images and group is not masks]
-    return pairs, images, masks, [group for group in left if group.word]
+    return pairs, images, masks, left
 
 
 def _fit(listing: Listing, pairs: _Pairs, table: ClassTable | None) -> int:
-    """2 for colours of the table, 1 for what could be a mask, 0 for what is none."""
-    looks = look_at(listing.root, [mask for _, mask in pairs.pairs[:4]])
-    if not looks:
-        return 0
+    """2 for colours of the table, or numbers where there is none; 1 for other masks, 0 for none."""
     try:
+        looks = look_at(listing.root, pairs.masks[:4])
         reading = decide(looks, table, kind=None, valid={}, name="any")
-    except MaskFileError:
+    except (MaskFileError, MissingExtraError):
         return 0
     coloured: list[Look] = [look for look in looks if look.stored == "colours"]
     if table is not None and reading.truth.reading == "colours" and coloured:
         known = {info.colour for info in table} | set(table.ignore_colours)
         return 2 if any(look.colours <= known for look in coloured) else 0
-    return 1
+    # Colours that nothing explains are often made of the numbers in another folder, to be seen.
+    return 1 if table is not None or coloured else 2
 
 
 def _rank(word: str) -> int:
@@ -251,50 +302,77 @@ def _region(masks: _Group, left: Iterable[_Group]) -> _Group | None:
     return next((group for group in left if tokens_of(group.word) in {("mask",), ("masks",)}), None)
 
 
-def _paired(images: Sequence[str], masks: Sequence[str]) -> _Pairs:
+def _paired(images: Texts, masks: Texts) -> _Pairs:
     """Pairs files by the rest of their paths: as they are, or without what all of a side share."""
     plain = _matched(images, masks, (0, 0), (0, 0))
     if plain.share == 1:
         return plain
-    trims = trims_of([stem_of(path) for path in images]), trims_of([stem_of(p) for p in masks])
-    (image_start, image_end), (mask_start, mask_end) = trims
-    attempts = [
-        plain,
-        _matched(images, masks, (0, image_end), (0, mask_end)),
-        _matched(images, masks, (image_start, image_end), (mask_start, mask_end)),
-        _matched(images, masks, None, None),
+    image_start, image_end = trims_of(Texts.of(map(stem_of, images)))
+    mask_start, mask_end = trims_of(Texts.of(map(stem_of, masks)))
+    attempts: list[tuple[_Trim, _Trim]] = [
+        ((0, image_end), (0, mask_end)),
+        ((image_start, image_end), (mask_start, mask_end)),
+        ("words", "words"),
     ]
-    return max(attempts, key=lambda pairs: pairs.share)
+    best = plain
+    for image_trim, mask_trim in attempts:
+        pairs = _matched(images, masks, image_trim, mask_trim)
+        best = max(best, pairs, key=lambda each: each.share)
+        if best.share == 1:
+            return best
+    # 1.jpg and 001.png: a guess that is right only where it leaves nothing over.
+    pairs = _matched(images, masks, "numbers", "numbers")
+    return pairs if pairs.share == 1 else best
 
 
 def _matched(
-    images: Sequence[str],
-    masks: Sequence[str],
-    image_trim: tuple[int, int] | None,
-    mask_trim: tuple[int, int] | None,
+    images: Texts,
+    masks: Texts,
+    image_trim: _Trim,
+    mask_trim: _Trim,
 ) -> _Pairs:
+    if _in_step(images, masks, image_trim, mask_trim):
+        return _Pairs(images, masks, Texts(), Texts(), ())
     faults = []
-    by_key: dict[str, str] = {}
-    for mask in masks:
-        if by_key.setdefault(_key(mask, mask_trim), mask) != mask:
-            first = by_key[_key(mask, mask_trim)]
-            faults.append(_twin("two masks", first, mask))
-    pairs: list[tuple[str, str]] = []
-    lone: list[str] = []
+    by_key: dict[str, int] = {}
+    for place, mask in enumerate(masks):
+        known = by_key.setdefault(_key(mask, mask_trim), place)
+        if known != place:
+            faults.append(_twin("two masks", masks[known], mask))
+    paired, partners, lone = Texts(), Texts(), Texts()
+    twins: dict[str, list[str]] = {}
     for image in images:
         key = _key(image, image_trim)
         found = by_key.get(key)
         if found == _TAKEN:
-            others = (*(picture for picture, _ in pairs), *lone)
-            first = next(other for other in others if _key(other, image_trim) == key)
-            faults.append(_twin("two pictures", first, image))
+            twins.setdefault(key, []).append(image)
         elif found is None:
             lone.append(image)
         else:
-            pairs.append((image, found))
+            paired.append(image)
+            partners.append(masks[found])
         by_key[key] = _TAKEN
-    left = tuple(mask for mask in by_key.values() if mask != _TAKEN)
-    return _Pairs(tuple(pairs), tuple(lone), left, tuple(faults))
+    for first in chain(paired, lone) if twins else ():
+        others = twins.get(_key(first, image_trim), ())
+        faults += [_twin("two pictures", first, image) for image in others]
+    left = Texts.of(masks[place] for place in by_key.values() if place != _TAKEN)
+    return _Pairs(paired, partners, lone, left, tuple(faults))
+
+
+def _in_step(images: Texts, masks: Texts, image_trim: _Trim, mask_trim: _Trim) -> bool:
+    """Whether every picture stands where its mask does, and none have the same name.
+
+    So it is in most data sets, and they need no table of all names.
+    """
+    if len(images) != len(masks):
+        return False
+    before = ""
+    for image, mask in zip(images, masks, strict=True):
+        key = _key(image, image_trim)
+        if key <= before or key != _key(mask, mask_trim):
+            return False
+        before = key
+    return True
 
 
 def _twin(which: str, first: str, second: str) -> Fault:
@@ -306,16 +384,22 @@ def _twin(which: str, first: str, second: str) -> Fault:
     )
 
 
-def _key(path: str, trim: tuple[int, int] | None) -> str:
+def _key(path: str, trim: _Trim) -> str:
     """What a picture and its mask have in common: the core of the folder, and of the name."""
     folder = path.rpartition("/")[0]
     stem = stem_of(path)
-    if trim is None:
-        words = re.split(r"[^0-9A-Za-z]+", stem)
-        stem = " ".join(word for word in words if not role_of(word))
-    else:
+    if isinstance(trim, tuple):
         stem = stem[trim[0] : len(stem) - trim[1]]
-    return f"{core_of(folder)[0]}/{stem}"
+    else:
+        words = re.split(r"[\W_]+", _composed(stem))
+        stem = " ".join(word for word in words if not role_of(word))
+        stem = _LEADING_ZEROS.sub("", stem) if trim == "numbers" else stem
+    return _composed(f"{core_of(folder)[0]}/{stem}")
+
+
+def _composed(text: str) -> str:
+    """Letters with their marks in one form: a Mac writes some of them as two characters."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _lone_faults(pairs: _Pairs) -> list[Fault]:
@@ -338,29 +422,34 @@ def _by_patterns(listing: Listing, request: Request) -> tuple[_Pairs, dict[str, 
             got=f"images={request.images!r}, masks={request.masks!r}",
             fix="such as --images 'photos/{}.jpg' --masks 'labels/{}_gt.png'",
         )
-    images = _fitting(listing, "images", request.images)
-    masks = _fitting(listing, "masks", request.masks)
-    valid = _fitting(listing, "valid", request.valid) if request.valid else {}
-    pairs = tuple((path, masks[key]) for key, path in images.items() if key in masks)
+    images, image_twins = _fitting(listing, "images", request.images)
+    masks, mask_twins = _fitting(listing, "masks", request.masks)
+    valid, valid_twins = _fitting(listing, "valid", request.valid) if request.valid else ({}, [])
     regions = {path: valid[key] for key, path in images.items() if key in valid}
-    faults = tuple(
-        Fault("the picture has no file of the region that counts", path)
-        for key, path in images.items()
-        if valid and key not in valid
+    faults = (
+        *image_twins,
+        *mask_twins,
+        *valid_twins,
+        *(
+            Fault("the picture has no file of the region that counts", path)
+            for key, path in images.items()
+            if valid and key not in valid
+        ),
     )
     return (
         _Pairs(
-            pairs,
-            tuple(path for key, path in images.items() if key not in masks),
-            tuple(path for key, path in masks.items() if key not in images),
+            Texts.of(path for key, path in images.items() if key in masks),
+            Texts.of(masks[key] for key in images if key in masks),
+            Texts.of(path for key, path in images.items() if key not in masks),
+            Texts.of(path for key, path in masks.items() if key not in images),
             faults,
         ),
         regions,
     )
 
 
-def _fitting(listing: Listing, option: str, pattern: str) -> dict[str, str]:
-    """Paths by what `{}` stands for in them."""
+def _fitting(listing: Listing, option: str, pattern: str) -> tuple[dict[str, str], list[Fault]]:
+    """Paths by what `{}` stands for in them, and those for which it stands for the same again."""
     if pattern.count("{}") != 1:
         raise UsageError(
             "a pattern holds {} once: the part that a picture and its mask share",
@@ -371,10 +460,19 @@ def _fitting(listing: Listing, option: str, pattern: str) -> dict[str, str]:
     written = f"{_escaped(before)}(?P<key>.+?){_escaped(after)}"
     compiled = re.compile(written)
     found: dict[str, str] = {}
+    twins = []
     for path in listing.files(*_SUFFIXES):
         match = compiled.fullmatch(path)
-        if match:
-            found.setdefault(match["key"], path)
+        if match and found.setdefault(_composed(match["key"]), path) != path:
+            first = found[_composed(match["key"])]
+            twins.append(
+                Fault(
+                    "two files are the same to a pattern",
+                    path,
+                    got=f"{first} and {path}; {option}={pattern!r}",
+                    fix="name one folder in the pattern, or give the files names of their own",
+                )
+            )
     if not found:
         shown = list(islice(listing.files(*_SUFFIXES), 3))
         raise UsageError(
@@ -383,7 +481,7 @@ def _fitting(listing: Listing, option: str, pattern: str) -> dict[str, str]:
             got=f"{option}={pattern!r}; files there are such as {', '.join(shown) or 'none'}",
             fix="write the path from the data set's root, with {} for what differs",
         )
-    return found
+    return found, twins
 
 
 def _escaped(text: str) -> str:

@@ -19,6 +19,7 @@ from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.lists import with_lists
 from pixelwise.data.layouts.mask_files import read_values
 from pixelwise.data.layouts.names import MASK_ROLE, core_of, split_of
+from pixelwise.data.layouts.storage import look_at
 from pixelwise.data.layouts.tables import find_table, numbered_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.targets import MaskTarget, MultiLabelTarget
@@ -29,6 +30,7 @@ __all__ = ["LayerFiles", "find"]
 
 _SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 _LEAST_SHARE = 0.5
+_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,13 @@ def find(listing: Listing, request: Request) -> Found | None:
     """A data set with a folder of masks for each class; None where there is none such."""
     if request.kind not in {None, "multi_label"}:
         return None
-    images = _images(listing)
+    folders = [folder for folder in listing.folders if _is_of_class(folder)]
+    images = _images(listing) if folders else {}
     masks: dict[str, dict[str, str]] = {}
     faults = []
-    for folder in listing.folders:
+    for folder in folders:
         parent, _, name = folder.rpartition("/")
-        core, role, _ = core_of(parent)
-        if role != MASK_ROLE or split_of(name):
-            continue
+        core = core_of(parent)[0]
         for path in listing.files(*_SUFFIXES, folder=folder):
             image = images.get(f"{core}/{stem_of(path)}")
             if image is None:
@@ -92,6 +93,8 @@ def find(listing: Listing, request: Request) -> Found | None:
             else:
                 masks.setdefault(image, {})[name] = path
     if len(masks) < _LEAST_SHARE * len(images) or not masks:
+        return None
+    if request.layout != "layers" and _hold_several_classes(listing, masks):
         return None
     names = sorted({name for found in masks.values() for name in found})
     classes = request.classes or find_table(listing) or _table(listing, names)
@@ -123,6 +126,24 @@ def find(listing: Listing, request: Request) -> Found | None:
         faults=(*faults, *list_faults),
         notes=(f"one folder of masks per class: {', '.join(names)}; several may share a pixel",),
     )
+
+
+def _hold_several_classes(listing: Listing, masks: dict[str, dict[str, str]]) -> bool:
+    """Are half of the masks no yes and no? Then the folders tell something else than classes."""
+    of_folder: dict[str, list[str]] = {}
+    for found in masks.values():
+        for name, path in found.items():
+            of_folder.setdefault(name, []).append(path)
+    looks = [
+        look for paths in of_folder.values() for look in look_at(listing.root, paths[:_LOOKED_AT])
+    ]
+    several = sum(max(len(look.colours), len(look.values)) > 2 for look in looks)
+    return several > 0 and 2 * several >= len(looks)
+
+
+def _is_of_class(folder: str) -> bool:
+    parent, _, name = folder.rpartition("/")
+    return core_of(parent)[1] == MASK_ROLE and not split_of(name)
 
 
 def _images(listing: Listing) -> dict[str, str]:

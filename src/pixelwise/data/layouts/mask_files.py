@@ -64,6 +64,13 @@ class MaskFiles:
             mask = self._ids(mask, classes, str(where))
         if entry.image in self.valid:
             mask = _inside(mask, root / self.valid[entry.image], classes)
+        if self.kind == "instance":
+            raise MaskFileError(
+                "the mask holds classes, and no objects",
+                where=str(where),
+                fix="leave out kind='instance', or add masks of object numbers in a folder "
+                "instances/ beside the masks",
+            )
         return layers_of(mask, classes) if self.kind == "multi_label" else MultiClassTarget(mask)
 
     def _ids(self, mask: NDArray[Any], classes: ClassTable, where: str) -> NDArray[Any]:

@@ -14,7 +14,6 @@ from pixelwise.data.faults import Fault
 
 __all__ = [
     "BACKGROUND_NAMES",
-    "IGNORED_CATEGORY",
     "IGNORED_NAMES",
     "UNCOVERED_KEY",
     "Category",
@@ -31,9 +30,6 @@ IGNORED_NAMES = frozenset({"__ignore__", "ignore", "ignored", "void"})
 UNCOVERED_KEY = "uncovered_pixels"
 """Our own entry in `info` of COCO's files and in YOLO's data.yaml: "ignored", or the name of the
 class of pixels that no object covers. Other readers pass over it."""
-
-IGNORED_CATEGORY = "__ignore__"
-"""The name under which ignored pixels are written as objects."""
 
 _HIGHEST_ID = 65_534
 
@@ -112,6 +108,8 @@ def meaning_of(
         table: the user's.
         uncovered: "ignored", or the name of the class of uncovered pixels, if the file says so.
     """
+    if not _is_name(uncovered):
+        uncovered = ""
     if table is not None:
         return _in_table(categories, table, file, uncovered)
     kept, faults = _checked(categories, file)
@@ -188,9 +186,7 @@ def _checked(categories: Sequence[Category], file: str) -> tuple[list[Category],
             what, fix = "two categories share a number", "give each a number of its own"
             faults.append(Fault(what, file, f"{category.number}: {name!r}", fix))
             continue
-        entry = {"id": 0, "name": name, "colour": (0, 0, 0)}
-        form = {"name": "any", "classes": [entry], "ignore_index": None, "source": ""}
-        if table_faults(form):
+        if not _is_name(name):
             what, fix = "a category's name cannot be shown", "rename it"
             faults.append(Fault(what, file, f"{category.number}: {name[:80]!r}", fix))
             name = f"class {category.number}"
@@ -202,6 +198,13 @@ def _checked(categories: Sequence[Category], file: str) -> tuple[list[Category],
         names.add(key_of(name))
         kept.append(replace(category, name=name))
     return kept, faults
+
+
+def _is_name(name: str) -> bool:
+    """Whether a class can be called so."""
+    entry = {"id": 0, "name": name, "colour": (0, 0, 0)}
+    form = {"name": "any", "classes": [entry], "ignore_index": None, "source": ""}
+    return not table_faults(form)
 
 
 def _named(categories: Sequence[Category], uncovered: str) -> Category | None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
+from pixelwise.data.texts import Texts
+
 __all__ = [
     "IMAGE_ROLE",
     "MASK_ROLE",
@@ -161,10 +163,10 @@ def trims_of(stems: Sequence[str]) -> tuple[int, int]:
 
     What is shared tells nothing apart: "_training" in 21_training, 22_training.
     """
-    if len(set(stems)) < 2:
+    if not stems or min(stems) == max(stems):
         return 0, 0
     prefix = _common_start(stems)
-    suffix = _common_start([stem[::-1] for stem in stems])[::-1]
+    suffix = _common_start(Texts.of(stem[::-1] for stem in stems))[::-1]
     start = _word_edge(prefix)
     # Digits that happen to end all stems belong to their numbers.
     end = len(suffix) - _first_word_start(suffix)

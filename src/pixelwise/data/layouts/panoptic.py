@@ -110,7 +110,7 @@ def find(listing: Listing, request: Request) -> Found | None:
     contents = [
         (file, value) for file in files if (value := _read(listing, file, faults)) is not None
     ]
-    if not contents:
+    if not contents and not faults.all():
         return None
     categories: dict[tuple[int, str], Category] = {}
     for file, value in contents:
@@ -119,7 +119,7 @@ def find(listing: Listing, request: Request) -> Found | None:
     meaning = meaning_of(
         list(categories.values()),
         name=listing.root.absolute().name or "panoptic",
-        file=contents[0][0],
+        file=contents[0][0] if contents else "",
         table=request.classes or csv_table(listing),
         uncovered="ignored",
     )
@@ -139,7 +139,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         )
     return Found(
         layout="panoptic",
-        sureness=0.98,
+        sureness=0.98 if contents else 0.6,
         classes=meaning.classes,
         entries=tuple(entries),
         truth=PanopticPngs(tuple(segments), request.kind),
@@ -197,7 +197,12 @@ def _annotation_files(listing: Listing, request: Request) -> list[str]:
         files = [request.file] if request.file.lower().endswith(".json") else []
     else:
         files = list(listing.files(".json"))[:_MOST_FILES_LOOKED_AT]
-    return [file for file in files if '"segments_info"' in peek(listing.root / file)]
+    texts = {file: peek(listing.root / file) for file in files}
+    found = [file for file, text in texts.items() if '"segments_info"' in text]
+    if not found and request.layout == "panoptic":
+        # Of a file that was cut off the segments may be missing.
+        return [file for file, text in texts.items() if not text.rstrip().endswith("}")]
+    return found
 
 
 def _read(listing: Listing, file: str, faults: FaultList) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from pixelwise.classes import ClassInfo, ClassTable, distinct_colours
 from pixelwise.data.layouts.mask_files import MaskFiles, read_values
 from pixelwise.data.layouts.tables import numbered_table
 from pixelwise.data.targets import TargetKind
-from pixelwise.errors import ImageFileError, MaskFileError, PixelwiseError
+from pixelwise.errors import ImageFileError, MaskFileError, MissingExtraError, PixelwiseError
 from pixelwise.formats.decoding import Picture, decode
 from pixelwise.kernels import label_regions
 
@@ -23,6 +23,8 @@ __all__ = ["Look", "Reading", "decide", "look_at"]
 Colour = tuple[int, int, int]
 _LOOKED_AT = 24
 _MOST_COLOURS = 256
+_NOWHERE = 65_535
+"""Never the id of a class."""
 _TIFF_SUFFIXES = {".tif", ".tiff"}
 
 
@@ -56,14 +58,23 @@ class Reading:
 
 
 def look_at(root: Path, masks: Sequence[str]) -> tuple[Look, ...]:
-    """Looks into some masks, evenly spread; those that cannot be read are passed over."""
+    """Looks into some masks, evenly spread; those that cannot be read are passed over.
+
+    Raises:
+        MissingExtraError: none can be read, as a package for them is not installed.
+    """
     step = max(1, len(masks) // _LOOKED_AT)
     looks = []
+    missing = None
     for mask in masks[::step][:_LOOKED_AT]:
         try:
             looks.append(_look(root / mask))
+        except MissingExtraError as error:
+            missing = MissingExtraError(error.what, where=str(root / mask), fix=error.fix)
         except PixelwiseError:
             continue
+    if missing is not None and not looks:
+        raise missing
     return tuple(looks)
 
 
@@ -96,7 +107,7 @@ def decide(
             "or name the right folder with --masks",
         )
     if table is not None:
-        truth, note = _with_table(looks, table)
+        truth, note = _with_table(looks, table, kind)
     else:
         truth, table, note = _without_table(looks, kind, name)
     if valid and table.ignore_index is None:
@@ -106,10 +117,11 @@ def decide(
     return Reading(MaskFiles(truth.reading, truth.values, truth.colours, valid, kind), table, note)
 
 
-def _with_table(looks: Sequence[Look], table: ClassTable) -> tuple[MaskFiles, str]:
+def _with_table(
+    looks: Sequence[Look], table: ClassTable, kind: TargetKind | None
+) -> tuple[MaskFiles, str]:
     known = {*table.ids, table.ignore_index}
     colours = {info.colour for info in table} | set(table.ignore_colours)
-    values = frozenset[int]().union(*(look.values for look in looks))
     if any(look.stored == "colours" for look in looks):
         greys = _grey_table(looks)
         if greys and set(greys.values()) <= known:
@@ -119,8 +131,18 @@ def _with_table(looks: Sequence[Look], table: ClassTable) -> tuple[MaskFiles, st
     coloured = len(palettes) == len(looks) and all(look.colours <= colours for look in looks)
     if coloured and not _own_palette(palettes, table):
         return MaskFiles("colours"), "the palettes of the masks hold the colours of the class table"
+    return _numbers_with_table(looks, table, kind)
+
+
+def _numbers_with_table(
+    looks: Sequence[Look], table: ClassTable, kind: TargetKind | None
+) -> tuple[MaskFiles, str]:
+    known = {*table.ids, table.ignore_index}
+    values = frozenset[int]().union(*(look.values for look in looks))
     if values <= {0, 255} and 255 in values and 255 not in known and len(table) == 2:
         return _binary(table), "masks hold 0 and 255, read as the table's two classes"
+    if len(table) == 2 and not values <= known and (kind == "instance" or _are_objects(looks)):
+        return MaskFiles("objects"), "masks hold numbers of objects, all of the table's last class"
     if -1 in values and table.ignore_index is not None:
         own = {number: number for number in known if number is not None}
         return MaskFiles("ids", {**own, -1: table.ignore_index}), "-1 in the masks is ignored"
@@ -164,10 +186,17 @@ def _without_table(
 
 def _ids_without_table(values: frozenset[int], name: str) -> tuple[MaskFiles, ClassTable, str]:
     classes = sorted(value for value in values if value >= 0)
+    if not classes or classes[-1] > _NOWHERE:
+        raise MaskFileError(
+            "the masks hold values that cannot be class ids",
+            got=f"{min(values)} … {max(values)}, expected 0 … {_NOWHERE - 1}",
+            fix="numbers of objects? Pass kind='instance'; else export the masks again with ids",
+        )
     ignore_index = None
-    if classes[-1] == 255 and len(classes) > 1 and classes[-2] < 254:
+    if classes[-1] == _NOWHERE or (classes[-1] == 255 and len(classes) > 1 and classes[-2] < 254):
         ignore_index = classes.pop()
-    lost = ' (255 looks like "ignored")' if ignore_index is not None else ""
+        classes = classes or [0]
+    lost = "" if ignore_index is None else f' ({ignore_index} looks like "ignored")'
     mapping: dict[int, int] = {}
     if min(values) < 0:
         ignore_index = 255 if classes[-1] < 255 else 65_535
@@ -193,8 +222,15 @@ def _ids_without_table(values: frozenset[int], name: str) -> tuple[MaskFiles, Cl
 def _colours_without_table(looks: Sequence[Look], name: str) -> tuple[MaskFiles, ClassTable, str]:
     greys = _grey_table(looks)
     if greys:
+        truth = MaskFiles("colours", colours=greys)
+        if (255, 255, 255) in greys and set(greys.values()) <= {0, 1}:
+            return (
+                truth,
+                _two_classes(name),
+                "masks hold black and white, as background and foreground",
+            )
         _, table, note = _ids_without_table(frozenset(greys.values()), name)
-        return MaskFiles("colours", colours=greys), table, f"ids as greys of three channels; {note}"
+        return truth, table, f"ids as greys of three channels; {note}"
     colours = sorted(frozenset[Colour]().union(*(look.colours for look in looks)))
     classes = tuple(
         ClassInfo(place, "colour #{:02x}{:02x}{:02x}".format(*colour), colour)

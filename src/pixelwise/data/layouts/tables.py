@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pixelwise.class_entries import key_of
 from pixelwise.classes import ClassInfo, ClassTable, distinct_colours
+from pixelwise.data.layouts.meaning import BACKGROUND_NAMES
 from pixelwise.data.listing import Listing
 from pixelwise.errors import ClassTableError, PixelwiseError, UsageError
 
-__all__ = ["csv_table", "find_table", "numbered_table", "read_table"]
+__all__ = ["TABLE_FILES", "csv_table", "find_table", "numbered_table", "read_table"]
 
 _BUILTIN = ("ade20k", "camvid", "cityscapes", "coco", "voc")
 _CSV = "classes.csv"
-_NAMES = (
+TABLE_FILES = (
     _CSV,
     "class_dict.csv",
     "labels.csv",
@@ -26,6 +28,7 @@ _NAMES = (
     "labels.txt",
     "names.txt",
 )
+"""Files at the root of a data set that may hold its class table, the surest first."""
 _LINE = re.compile(r"(?:(?P<id>\d{1,5})[\s:,;]+)?(?P<name>[^\d\s].*)")
 _COLOUR_LINE = re.compile(
     r"(?P<r>\d{1,3})[\s,]+(?P<g>\d{1,3})[\s,]+(?P<b>\d{1,3})[\s,]+(?P<name>\S.*)"
@@ -34,7 +37,9 @@ _NAME_FIRST_LINE = re.compile(
     r"(?P<name>[^,]+),\s*(?P<r>\d{1,3}),\s*(?P<g>\d{1,3}),\s*(?P<b>\d{1,3})"
 )
 _LABELMAP_LINE = re.compile(r"(?P<name>[^:#]+):(?P<r>\d{1,3}),(?P<g>\d{1,3}),(?P<b>\d{1,3}):.*")
+_UNDECODED = re.compile("[\udc80-\udcff]")
 _MOST_CLASSES = 10_000
+_DARK_NAMES = BACKGROUND_NAMES | {"null", "void"}
 
 
 def csv_table(listing: Listing) -> ClassTable | None:
@@ -55,7 +60,7 @@ def find_table(listing: Listing) -> ClassTable | None:
     Raises:
         ClassTableError: a file named `classes.csv` is not one.
     """
-    for name in _NAMES:
+    for name in TABLE_FILES:
         if name not in listing:
             continue
         if name == _CSV:
@@ -76,11 +81,22 @@ def read_table(source: str | Path | ClassTable) -> ClassTable:
         return source
     path = Path(source)
     if not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            raise ClassTableError(
+                "there is no such class table file",
+                where=str(path),
+                fix=f"correct its path, or name a built-in table: {', '.join(_BUILTIN)}",
+            )
         return ClassTable.builtin(str(source))
     if path.suffix.lower() == ".csv" and path.name != "class_dict.csv":
         return ClassTable.from_csv(path)
     folder = path.parent
-    table = _parsed(Listing(folder, {"": (path.name,)}), path.name)
+    listing = Listing(folder, {"": (path.name,)})
+    if path.is_file() and _UNDECODED.search(listing.read_text(path.name)):
+        raise ClassTableError(
+            "the class table is not in UTF-8", where=str(path), fix="save it as UTF-8"
+        )
+    table = _parsed(listing, path.name)
     if table is None:
         raise ClassTableError(
             "the file is no class table",
@@ -94,8 +110,16 @@ def read_table(source: str | Path | ClassTable) -> ClassTable:
 def numbered_table(
     name: str, names: Sequence[tuple[int, str]], ignore_index: int | None, source: str
 ) -> ClassTable:
-    """A table of ids and names, with colours that can be told apart."""
-    colours = distinct_colours(len(names))
+    """A table of ids and names, with colours that can be told apart; the background's is black.
+
+    The background is the class of such a name, else an id 0 that has no name of its own.
+    """
+    colours = list(distinct_colours(len(names)))
+    dark = next((n for n, (_, text) in enumerate(names) if key_of(text) in _DARK_NAMES), None)
+    if dark is None and (0, "class 0") in names:
+        dark = list(names).index((0, "class 0"))
+    if dark is not None:
+        colours[dark] = (0, 0, 0)
     return ClassTable(
         name,
         tuple(
@@ -119,7 +143,9 @@ def _parsed(listing: Listing, name: str) -> ClassTable | None:
     source = f"{listing.root.absolute().name}/{name}"
     try:
         if name.endswith(".csv"):
-            return _coloured(listing, lines[1:], _NAME_FIRST_LINE, source)
+            table = _coloured(listing, lines[1:], _NAME_FIRST_LINE, source)
+            own = listing.root.absolute().name
+            return table or ClassTable.from_csv(listing.root / name, name=own)
         for pattern in (_COLOUR_LINE, _LABELMAP_LINE):
             table = _coloured(listing, lines, pattern, source)
             if table is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Entry
+from pixelwise.data.entries import Entries
 from pixelwise.data.faults import Fault
 from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.lists import with_splits
@@ -46,7 +47,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         and f"{folder.removesuffix(_CLASSES)}{_IMAGES}" in listing.folders
     ]
     parts = [_part(listing, base) for base in bases]
-    entries = tuple(entry for part in parts for entry in part.entries)
+    entries = Entries.of(entry for part in parts for entry in part.entries)
     if not entries:
         return None
     objects = {image: file for part in parts for image, file in part.objects.items()}
@@ -78,7 +79,7 @@ def find(listing: Listing, request: Request) -> Found | None:
 class _Part:
     """What lies below one base folder, such as VOC2012/."""
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     objects: Mapping[str, str]
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
@@ -149,6 +150,9 @@ def _lists(
     for name in [name for name in lists if _is_union(name, lists)]:
         del lists[name]
         notes.append(f"{files[name]} holds the pictures of other lists: no split of its own")
+    if list(files) == ["trainval"] and set(masks) <= set(lists.get("trainval", ())):
+        del lists["trainval"]
+        notes.append(f"{files['trainval']} holds all pictures: there are no splits")
     for name, names in list(lists.items()):
         if names and not any(member in masks for member in names):
             del lists[name]

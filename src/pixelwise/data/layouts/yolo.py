@@ -38,6 +38,7 @@ from pixelwise.data.listing import Listing
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import Outline
 from pixelwise.errors import UsageError
+from pixelwise.formats.images import IMAGE_SUFFIXES
 from pixelwise.formats.polygons import joined, trace
 
 __all__ = ["find", "lines_of"]
@@ -84,12 +85,12 @@ class _Label:
 
 def find(listing: Listing, request: Request) -> Found | None:
     """A data set of label files beside pictures; None where there are none."""
-    files = PictureFiles(listing)
     texts = frozenset(listing.files(".txt"))
+    if not any(_label_of(image, texts) for image in listing.files(*IMAGE_SUFFIXES) if texts):
+        return None
+    files = PictureFiles(listing)
     labels = {image: _label_of(image, texts) for image in files}
     present = [label for label in labels.values() if label]
-    if not present:
-        return None
     request = replace(request, classes=request.classes or csv_table(listing))
     faults = FaultList()
     yaml = _read_yaml(listing, request, faults)
