@@ -43,7 +43,8 @@ def test_the_commands_do_what_they_say(work, command_environment):
     assert "<html" in (work / "out" / "nuclei.html").read_text("utf-8")
     with Image.open(work / "out" / "nuclei.png") as sheet:
         assert min(sheet.size) > 300
-    lists = [(work / "out" / "nuclei" / f"{name}.txt").read_text().split() for name in ("train", "val")]
+    folder = work / "out" / "nuclei"
+    lists = [(folder / f"{name}.txt").read_text().split() for name in ("train", "val")]
     assert len(lists[0]) > len(lists[1]) > 0
     ours, theirs = pw.data.open("examples/nuclei"), pw.data.open("out/nuclei_coco")
     assert (len(theirs), theirs.layout) == (7, "coco")

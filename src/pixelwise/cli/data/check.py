@@ -83,7 +83,8 @@ def check(
         for line in report_text(report):
             print_line(line)
         looked_at = len(report.statistics)
-        print_line(f"{looked_at:,} pictures in {seconds:.1f} s")
+        many = "s" * (looked_at != 1)
+        print_line(f"{looked_at:,} picture{many} in {seconds:.1f} s")
     written = html is None or _write_page(report, html)
     if interrupted:
         sys.stderr.write(
