@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.data.dataset import Dataset
+from pixelwise.data.dataset import Dataset, Entry
 from pixelwise.data.duplicates import (
     UNKNOWN_HASH,
     hash_distances,
@@ -21,7 +21,6 @@ from pixelwise.data.faults import Fault
 from pixelwise.data.findings import Findings, equal_rows, split_numbers
 from pixelwise.data.groups import Groups, find_groups
 from pixelwise.data.statistics import Gathering, Statistics
-from pixelwise.data.texts import Texts
 
 __all__ = ["Report", "check", "report_on"]
 
@@ -171,7 +170,7 @@ def report_on(dataset: Dataset, gathering: Gathering) -> Report:
     copies = equal_rows(statistics.digests, np.flatnonzero(statistics.readable))
     near = _near(statistics, copies)
     entries = dataset.entries[: len(statistics)]
-    groups = find_groups(Texts.of(entry.name for entry in entries), statistics.hashes)
+    groups = find_groups(_NamesOf(entries), statistics.hashes)
     findings = Findings(dataset, statistics)
     faults = (
         *dataset.faults,
@@ -188,6 +187,22 @@ def report_on(dataset: Dataset, gathering: Gathering) -> Report:
         *findings.of_groups(groups),
     )
     return Report(dataset, statistics, faults, copies, near, groups)
+
+
+@dataclass(frozen=True)
+class _NamesOf(Collection[str]):
+    """The names of entries, none of which is kept."""
+
+    entries: Sequence[Entry]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.name for entry in self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == own for own in self)
 
 
 def _near(statistics: Statistics, copies: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:

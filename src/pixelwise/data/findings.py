@@ -24,6 +24,7 @@ _BACKGROUNDS = frozenset({"background", "bg", "none", "nothing", "null", "unlabe
 _WORDS = re.compile(r"[a-z]+")
 _NAMED = 4
 _STRAY_SHARE = 1e-4
+_AT_ONCE = 1 << 14
 _TURNED = {
     2: "mirrored",
     3: "turned by 180°",
@@ -392,10 +393,13 @@ def equal_rows(
 def _equal(keys: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
     """Places of equal keys, of two and more, rising; in the order of the keys."""
     order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    bounds = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    apart = np.zeros(len(order), np.bool_)
+    for begin in range(0, len(order), _AT_ONCE):
+        ordered = keys[order[begin : begin + _AT_ONCE + 1]]
+        apart[begin : begin + len(ordered) - 1] = ordered[1:] != ordered[:-1]
+    bounds = np.flatnonzero(apart) + 1
     # They are larger than all that is made of them.
-    del keys, ordered
+    del keys, apart
     begins, ends = np.append(0, bounds), np.append(bounds, len(order))
     several = ends - begins > 1
     for begin, end in zip(begins[several].tolist(), ends[several].tolist(), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -80,7 +80,7 @@ class _Finding:
     members: Sequence[NDArray[np.int32]]
 
 
-def find_groups(names: Sequence[str], hashes: NDArray[np.uint64] | None) -> Groups:
+def find_groups(names: Collection[str], hashes: NDArray[np.uint64] | None) -> Groups:
     """Groups told by the names, and by the looks where names alone do not tell.
 
     A running number makes a video only if pictures that follow each other look more alike than

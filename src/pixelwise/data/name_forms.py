@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from typing import Any
@@ -67,7 +67,7 @@ class Names:
         forms: names with numbers that several have in common; in the order of the samples.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Collection[str]) -> None:
         paths: dict[str, int] = {}
         path_of = array("i", (paths.setdefault(_split(name)[0], len(paths)) for name in names))
         self.folders, numbers = _telling(paths, lambda numbers: _distinct(names, path_of, numbers))
@@ -113,7 +113,7 @@ def _telling(
     return joined if joined[0] == apart[0] or distinct(joined[1]) else apart
 
 
-def _distinct(names: Sequence[str], path_of: Sequence[int], numbers: NDArray[np.int32]) -> bool:
+def _distinct(names: Collection[str], path_of: Sequence[int], numbers: NDArray[np.int32]) -> bool:
     """Whether no two samples have the same file name and number of their folder."""
     folders = numbers.tolist()
     keys = (
@@ -123,7 +123,7 @@ def _distinct(names: Sequence[str], path_of: Sequence[int], numbers: NDArray[np.
     return len(np.unique(np.fromiter(keys, np.int64, len(names)))) == len(names)
 
 
-def _forms(names: Sequence[str], folder_of: NDArray[np.int32]) -> tuple[Form, ...]:
+def _forms(names: Collection[str], folder_of: NDArray[np.int32]) -> tuple[Form, ...]:
     places: dict[tuple[int, str], array[int]] = {}
     numbers: dict[tuple[int, str], array[int] | list[int]] = {}
     several = _several(names, folder_of)
@@ -139,18 +139,17 @@ def _forms(names: Sequence[str], folder_of: NDArray[np.int32]) -> tuple[Form, ..
             own = numbers[key] = own.tolist()
         own.extend(found)
     return tuple(
-        Form(
-            key[1],
-            np.asarray(places[key], np.int32),
-            np.array(own, object if isinstance(own, list) else np.int64).reshape(
-                len(places[key]), -1
-            ),
-        )
+        Form(key[1], np.asarray(places[key], np.int32), _rows(own, len(places[key])))
         for key, own in numbers.items()
     )
 
 
-def _several(names: Sequence[str], folder_of: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _rows(numbers: array[int] | list[int], count: int) -> NDArray[Any]:
+    kind = object if isinstance(numbers, list) else np.int64
+    return np.asarray(numbers, kind).reshape(count, -1)
+
+
+def _several(names: Collection[str], folder_of: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Which names have a form, but for its numbers, that others in their folder have as well.
 
     Hashes may take one for such that is none, and never the other way round.

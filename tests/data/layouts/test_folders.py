@@ -241,3 +241,14 @@ def test_notes_name_folders_in_their_own_letters(tmp_path):
     save(tmp_path, "S2/a_S2.png", "S1/a_S1.png", "Labels/a_Label.png")
     told = "pictures from S2/, masks from Labels/; these were left: S1/"
     assert found_in(tmp_path).notes[0].startswith(told)
+
+
+@pytest.mark.parametrize("stems", [["a", "b", "c"], ["a", "a-b", "a b"], ["b_2", "b_10", "b"]])
+def test_pairs_are_the_same_in_whatever_order_the_names_sort(tmp_path, stems):
+    files = {f"images/{stem}.jpg": f"masks/{stem}.png" for stem in stems}
+    save(tmp_path, *files, *files.values())
+    assert {entry.image: entry.truth for entry in found_in(tmp_path).entries} == files
+    save(tmp_path, "images/a0.jpg")
+    found = found_in(tmp_path)
+    assert {entry.image: entry.truth for entry in found.entries} == files
+    assert [fault.file for fault in found.faults] == ["images/a0.jpg"]
