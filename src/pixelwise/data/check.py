@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -87,6 +86,7 @@ class Report:
         """What is in the data, in types that JSON has; sizes are (width, height), shares 0 … 1."""
         dataset, statistics = self.dataset, self.statistics
         several = self.groups.sizes[self.groups.sizes > 1]
+        splits = split_numbers(dataset)
         return {
             "path": str(dataset.root),
             "layout": dataset.layout,
@@ -99,7 +99,9 @@ class Report:
             "complete": self.complete,
             "readable": int(statistics.readable.sum()),
             "labelled": int(statistics.labelled.sum()),
-            "splits": dict(Counter(entry.split for entry in dataset.entries if entry.split)),
+            "splits": {
+                name: int((splits == number).sum()) for number, name in enumerate(dataset.splits)
+            },
             "sizes": _sizes(statistics),
             "forms": _forms(statistics),
             "objects": int(statistics.objects[statistics.objects > 0].sum()),
@@ -111,7 +113,7 @@ class Report:
                     statistics.ignored_colours, statistics.ignored_by_colour.tolist(), strict=True
                 )
             ],
-            "classes": self._classes(),
+            "classes": self._classes(splits[: len(statistics)]),
             "groups": {
                 "kind": self.groups.kind,
                 "reason": self.groups.reason,
@@ -121,13 +123,12 @@ class Report:
             },
         }
 
-    def _classes(self) -> list[dict[str, Any]]:
+    def _classes(self, splits: NDArray[np.int32]) -> list[dict[str, Any]]:
         """Pixels, share and pictures of each class, in all the data and in each split."""
         statistics = self.statistics
-        own = split_numbers(self.dataset)[: len(statistics)]
         parts = {"": statistics.labelled}
         parts |= {
-            name: statistics.labelled & (own == number)
+            name: statistics.labelled & (splits == number)
             for number, name in enumerate(self.dataset.splits)
         }
         numbers = {}
