@@ -18,4 +18,6 @@ def describe_machine() -> str:
         flags = facts.read_text()
         model = names[0].split(":", 1)[1].strip() if names else model
         model += ", AVX-512" if "avx512f" in flags else ""
-    return f"{model}, {usable_cores()} cores, Python {platform.python_version()}, {date.today()}"
+    cores = usable_cores()
+    many = "s" * (cores != 1)
+    return f"{model}, {cores} core{many}, Python {platform.python_version()}, {date.today()}"
