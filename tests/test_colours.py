@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pixelwise.colours
-from pixelwise.colours import distinct_colours
+from pixelwise.colours import colour_codes, colour_of, distinct_colours
 from pixelwise.errors import UsageError
 
 colours = st.tuples(*[st.integers(0, 255)] * 3)
@@ -54,3 +54,13 @@ def test_the_largest_table_has_colours():
 def test_a_count_out_of_range_is_an_error(count):
     with pytest.raises(UsageError, match=f"count={count}"):
         distinct_colours(count)
+
+
+def test_codes_of_colours_lead_back_to_them():
+    colours = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    codes = colour_codes(colours)
+    assert codes.shape == (5, 7)
+    assert [colour_of(code) for code in codes.ravel().tolist()] == [
+        tuple(colour) for colour in colours.reshape(-1, 3).tolist()
+    ]
+    assert colour_codes(np.array([[1, 2, 3]], np.uint8)).tolist() == [0x030201]

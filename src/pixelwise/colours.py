@@ -9,12 +9,26 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import UsageError
 
-__all__ = ["Colour", "distinct_colours"]
+__all__ = ["Colour", "colour_codes", "colour_of", "distinct_colours"]
 
 Colour = tuple[int, int, int]
 
 _BLACK: Colour = (0, 0, 0)
 _WHITE: Colour = (255, 255, 255)
+
+
+def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Colours `[…, 3 or more]` as numbers `[…]`: red + 256 green + 65536 blue."""
+    codes = pixels[..., 2].astype(np.uint32)
+    for channel in (1, 0):
+        codes <<= np.uint32(8)
+        codes |= pixels[..., channel]
+    return codes
+
+
+def colour_of(code: int) -> Colour:
+    """The colour that `colour_codes` made the number of."""
+    return code & 255, code >> 8 & 255, code >> 16
 
 
 def distinct_colours(count: int, *, taken: Iterable[Colour] = ()) -> tuple[Colour, ...]:

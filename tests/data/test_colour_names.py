@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from pixelwise.classes import ClassTable
-from pixelwise.data.colour_names import ColourNames, colour_of, placeholder, strays_among
+from pixelwise.colours import colour_of
+from pixelwise.data.colour_names import ColourNames, placeholder, strays_among
 
 RED, BLUE = 0x2010E0, 0xD02010
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.colours import Colour
+from pixelwise.colours import Colour, colour_of
 
-__all__ = ["ColourNames", "colour_of", "placeholder", "strays_among"]
+__all__ = ["ColourNames", "placeholder", "strays_among"]
 
 _TABLES = ("camvid", "cityscapes", "ade20k", "coco", "voc")
 # Drawing programs use the colours of VOC for anything: a match tells nothing.
@@ -21,11 +21,6 @@ _EDGE_IN_ALL, _EDGE_IN_ITS_FILES = 1e-3, 1e-2
 _NEAR, _OFF_LINE = 24, 12.0
 _FREQUENT_LOOKED_AT = 40
 _IGNORED_VALUE = 255
-
-
-def colour_of(code: int) -> Colour:
-    """The colour of a code 0xBBGGRR."""
-    return code & 255, code >> 8 & 255, code >> 16
 
 
 def placeholder(colour: Colour) -> str:

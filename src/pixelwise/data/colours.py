@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.colours import Colour
-from pixelwise.data.colour_names import ColourNames, colour_of, placeholder, strays_among
+from pixelwise.colours import Colour, colour_codes, colour_of
+from pixelwise.data.colour_names import ColourNames, placeholder, strays_among
 from pixelwise.data.faults import Fault
 from pixelwise.data.parallel import in_order
 from pixelwise.errors import ImageFileError
@@ -266,10 +266,10 @@ def _look(root: Path, file: str, *, objects: bool) -> _Look | Fault:
     pixels, jpeg = picture.pixels, picture.container in _JPEG
     if picture.palette is not None:
         indices, counts = _runs(pixels[..., 0] if pixels.ndim == 3 else pixels)
-        codes = _packed(picture.palette[indices])
+        codes = colour_codes(picture.palette[indices])
         return _Look(file, "palette", codes.tolist(), counts.tolist(), indices.tolist(), jpeg)
     if picture.kind in {"RGB", "RGBA"}:
-        values, counts = _runs(_packed(pixels))
+        values, counts = _runs(colour_codes(pixels))
         return _Look(file, "colours", values.tolist(), counts.tolist(), [], jpeg)
     numbers = _numbers(picture)
     values, counts = _runs(np.minimum(numbers, 1) if objects else numbers)
@@ -281,14 +281,6 @@ def _numbers(picture: Picture) -> NDArray[Any]:
     # Pillow stretches fewer bits over 0 … 255.
     stretched = picture.kind == "L" and picture.bits in {2, 4}
     return greys // np.uint8(255 // (2**picture.bits - 1)) if stretched else greys
-
-
-def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    codes = pixels[..., 2].astype(np.uint32)
-    for channel in (1, 0):
-        codes <<= np.uint32(8)
-        codes |= pixels[..., channel]
-    return codes
 
 
 def _runs(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

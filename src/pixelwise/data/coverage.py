@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixelwise.data.layouts.base import Found
-from pixelwise.data.listing import Listing
+from pixelwise.data.listing import Listing, is_picture
 from pixelwise.data.sources import files_of
 from pixelwise.data.texts import Texts
-from pixelwise.formats.images import IMAGE_SUFFIXES
 
 __all__ = ["Leftover", "leftover"]
 
-_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 _MOST_FOLDERS = 6
 
 
@@ -49,7 +47,7 @@ class Leftover:
 
 def leftover(listing: Listing, found: Found) -> Leftover | None:
     """What a data set leaves of the picture files that are there; None where it is half at most."""
-    total = sum(1 for _ in listing.files(*_SUFFIXES))
+    total = sum(1 for _ in listing.pictures())
     # Counted first: a set of a million names would take more memory than all the rest.
     if total <= 2 * sum(1 + _is_picture(entry.truth) for entry in found.entries):
         return None
@@ -59,7 +57,7 @@ def leftover(listing: Listing, found: Found) -> Leftover | None:
     if total <= 2 * len(own):
         return None
     folders = {path.rpartition("/")[0] for path in own}
-    left = Texts.of(path for path in listing.files(*_SUFFIXES) if path not in own)
+    left = Texts.of(path for path in listing.pictures() if path not in own)
     strays = Texts.of(path for path in left if path.rpartition("/")[0] not in folders)
     tops = {folder.partition("/")[0] for folder in folders}
     others = {path.partition("/")[0] for path in strays if path.count("/") > 1} - tops
@@ -67,4 +65,4 @@ def leftover(listing: Listing, found: Found) -> Leftover | None:
 
 
 def _is_picture(path: str) -> bool:
-    return path.lower().endswith(_SUFFIXES)
+    return is_picture(path)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from pixelwise.data.texts import Texts
 from pixelwise.errors import UsageError
+from pixelwise.formats.images import IMAGE_SUFFIXES
 
-__all__ = ["Listing", "stem_of"]
+__all__ = ["Listing", "is_picture", "stem_of"]
+
+_PICTURES = tuple(sorted(IMAGE_SUFFIXES))
 
 _JUNK = {
     "$RECYCLE.BIN",
@@ -86,6 +89,10 @@ class Listing:
                 if not suffixes or name.lower().endswith(suffixes):
                     yield f"{place}/{name}" if place else name
 
+    def pictures(self, *, folder: str | None = None) -> Iterator[str]:
+        """Paths of the picture files, as `files` gives them."""
+        return self.files(*_PICTURES, folder=folder)
+
     def read_text(self, path: str) -> str:
         """A text file in UTF-8; bytes that are not stay as surrogates, as in file names.
 
@@ -109,6 +116,11 @@ class Listing:
 
 def _last_suffix(name: str) -> str:
     return name.rpartition(".")[2].lower()
+
+
+def is_picture(path: str) -> bool:
+    """Whether the name is that of a picture file."""
+    return path.lower().endswith(_PICTURES)
 
 
 def stem_of(path: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixelwise.colours import Colour, colour_codes
 from pixelwise.errors import ArrayError, ImageFileError, MaskFileError, UsageError
 from pixelwise.formats.decoding import (
     DEFAULT_MEGAPIXELS,
@@ -31,7 +32,6 @@ __all__ = [
     "read_png_text",
 ]
 
-Colour = tuple[int, int, int]
 _LISTED = 20
 
 
@@ -235,17 +235,9 @@ def _codes(picture: Picture) -> NDArray[np.uint32]:
         return greys.astype(np.uint32) * np.uint32(factor)
     if picture.palette is not None:
         indices = pixels[..., 0] if pixels.ndim == 3 else pixels
-        codes: NDArray[np.uint32] = _packed(picture.palette)[indices]
+        codes: NDArray[np.uint32] = colour_codes(picture.palette)[indices]
         return codes
-    return _packed(pixels)
-
-
-def _packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    codes = colours[..., 2].astype(np.uint32)
-    for channel in (1, 0):
-        codes <<= np.uint32(8)
-        codes |= colours[..., channel]
-    return codes
+    return colour_codes(pixels)
 
 
 def _table_missing(picture: Picture, name: str) -> MaskFileError:

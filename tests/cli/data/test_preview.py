@@ -79,3 +79,9 @@ def test_what_cannot_be_is_refused(folder, tmp_path, command, monkeypatch, optio
     assert code == 2
     assert told in error
     assert not list(tmp_path.glob("sheet*"))
+
+
+def test_a_name_that_is_too_long_is_told(folder, tmp_path, command):
+    code, _, error = command("data", "preview", folder, "-o", tmp_path / f"{'x' * 300}.png")
+    assert code == 2
+    assert "too long" in error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,9 @@ from pixelwise.cli.data.options import (
     RestOption,
     SplitsOption,
     ValidOption,
+    WorkersOption,
     open_from,
+    refuse_taken,
 )
 from pixelwise.cli.output import ExitCode, fail, print_error, print_json, print_line
 from pixelwise.cli.progress import progress_bar
@@ -30,9 +31,8 @@ from pixelwise.data.dataset import Dataset
 from pixelwise.data.report import report_text
 from pixelwise.data.report_page import report_page
 from pixelwise.data.statistics import Gathering
-from pixelwise.errors import OutputExistsError, PixelwiseError
+from pixelwise.errors import PixelwiseError
 from pixelwise.formats.files import named, write_atomic
-from pixelwise.kernels.checks import MOST_THREADS
 
 __all__ = ["check"]
 
@@ -51,9 +51,7 @@ def check(
     valid: ValidOption = None,
     rest: RestOption = None,
     splits: SplitsOption = None,
-    workers: Annotated[
-        int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0 means one per core.")
-    ] = 0,
+    workers: WorkersOption = 0,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Read a data set whole and list what is in it and everything that is wrong with it.
@@ -63,7 +61,7 @@ def check(
     """
     try:
         if html is not None:
-            _refuse_taken(named(html, ".html"), overwrite=overwrite)
+            refuse_taken(named(html, ".html"), overwrite=overwrite)
         dataset = open_from(
             path,
             layout=layout,
@@ -107,14 +105,6 @@ def _checked(dataset: Dataset, workers: int) -> tuple[Report, float, bool]:
         interrupted = True
     seconds = time.perf_counter() - started
     return report_on(dataset, gathering), seconds, interrupted
-
-
-def _refuse_taken(path: Path, *, overwrite: bool) -> None:
-    # Path.exists raises on names that are too long; this does not.
-    if os.path.lexists(path) and not overwrite:
-        raise OutputExistsError(
-            "a file is in the way", where=str(path), fix="name another, or pass --overwrite"
-        )
 
 
 def _write_page(report: Report, path: Path) -> bool:

@@ -23,7 +23,9 @@ from pixelwise.cli.data.options import (
     LayoutOption,
     MasksOption,
     OverwriteOption,
+    WorkersOption,
     open_from,
+    refuse_taken,
 )
 from pixelwise.cli.output import ExitCode, fail, print_json, print_line, print_wrapped
 from pixelwise.cli.progress import progress_bar
@@ -31,18 +33,15 @@ from pixelwise.colours import Colour
 from pixelwise.data.colours import ColourCount, ColourCounts, count_colours
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.layouts.mask_files import MaskFiles
-from pixelwise.data.listing import Listing
+from pixelwise.data.listing import Listing, is_picture
 from pixelwise.errors import (
     ClassTableError,
     DatasetError,
     MaskFileError,
-    OutputExistsError,
     PixelwiseError,
     UsageError,
 )
 from pixelwise.formats.files import named, write_atomic
-from pixelwise.formats.images import IMAGE_SUFFIXES
-from pixelwise.kernels.checks import MOST_THREADS
 
 __all__ = ["colours"]
 
@@ -50,7 +49,6 @@ _MOST_SHOWN = 200
 _MOST_CLASSES = 150
 _SHOWN_OF_TOO_MANY = 10
 _NARROWEST = 12
-_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 
 
 def colours(
@@ -65,9 +63,7 @@ def colours(
     classes: ClassesOption = None,
     images: ImagesOption = None,
     masks: MasksOption = None,
-    workers: Annotated[
-        int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0 means one per core.")
-    ] = 0,
+    workers: WorkersOption = 0,
 ) -> None:
     """List the colours or values that masks hold, where they are, and which are strays.
 
@@ -76,10 +72,8 @@ def colours(
     Exit code 0: done; 1: some masks could not be read; 2: could not start.
     """
     try:
-        if output is not None and named(output, ".csv").exists() and not overwrite:
-            raise OutputExistsError(
-                "a file is in the way", where=str(output), fix="name another, or pass --overwrite"
-            )
+        if output is not None:
+            refuse_taken(named(output, ".csv"), overwrite=overwrite)
         found = _masks(path, layout=layout, classes=classes, images=images, masks=masks)
         with progress_bar(len(found.files)) as advance:
             counts = count_colours(
@@ -148,12 +142,12 @@ def _masks(
         # What is no data set to pixelwise may still be a folder of masks.
         if layout or classes or images or masks or not path.is_dir():
             raise
-        files = list(Listing.of(path).files(*_SUFFIXES))
+        files = list(Listing.of(path).pictures())
         if not files:
             raise
         return _Masks(path, files)
     named_files = dict.fromkeys(entry.truth for entry in dataset.entries)
-    files = [file for file in named_files if file.lower().endswith(_SUFFIXES)]
+    files = [file for file in named_files if is_picture(file)]
     if not files:
         raise UsageError(
             "the truth of this data set is not in mask files",

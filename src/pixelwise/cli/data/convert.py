@@ -18,13 +18,13 @@ from pixelwise.cli.data.options import (
     RestOption,
     SplitsOption,
     ValidOption,
+    WorkersOption,
     open_from,
 )
 from pixelwise.cli.output import ExitCode, fail, print_error, print_json, print_line, print_wrapped
 from pixelwise.cli.progress import progress_bar
 from pixelwise.data.convert import FORMATS, Converted, prepare
 from pixelwise.errors import PixelwiseError
-from pixelwise.kernels.checks import MOST_THREADS
 
 __all__ = ["convert"]
 
@@ -48,9 +48,7 @@ def convert(
     valid: ValidOption = None,
     rest: RestOption = None,
     splits: SplitsOption = None,
-    workers: Annotated[
-        int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0 means one per core.")
-    ] = 0,
+    workers: WorkersOption = 0,
 ) -> None:
     """Write a data set in another format: the same classes, pixels, objects and splits.
 

@@ -1,7 +1,8 @@
-"""The options that all data commands share: how the data set is opened."""
+"""What the data commands share: options, and how the data set is opened."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -9,6 +10,8 @@ import typer
 
 from pixelwise.data import LAYOUTS, Dataset
 from pixelwise.data import open as open_dataset
+from pixelwise.errors import OutputExistsError
+from pixelwise.kernels.checks import MOST_THREADS
 
 __all__ = [
     "ClassesOption",
@@ -21,7 +24,9 @@ __all__ = [
     "RestOption",
     "SplitsOption",
     "ValidOption",
+    "WorkersOption",
     "open_from",
+    "refuse_taken",
 ]
 
 DataArgument: TypeAlias = Annotated[
@@ -55,6 +60,23 @@ JsonOption: TypeAlias = Annotated[
 OverwriteOption: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there already.")
 ]
+
+WorkersOption: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0 means one per core.")
+]
+
+
+def refuse_taken(path: Path, *, overwrite: bool) -> None:
+    """Lets nothing that is there be replaced unasked.
+
+    Raises:
+        OutputExistsError: something has that name.
+    """
+    # Path.exists raises on names that are too long; this does not.
+    if os.path.lexists(path) and not overwrite:
+        raise OutputExistsError(
+            "a file is in the way", where=str(path), fix="name another, or pass --overwrite"
+        )
 
 
 def open_from(

@@ -19,12 +19,13 @@ from pixelwise.cli.data.options import (
     SplitsOption,
     ValidOption,
     open_from,
+    refuse_taken,
 )
 from pixelwise.cli.output import error_facts, fail, print_error, print_json, print_line
 from pixelwise.data.augment import PRESETS, Augmentation, Fit, preset
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.preview import sheet
-from pixelwise.errors import OutputExistsError, PixelwiseError, UsageError
+from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.png import encode_rgb
 
@@ -65,11 +66,7 @@ def preview(
     Exit code 0: done; 2: could not start.
     """
     try:
-        named(output, ".png")
-        if output.exists() and not overwrite:
-            raise OutputExistsError(
-                "a file is in the way", where=str(output), fix="name another, or pass --overwrite"
-            )
+        refuse_taken(named(output, ".png"), overwrite=overwrite)
         dataset = open_from(
             path,
             layout=layout,

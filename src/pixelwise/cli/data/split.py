@@ -18,6 +18,7 @@ from pixelwise.cli.data.options import (
     OverwriteOption,
     RestOption,
     ValidOption,
+    WorkersOption,
     open_from,
 )
 from pixelwise.cli.output import (
@@ -36,7 +37,6 @@ from pixelwise.data.split import split as cut
 from pixelwise.data.split_files import check_free
 from pixelwise.data.statistics import gather
 from pixelwise.errors import PixelwiseError, UsageError
-from pixelwise.kernels.checks import MOST_THREADS
 
 __all__ = ["split"]
 
@@ -74,9 +74,7 @@ def split(
     masks: MasksOption = None,
     valid: ValidOption = None,
     rest: RestOption = None,
-    workers: Annotated[
-        int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0 means one per core.")
-    ] = 0,
+    workers: WorkersOption = 0,
 ) -> None:
     """Cut a data set into train, val and test, alike in classes, with no twins on two sides.
 

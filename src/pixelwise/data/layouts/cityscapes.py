@@ -27,6 +27,7 @@ from pixelwise.data.faults import Fault
 from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.cityscapes_labels import LABELS, are_official, official_ids
 from pixelwise.data.layouts.mask_files import MaskFiles, read_values
+from pixelwise.data.layouts.object_files import check_object_size
 from pixelwise.data.layouts.tables import find_table
 from pixelwise.data.listing import Listing
 from pixelwise.data.targets import (
@@ -37,8 +38,7 @@ from pixelwise.data.targets import (
     TargetKind,
     layers_of,
 )
-from pixelwise.errors import MaskFileError, UsageError
-from pixelwise.formats.images import IMAGE_SUFFIXES
+from pixelwise.errors import UsageError
 from pixelwise.formats.masks import check_ids
 
 __all__ = ["NO_SPLIT", "OBJECT_STEP", "CityscapesMasks", "find"]
@@ -48,7 +48,6 @@ NO_SPLIT = "all"
 """The folder that stands in the split's place in data sets without splits."""
 
 _NO_LABEL = 255
-_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 _PLACE = r"(?P<split>[^/]+)/(?:(?P<city>[^/]+)/)?(?P<name>[^/]+)"
 _IMAGE = re.compile(rf"(?:.*/)?leftImg8bit/{_PLACE}_leftImg8bit\.[^./]+")
 _TRUTH = re.compile(
@@ -149,7 +148,7 @@ def find(listing: Listing, request: Request) -> Found | None:
 
 def _pictures(listing: Listing) -> dict[_Key, str]:
     found: dict[_Key, str] = {}
-    for path in listing.files(*_SUFFIXES):
+    for path in listing.pictures():
         match = _IMAGE.fullmatch(path)
         if match:
             found.setdefault((match["split"], match["city"] or "", match["name"]), path)
@@ -262,14 +261,7 @@ def _ids_of(labels: NDArray[Any], classes: ClassTable, where: str) -> NDArray[An
 def _objects_in(path: Path, mask: NDArray[Any], classes: ClassTable) -> NDArray[np.int32]:
     """Objects numbered 1 and up within the picture; none where the class is ignored."""
     stored = read_values(path)
-    if stored.shape != mask.shape:
-        raise MaskFileError(
-            "the masks of classes and of objects differ in size",
-            where=str(path),
-            got=f"classes {mask.shape[0]}×{mask.shape[1]} · "
-            f"objects {stored.shape[0]}×{stored.shape[1]}",
-            fix="export both again at the picture's size",
-        )
+    check_object_size(stored, mask.shape, path)
     single = stored >= OBJECT_STEP
     if classes.ignore_index is not None:
         single &= mask != classes.ignore_index

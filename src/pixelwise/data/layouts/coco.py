@@ -34,7 +34,6 @@ from pixelwise.data.layouts.tables import csv_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import ColumnRuns, Outline, Shape
-from pixelwise.formats.images import IMAGE_SUFFIXES
 from pixelwise.formats.polygons import signed_area, trace
 from pixelwise.formats.rle import column_counts, pack_counts
 
@@ -218,7 +217,7 @@ def _families(listing: Listing, request: Request) -> list[list[str]]:
     files = list(listing.files(".json"))
     stems = {file.rpartition(".")[0] for file in files}
     # labelme and others write a file of its own beside each picture.
-    for picture in listing.files(*IMAGE_SUFFIXES) if files else ():
+    for picture in listing.pictures() if files else ():
         stems.discard(picture.rpartition(".")[0])
     files = [file for file in files if file.rpartition(".")[0] in stems]
     families: dict[tuple[str, ...], list[str]] = {}

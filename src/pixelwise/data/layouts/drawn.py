@@ -22,7 +22,6 @@ from pixelwise.data.objects import AnnotatedObject, paint
 from pixelwise.data.shapes import Outline
 from pixelwise.data.targets import MaskTarget, TargetKind
 from pixelwise.errors import MaskFileError
-from pixelwise.formats.images import IMAGE_SUFFIXES
 
 __all__ = [
     "DrawnObjects",
@@ -137,7 +136,7 @@ class PictureFiles:
     """The picture files of a data set, found by the names that annotation files give them."""
 
     def __init__(self, listing: Listing) -> None:
-        self._paths = tuple(listing.files(*sorted(IMAGE_SUFFIXES)))
+        self._paths = tuple(listing.pictures())
         self._known = frozenset(self._paths)
         self._by_name: dict[str, list[str]] = {}
         for path in self._paths:

@@ -33,11 +33,9 @@ from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.targets import TargetKind
 from pixelwise.data.texts import Texts
 from pixelwise.errors import MaskFileError, MissingExtraError, UsageError
-from pixelwise.formats.images import IMAGE_SUFFIXES
 
 __all__ = ["find", "unpaired"]
 
-_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 # One dictionary of keys serves masks and pictures: there may be millions.
 _TAKEN = -1
 _OBJECTS = "instances"
@@ -204,7 +202,7 @@ def _groups(listing: Listing) -> tuple[_Group, ...]:
             continue
         _, role, _ = core_of(folder)
         word = _word(folder)
-        for path in listing.files(*_SUFFIXES, folder=folder):
+        for path in listing.pictures(folder=folder):
             own = role or _role_of_file(path)
             files.setdefault((word if role else "", own), Texts()).append(path)
     if not any(role == MASK_ROLE for _, role in files):
@@ -461,7 +459,7 @@ def _fitting(listing: Listing, option: str, pattern: str) -> tuple[dict[str, str
     compiled = re.compile(written)
     found: dict[str, str] = {}
     twins = []
-    for path in listing.files(*_SUFFIXES):
+    for path in listing.pictures():
         match = compiled.fullmatch(path)
         if match and found.setdefault(_composed(match["key"]), path) != path:
             first = found[_composed(match["key"])]
@@ -474,7 +472,7 @@ def _fitting(listing: Listing, option: str, pattern: str) -> tuple[dict[str, str
                 )
             )
     if not found:
-        shown = list(islice(listing.files(*_SUFFIXES), 3))
+        shown = list(islice(listing.pictures(), 3))
         raise UsageError(
             "the pattern fits no picture file",
             where=str(listing.root),

@@ -24,11 +24,9 @@ from pixelwise.data.layouts.tables import find_table, numbered_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.targets import MaskTarget, MultiLabelTarget
 from pixelwise.errors import MaskFileError
-from pixelwise.formats.images import IMAGE_SUFFIXES
 
 __all__ = ["LayerFiles", "find"]
 
-_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
 _LEAST_SHARE = 0.5
 _LOOKED_AT = 4
 
@@ -86,7 +84,7 @@ def find(listing: Listing, request: Request) -> Found | None:
     for folder in folders:
         parent, _, name = folder.rpartition("/")
         core = core_of(parent)[0]
-        for path in listing.files(*_SUFFIXES, folder=folder):
+        for path in listing.pictures(folder=folder):
             image = images.get(f"{core}/{stem_of(path)}")
             if image is None:
                 faults.append(Fault("the mask has no picture", path, fix="add its picture"))
@@ -152,7 +150,7 @@ def _images(listing: Listing) -> dict[str, str]:
     for folder in listing.folders:
         core, role, _ = core_of(folder)
         if role != MASK_ROLE:
-            for path in listing.files(*_SUFFIXES, folder=folder):
+            for path in listing.pictures(folder=folder):
                 found.setdefault(f"{core}/{stem_of(path)}", path)
     return found
 

@@ -17,7 +17,7 @@ from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiLabelTarget,
 from pixelwise.errors import MaskFileError
 from pixelwise.formats.decoding import decode
 
-__all__ = ["VOID", "ObjectFiles"]
+__all__ = ["VOID", "ObjectFiles", "check_object_size"]
 
 VOID = 255
 """In masks of 8 bits: pixels of no known object; in Pascal VOC's class masks what is ignored."""
@@ -53,15 +53,23 @@ class ObjectFiles:
             return InstanceTarget(target.mask, np.zeros(target.size, np.int32))
         where = root / self.objects[entry.image]
         instances = _object_numbers(where)
-        if instances.shape != target.size:
-            raise MaskFileError(
-                "the masks of classes and of objects differ in size",
-                where=str(where),
-                got=f"classes {target.size[0]}×{target.size[1]} · "
-                f"objects {instances.shape[0]}×{instances.shape[1]}",
-                fix="export both again at the picture's size",
-            )
+        check_object_size(instances, target.size, where)
         return InstanceTarget(target.mask, instances)
+
+
+def check_object_size(objects: NDArray[Any], size: tuple[int, ...], where: Path) -> None:
+    """Refuses object numbers `[H, W]` of another size than the class mask's.
+
+    Raises:
+        MaskFileError: names both sizes.
+    """
+    if objects.shape != size:
+        raise MaskFileError(
+            "the masks of classes and of objects differ in size",
+            where=str(where),
+            got=f"classes {size[0]}×{size[1]} · objects {objects.shape[0]}×{objects.shape[1]}",
+            fix="export both again at the picture's size",
+        )
 
 
 def _object_numbers(path: Path) -> NDArray[np.int32]:

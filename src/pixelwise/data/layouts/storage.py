@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassInfo, ClassTable, distinct_colours
+from pixelwise.colours import Colour, colour_codes, colour_of
 from pixelwise.data.layouts.mask_files import MaskFiles, read_values
 from pixelwise.data.layouts.tables import numbered_table
 from pixelwise.data.targets import TargetKind
@@ -20,7 +21,6 @@ from pixelwise.kernels import label_regions
 
 __all__ = ["Look", "Reading", "decide", "look_at"]
 
-Colour = tuple[int, int, int]
 _LOOKED_AT = 24
 _MOST_COLOURS = 256
 _NOWHERE = 65_535
@@ -286,7 +286,8 @@ def _look(path: Path) -> Look:
     if picture.palette is not None:
         return _look_at_palette(picture)
     if picture.kind in {"RGB", "RGBA", "LA"}:
-        channels = picture.pixels if picture.kind != "LA" else picture.pixels[..., :1]
+        # A grey with its alpha has the grey for all three channels.
+        channels = picture.pixels if picture.kind != "LA" else picture.pixels[..., [0, 0, 0]]
         return Look("colours", frozenset(), _colours_of(channels), frozenset(), 0)
     return _look_at_numbers(read_values(path), wide=picture.kind in {"I;16", "I"})
 
@@ -313,14 +314,10 @@ def _look_at_palette(picture: Picture) -> Look:
 
 
 def _colours_of(pixels: NDArray[np.uint8]) -> frozenset[Colour]:
-    first, last = pixels[..., 0], pixels[..., min(2, pixels.shape[2] - 1)]
-    middle = pixels[..., min(1, pixels.shape[2] - 1)]
-    codes = first.astype(np.uint32) << 16 | middle.astype(np.uint32) << 8 | last
-    flat = codes.ravel()
+    flat = colour_codes(pixels).ravel()
     # Masks are mostly runs of one colour: the starts of runs hold every colour.
     starts = np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1])))
-    unique = np.unique(flat[starts]).tolist()
-    return frozenset((code >> 16, code >> 8 & 255, code & 255) for code in unique)
+    return frozenset(map(colour_of, np.unique(flat[starts]).tolist()))
 
 
 def _colour(row: NDArray[np.uint8]) -> Colour:

@@ -38,7 +38,6 @@ from pixelwise.data.listing import Listing
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import Outline
 from pixelwise.errors import UsageError
-from pixelwise.formats.images import IMAGE_SUFFIXES
 from pixelwise.formats.polygons import joined, trace
 
 __all__ = ["find", "lines_of"]
@@ -86,7 +85,7 @@ class _Label:
 def find(listing: Listing, request: Request) -> Found | None:
     """A data set of label files beside pictures; None where there are none."""
     texts = frozenset(listing.files(".txt"))
-    if not any(_label_of(image, texts) for image in listing.files(*IMAGE_SUFFIXES) if texts):
+    if not any(_label_of(image, texts) for image in listing.pictures() if texts):
         return None
     files = PictureFiles(listing)
     labels = {image: _label_of(image, texts) for image in files}
