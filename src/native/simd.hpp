@@ -72,6 +72,14 @@ PIXELWISE_INLINE Floats from_bits(Words value) {
     return out;
 }
 
+#if defined(__GNUC__)
+PIXELWISE_INLINE Floats floats_of(Ints value) { return __builtin_convertvector(value, Floats); }
+PIXELWISE_INLINE Ints ints_of(Floats value) { return __builtin_convertvector(value, Ints); }
+#else
+PIXELWISE_INLINE Floats floats_of(Ints value) { return static_cast<float>(value); }
+PIXELWISE_INLINE Ints ints_of(Floats value) { return static_cast<std::int32_t>(value); }
+#endif
+
 // As `a > b ? a : b`: a NaN in `a` gives b.
 PIXELWISE_INLINE Floats larger(Floats a, Floats b) {
 #if defined(__AVX512F__)

@@ -7,14 +7,6 @@
 namespace pixelwise {
 namespace PIXELWISE_VARIANT {
 
-#if defined(__GNUC__)
-PIXELWISE_INLINE Floats floats_of(Ints value) { return __builtin_convertvector(value, Floats); }
-PIXELWISE_INLINE Ints ints_of(Floats value) { return __builtin_convertvector(value, Ints); }
-#else
-PIXELWISE_INLINE Floats floats_of(Ints value) { return static_cast<float>(value); }
-PIXELWISE_INLINE Ints ints_of(Floats value) { return static_cast<std::int32_t>(value); }
-#endif
-
 // 255 (x / 255)^gamma for 0 <= x <= 255, 0 at 0; its relative error is below 5e-6 for exponents up
 // to 8. The logarithm of the mantissa m in [2/3, 4/3) is the series of
 // 2 artanh((m - 1) / (m + 1)); the fraction of the exponent goes through the Taylor series of 2^r,

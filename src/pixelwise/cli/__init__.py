@@ -36,13 +36,17 @@ class _Commands(TyperGroup):
 
     # Typer takes its types from click or carries click itself, by its version: hence Any.
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), "data"]
+        return [*super().list_commands(ctx), "data", "train"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name == "data":
             from pixelwise.cli.data import app as data
 
             return typer.main.get_command(data)
+        if cmd_name == "train":
+            from pixelwise.cli.train import app as train
+
+            return typer.main.get_command(train)
         return super().get_command(ctx, cmd_name)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:

@@ -19,7 +19,30 @@ from pixelwise.data.targets import (
     MultiLabelTarget,
 )
 
-__all__ = ["candidates", "mapped"]
+__all__ = ["Around", "candidates", "mapped", "relabelled"]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What pixels near an object cannot be, though their label alone leaves it open.
+
+    Attributes:
+        pixels: how near: the larger of the distances along rows and columns.
+        objects: ids, after the lookup, of the pixels that surely belong to such an object.
+        instead: ids, after the lookup, to the ids that they become near one.
+    """
+
+    pixels: int
+    objects: tuple[int, ...]
+    instead: Mapping[int, int]
+
+    def apply(self, mask: NDArray[Any]) -> NDArray[Any]:
+        """The mask `[H, W]` with the ids near objects changed."""
+        near = _within(np.isin(mask, self.objects), self.pixels)
+        changed = mask.copy()
+        for number, new in self.instead.items():
+            changed[near & (mask == number)] = new
+        return changed
 
 
 @dataclass(frozen=True)
@@ -27,6 +50,7 @@ class _MappedTruth:
     truth: Truth
     own: ClassTable
     lookup: NDArray[np.uint16]
+    around: Around | None = None
 
     def read(
         self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]
@@ -35,6 +59,8 @@ class _MappedTruth:
         if isinstance(target, MultiLabelTarget):
             return self._layers(target, classes)
         mask = self.lookup[target.mask].astype(_kind(classes))
+        if self.around is not None:
+            mask = self.around.apply(mask)
         if isinstance(target, InstanceTarget):
             counted = mask != classes.ignore_index
             return InstanceTarget(mask, np.where(counted, target.instances, np.int32(0)))
@@ -62,14 +88,32 @@ def mapped(
     Raises:
         ClassTableError: lists every class that cannot be mapped.
     """
-    lookup = dataset.classes.map_to(classes, mapping)
+    return relabelled(dataset, classes, dataset.classes.map_to(classes, mapping))
+
+
+def relabelled(
+    dataset: Dataset,
+    classes: ClassTable,
+    lookup: NDArray[np.uint16],
+    *,
+    around: Around | None = None,
+) -> Dataset:
+    """The data set with other ids.
+
+    Args:
+        dataset: any; its files stay as they are.
+        classes: what the new ids mean.
+        lookup: uint16 `[N]`: the new id of each id of the data set and its ignored id, 256 at
+            least; as `ClassTable.map_to` gives it.
+        around: a second look, at pixels near objects; not for several classes per pixel.
+    """
     rest = None
     if dataset.rest is not None and int(lookup[dataset.rest]) in classes:
         rest = int(lookup[dataset.rest])
     return replace(
         dataset,
         classes=classes,
-        truth=_MappedTruth(dataset.truth, dataset.classes, lookup),
+        truth=_MappedTruth(dataset.truth, dataset.classes, lookup, around),
         rest=rest,
     )
 
@@ -109,6 +153,20 @@ def candidates(
     if rest is not None:
         rows[rest.id] = ~rows.any(axis=0)
     return rows
+
+
+def _within(inside: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Pixels with one of `inside` in the square of 2 · pixels + 1 around them."""
+    near = inside
+    for axis in (0, 1):
+        sums = np.cumsum(near, axis=axis, dtype=np.int32)
+        size = near.shape[axis]
+        last = np.minimum(np.arange(size) + pixels, size - 1)
+        before = np.arange(size) - pixels - 1
+        below = np.take(sums, np.maximum(before, 0), axis=axis)
+        below[(slice(None),) * axis + (before < 0,)] = 0
+        near = np.take(sums, last, axis=axis) > below
+    return near
 
 
 def _kind(classes: ClassTable) -> type[Any]:

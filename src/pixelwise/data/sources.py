@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.data.dataset import Entry, Truth
+from pixelwise.data.joining import JoinedTruth
 
 __all__ = ["Source", "files_of", "options_of", "source_of"]
 
@@ -34,6 +35,8 @@ class Source:
 
 def options_of(truth: Truth) -> Any:
     """How all truths are read, in types that JSON has."""
+    if isinstance(truth, JoinedTruth):
+        return [type(truth).__name__, *(options_of(part.truth) for part in truth.parts)]
     if not is_dataclass(truth):
         return repr(truth)
     options = {}
@@ -47,13 +50,22 @@ def options_of(truth: Truth) -> Any:
 
 def source_of(truth: Truth, entry: Entry) -> Source:
     """The files and facts of one sample."""
+    if isinstance(truth, JoinedTruth):
+        part = truth.part(entry)
+        source = source_of(part.truth, part.inner(entry))
+        files = tuple(part.folder + path for path in source.files)
+        return Source(files, source.kept)
     kept = list(_kept_for(truth, entry))
-    files = dict.fromkeys([entry.image, entry.truth, *(path for each in kept for path in each[1])])
-    return Source(tuple(path for path in files if path), [each[0] for each in kept])
+    named = dict.fromkeys([entry.image, entry.truth, *(path for each in kept for path in each[1])])
+    return Source(tuple(path for path in named if path), [each[0] for each in kept])
 
 
 def files_of(truth: Any) -> Iterator[str]:
     """The further files of all pictures, beside those that the entries name."""
+    if isinstance(truth, JoinedTruth):
+        for part in truth.parts:
+            yield from (part.folder + path for path in files_of(part.truth))
+        return
     if not is_dataclass(truth):
         return
     for _, value in _parts(truth):

@@ -13,7 +13,7 @@ from pixelwise import kernels
 from pixelwise.geometry import Geometry
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
 
-__all__ = ["InputPlan", "plan_input", "prepare", "score_geometry"]
+__all__ = ["InputPlan", "plan_input", "prepare", "resized_size", "score_geometry"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,24 @@ class InputPlan:
 
 def plan_input(size: tuple[int, int], card: Preprocessing) -> InputPlan:
     """Works out the sizes for a picture of `(H, W)`."""
-    height, width = _resized(size, card.resize)
+    height, width = resized_size(size, card.resize)
     return InputPlan(
         picture=size,
         resized=(height, width),
         padded=(_pad(height, card), _pad(width, card)),
     )
+
+
+def resized_size(size: tuple[int, int], rule: Resize) -> tuple[int, int]:
+    """`(H, W)` of a picture of `size` after the rule."""
+    if rule.size is not None and rule.rule == "exact":
+        return rule.size
+    factor = 1.0
+    if rule.pixels is not None and rule.rule == "area":
+        factor = math.sqrt(rule.pixels / (size[0] * size[1]))
+    factor = min(factor, rule.longest / max(size))
+    height, width = (max(1, round(side * factor)) for side in size)
+    return height, width
 
 
 def prepare(
@@ -73,17 +85,6 @@ def score_geometry(plan: InputPlan, scores: tuple[int, int], card: Postprocessin
             offset = (start + 0.5) * step - 0.5
             axes.append(kernels.Axis(size=picture, scale=ratio * step, offset=offset))
     return Geometry(rows=axes[0], columns=axes[1])
-
-
-def _resized(size: tuple[int, int], rule: Resize) -> tuple[int, int]:
-    if rule.size is not None and rule.rule == "exact":
-        return rule.size
-    factor = 1.0
-    if rule.pixels is not None and rule.rule == "area":
-        factor = math.sqrt(rule.pixels / (size[0] * size[1]))
-    factor = min(factor, rule.longest / max(size))
-    height, width = (max(1, round(side * factor)) for side in size)
-    return height, width
 
 
 def _pad(side: int, card: Preprocessing) -> int:

@@ -1,13 +1,10 @@
-"""Soft Dice loss for several classes.
-
-Milletari, Navab, Ahmadi, "V-Net", 3DV 2016 (arXiv 1606.04797), section 3, one term per class,
-over the whole batch, meaned over the classes that occur in the truth.
-"""
+"""Soft Dice loss by itself; see `pixelwise.losses.overlap`."""
 
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
+
+from pixelwise.losses.segmentation_loss import parse_loss
 
 __all__ = ["dice_loss"]
 
@@ -20,13 +17,5 @@ def dice_loss(logits: torch.Tensor, target: torch.Tensor, *, ignore_index: int) 
         target: int64 class ids `[B, H, W]`.
         ignore_index: pixels of this id have no part in the loss or its gradient.
     """
-    classes = logits.shape[1]
-    counted = target != ignore_index  # [B, H, W]
-    probability = logits.softmax(dim=1) * counted.unsqueeze(1)  # [B, C, H, W]
-    truth = functional.one_hot(target.where(counted, 0), classes)  # [B, H, W, C]
-    truth = truth.permute(0, 3, 1, 2) * counted.unsqueeze(1)  # [B, C, H, W]
-    overlap = (probability * truth).sum(dim=(0, 2, 3))  # [C]
-    size = probability.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))  # [C]
-    present = truth.sum(dim=(0, 2, 3)) > 0
-    loss = (1 - 2 * overlap / size.clamp_min(1e-6)) * present
-    return loss.sum() / present.sum().clamp_min(1)
+    loss = parse_loss("dice", classes=logits.shape[1], ignore_index=ignore_index)
+    return loss(logits, target)

@@ -30,7 +30,7 @@ from pixelwise.models.checkpoint import (
     transformers_class_names,
 )
 from pixelwise.models.network import NetworkConfig, SegmentationNetwork
-from pixelwise.models.weights import Source, read_tensors
+from pixelwise.models.weights import Source, read_tensors, shipped_encoder_file
 
 __all__ = ["ARCHITECTURES", "Architecture", "build"]
 
@@ -128,8 +128,9 @@ def build(
         encoder: a timm model, `"mit_b0"` … `"mit_b5"`, `"plain"` or `"mobilenet_v3_large"`; None
             for the architecture's usual one.
         in_channels: bands of the input picture.
-        encoder_weights: classification weights to start from: a safetensors file, or `"timm"` to
-            download those that timm offers. Weights for RGB are fitted to other bands.
+        encoder_weights: classification weights to start from: `"shipped"` for those that come with
+            the package, a safetensors file, or `"timm"` to download those that timm offers.
+            Weights for RGB are fitted to other bands.
         weights: weights of the whole network: a file of `save_weights`, or of `source`.
         source: the project whose form of the network is meant, such as `"torchvision"`: its
             options, its key layout, its spelling of encoder names.
@@ -156,11 +157,7 @@ def build(
     )
     network: SegmentationNetwork = entry.network(config)
     if encoder_weights is not None:
-        stored = (
-            network.encoder.download_classification()
-            if encoder_weights == "timm"
-            else read_tensors(Path(encoder_weights), pytorch_file=pytorch_file)
-        )
+        stored = _classification(network, encoder_weights, pytorch_file=pytorch_file)
         network.load_classification(stored, where=str(encoder_weights))
     if weights is not None:
         path = Path(weights)
@@ -178,6 +175,16 @@ def build(
     return network
 
 
+def _classification(
+    network: SegmentationNetwork, chosen: str | Path, *, pytorch_file: bool
+) -> dict[str, torch.Tensor]:
+    if chosen == "timm":
+        return network.encoder.download_classification()
+    if chosen == "shipped":
+        return read_tensors(shipped_encoder_file(network.encoder.name))
+    return read_tensors(Path(chosen), pytorch_file=pytorch_file)
+
+
 def _check_types(
     architecture: object,
     encoder_weights: object,
@@ -192,7 +199,7 @@ def _check_types(
             (
                 "encoder_weights",
                 encoder_weights,
-                "a path, 'timm' or None",
+                "a path, 'shipped', 'timm' or None",
                 isinstance(encoder_weights, str | Path | None),
             ),
             ("weights", weights, "a path or None", isinstance(weights, str | Path | None)),

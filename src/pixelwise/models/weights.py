@@ -6,13 +6,14 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from pixelwise.errors import WeightsError
+from pixelwise.errors import UsageError, WeightsError, did_you_mean
 
 __all__ = [
     "Misfit",
@@ -20,6 +21,8 @@ __all__ = [
     "compare",
     "read_tensors",
     "rename",
+    "shipped_encoder_file",
+    "shipped_encoders",
 ]
 
 _MOST_ROWS = 8
@@ -101,6 +104,30 @@ def read_tensors(path: Path, *, pytorch_file: bool = False) -> dict[str, torch.T
             got=str(error),
             fix="give a safetensors file, or pytorch_file=True for one that torch.save wrote",
         ) from error
+
+
+def shipped_encoders() -> dict[str, Path]:
+    """Name and file of every encoder whose classification weights come with the package."""
+    folder = Path(str(resources.files("pixelwise"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def shipped_encoder_file(name: str) -> Path:
+    """The classification weights that ship for an encoder.
+
+    Raises:
+        UsageError: there are none.
+    """
+    shipped = shipped_encoders()
+    if name not in shipped:
+        raise UsageError(
+            f"no weights ship for the encoder {name}",
+            where="encoder_weights",
+            got="'shipped'",
+            fix=f"take an encoder whose weights ship ({did_you_mean(name, shipped)}), download "
+            "timm's with 'timm', or give a safetensors file",
+        )
+    return shipped[name]
 
 
 def _unpickled(path: Path) -> object:

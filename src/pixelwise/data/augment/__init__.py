@@ -16,21 +16,24 @@ from pixelwise.data.augment.augmentation import (
 from pixelwise.data.augment.colour import Photometric
 from pixelwise.data.augment.damage import Blur, Cutout, Jpeg
 from pixelwise.data.augment.geometry import (
+    Area,
     Fit,
     Flip,
     Perspective,
+    QuarterTurns,
     RandomCrop,
     RandomScale,
     Rotate,
 )
 from pixelwise.data.augment.mixing import ClassMix, CutMix, paste
 from pixelwise.data.augment.plan import Augmented, Hole, Plan
-from pixelwise.data.augment.presets import PRESETS, preset
+from pixelwise.data.augment.presets import PRESETS, preset, training_pieces
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "PRESETS",
+    "Area",
     "Augmentation",
     "Augmented",
     "Blur",
@@ -45,9 +48,11 @@ __all__ = [
     "Photometric",
     "Piece",
     "Plan",
+    "QuarterTurns",
     "RandomCrop",
     "RandomScale",
     "Rotate",
     "paste",
     "preset",
+    "training_pieces",
 ]

@@ -16,11 +16,13 @@ from pixelwise.class_entries import listed
 from pixelwise.data.augment.colour import Photometric
 from pixelwise.data.augment.damage import Blur, Cutout, Jpeg
 from pixelwise.data.augment.geometry import (
+    Area,
     Canvas,
     Fit,
     Flip,
     GeometryPiece,
     Perspective,
+    QuarterTurns,
     RandomCrop,
     RandomScale,
     Rotate,
@@ -38,7 +40,7 @@ Piece: TypeAlias = GeometryPiece | Photometric | Blur | Jpeg | Cutout
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_GEOMETRY = (RandomScale, Fit, Flip, Rotate, Perspective, RandomCrop)
+_GEOMETRY = (Area, RandomScale, Fit, Flip, QuarterTurns, Rotate, Perspective, RandomCrop)
 _OTHERS = (Photometric, Blur, Jpeg, Cutout)
 _LONGEST_SIDE = 65_536
 

@@ -15,13 +15,17 @@ import numpy as np
 
 from pixelwise.data.augment.limits import within
 from pixelwise.data.augment.plan import SAME_PLACES, Matrix, product
+from pixelwise.inference.card import Resize
+from pixelwise.inference.preprocess import resized_size
 
 __all__ = [
+    "Area",
     "Canvas",
     "Fit",
     "Flip",
     "GeometryPiece",
     "Perspective",
+    "QuarterTurns",
     "RandomCrop",
     "RandomScale",
     "Rotate",
@@ -80,6 +84,43 @@ class Canvas:
         if area == 0:
             return None
         return (c * d - a * f) / area, (b * f - c * e) / area
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Brings the picture to the size that it will have in prediction; nothing is drawn.
+
+    Put it first: what follows then works on pixels of the size that the network will see.
+
+    Attributes:
+        pixels: height × width to come near, the shape kept, as the rule "area" of a model's card;
+            None leaves the size as it is.
+        longest: no side becomes longer than this.
+    """
+
+    pixels: int | None = None
+    longest: int = 4096
+
+    def faults(self) -> Iterator[str]:
+        """What is outside its limits."""
+        for name, value, most in (("pixels", self.pixels, 2**32), ("longest", self.longest, 2**16)):
+            if value is not None or name == "longest":
+                if not isinstance(value, int) or isinstance(value, bool):
+                    yield f"{name}={value!r}, expected a whole number"
+                else:
+                    yield from within(name, value, 1, most)
+
+    def draw(self, canvas: Canvas, generator: np.random.Generator) -> Canvas:
+        """The canvas, scaled."""
+        del generator
+        size = round(canvas.height), round(canvas.width)
+        rule = Resize(
+            rule="none" if self.pixels is None else "area",
+            pixels=self.pixels,
+            longest=self.longest,
+        )
+        height, width = resized_size(size, rule)
+        return canvas.scaled(height / canvas.height, width / canvas.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +200,27 @@ class Flip:
         if self.vertical:
             return canvas.moved(((1.0, 0.0, 0.0), (0.0, -1.0, canvas.height), (0.0, 0.0, 1.0)))
         return canvas.moved(((-1.0, 0.0, canvas.width), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class QuarterTurns:
+    """Turns by 0, 90, 180 or 270 degrees, each as likely: for pictures that have no upper side."""
+
+    def faults(self) -> Iterator[str]:
+        """Nothing can be."""
+        yield from ()
+
+    def draw(self, canvas: Canvas, generator: np.random.Generator) -> Canvas:
+        """The canvas, turned; height and width change places with a quarter."""
+        height, width = canvas.height, canvas.width
+        turned: tuple[tuple[float, float, Matrix], ...] = (
+            (height, width, SAME_PLACES),
+            (width, height, ((0.0, 1.0, 0.0), (-1.0, 0.0, height), (0.0, 0.0, 1.0))),
+            (height, width, ((-1.0, 0.0, width), (0.0, -1.0, height), (0.0, 0.0, 1.0))),
+            (width, height, ((0.0, -1.0, width), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))),
+        )
+        down, across, matrix = turned[int(generator.integers(4))]
+        return replace(canvas.moved(matrix), height=down, width=across)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,4 +310,6 @@ def _offset(side: float, size: int, aim: float | None, generator: np.random.Gene
     return min(float(drawn), room) if room > 0 else max(float(drawn), room)
 
 
-GeometryPiece: TypeAlias = RandomScale | Fit | Flip | Rotate | Perspective | RandomCrop
+GeometryPiece: TypeAlias = (
+    Area | RandomScale | Fit | Flip | QuarterTurns | Rotate | Perspective | RandomCrop
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pixelwise.data.augment.augmentation import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -10,10 +12,18 @@ from pixelwise.data.augment.augmentation import (
 )
 from pixelwise.data.augment.colour import Photometric
 from pixelwise.data.augment.damage import Blur, Cutout, Jpeg
-from pixelwise.data.augment.geometry import Flip, Perspective, RandomCrop, RandomScale, Rotate
+from pixelwise.data.augment.geometry import (
+    Area,
+    Flip,
+    Perspective,
+    QuarterTurns,
+    RandomCrop,
+    RandomScale,
+    Rotate,
+)
 from pixelwise.errors import UsageError, did_you_mean
 
-__all__ = ["PRESETS", "preset"]
+__all__ = ["PRESETS", "preset", "training_pieces"]
 
 PRESETS: dict[str, tuple[Piece, ...]] = {
     "none": (),
@@ -70,8 +80,38 @@ def preset(
     Raises:
         UsageError: there is no such name, or something is outside its limits.
     """
+    return Augmentation(_pieces(name), size=size, mean=mean, std=std)
+
+
+def training_pieces(
+    name: str, *, pixels: int | None = None, longest: int = 4096, any_way_up: bool = False
+) -> tuple[Piece, ...]:
+    """The pieces of a name in `PRESETS`, on pictures of the size that prediction gives them.
+
+    Args:
+        name: "none", "light", "medium" or "strong".
+        pixels: see `Area`.
+        longest: see `Area`.
+        any_way_up: pictures have no upper side, as under a microscope or from the air: they are
+            turned by quarters and mirrored, and "strong" turns them by any angle.
+
+    Raises:
+        UsageError: there is no such name.
+    """
+    pieces: list[Piece] = [Area(pixels, longest)]
+    for piece in _pieces(name):
+        if any_way_up and isinstance(piece, Flip):
+            pieces += [QuarterTurns(), piece]
+        elif any_way_up and isinstance(piece, Rotate):
+            pieces.append(replace(piece, degrees=180.0))
+        else:
+            pieces.append(piece)
+    return tuple(pieces)
+
+
+def _pieces(name: str) -> tuple[Piece, ...]:
     if name not in PRESETS:
         raise UsageError(
             "no such augmentation", got=repr(name), fix=did_you_mean(str(name), PRESETS)
         )
-    return Augmentation(PRESETS[name], size=size, mean=mean, std=std)
+    return PRESETS[name]

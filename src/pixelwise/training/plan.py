@@ -1,0 +1,296 @@
+"""The plan of a training: every choice, in one file that can be read, edited and given back."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pixelwise.errors import UsageError, did_you_mean
+from pixelwise.formats.files import write_atomic
+
+__all__ = [
+    "CardTexts",
+    "DataSource",
+    "TrainingPlan",
+    "explanations",
+    "make_plan",
+    "read_choices",
+    "read_plan",
+    "write_plan",
+]
+
+_Side = Annotated[int, Field(ge=8, le=16_384)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+_Rate = Annotated[float, Field(gt=0, le=10)]
+_Value = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
+
+_MOST_SHOWN = 20
+
+
+class _Part(BaseModel):
+    # Not strict: YAML writes pairs as lists and whole numbers without a point.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSource(_Part):
+    """A data set, and what `pixelwise.data.open` was told about it.
+
+    Attributes:
+        path: folder, or annotation file.
+        layout, classes, images, masks, valid, rest, splits: as in `pixelwise.data.open`.
+    """
+
+    path: str
+    layout: str | None = None
+    classes: str | None = None
+    images: str | None = None
+    masks: str | None = None
+    valid: str | None = None
+    rest: str | None = None
+    splits: str | None = None
+
+
+class CardTexts(_Part):
+    """What the finished model says of itself, beside what is measured.
+
+    Attributes:
+        name, description: of the model.
+        data: the training data, in words; empty for the names of the folders.
+        data_licence, weights_licence: under which they may be used.
+        non_commercial: whether the training data forbids commercial use.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] = "model"
+    description: str = ""
+    data: str = ""
+    data_licence: str = "not stated"
+    weights_licence: str = "not stated"
+    non_commercial: bool = False
+
+
+class TrainingPlan(_Part):
+    """Every choice of a training.
+
+    Attributes:
+        data: the data sets.
+        classes: file that says how the classes of several data sets become one table, or None.
+        train: split to learn from; several with "+" between them.
+        validation: split to score on; None: a part of `train` is kept back, by groups.
+        validation_share: of the pictures of `train` that are kept back where there is no split.
+        instances: what becomes of single objects: "merge" forgets them, "borders" teaches
+            outside, inside and border, so that objects that touch come apart.
+        architecture: name of the network; `pixelwise models --architectures` lists them.
+        encoder: name of its encoder.
+        encoder_weights: "shipped", "timm" (downloads), a safetensors file, or None for random ones.
+        network: further options of the architecture.
+        start_from: model whose weights the training begins with, or None.
+        freeze_encoder_norm: the encoder's normalisation keeps its statistics.
+        resize: "area" brings every picture to about `pixels`, "none" leaves it as it is; both for
+            training and for prediction.
+        pixels: for "area": height × width.
+        longest: no side of a picture given to the network is longer.
+        crop: `(H, W)` of the pieces that are trained on.
+        mean, std: of each band, in shares of the full scale.
+        augmentation: "none", "light", "medium" or "strong".
+        any_way_up: pictures have no upper side: they are turned and flipped every way.
+        sampling: "shuffled", or "weighted" towards pictures with rare classes.
+        aim: share of the crops that are laid on a rare class.
+        mix: "none", "cutmix" or "classmix".
+        epochs: passes over the training pictures.
+        batch: pictures of a step, over all processes.
+        accumulate: parts into which each process cuts its share of a batch to save memory.
+        learning_rate: the highest, of the decoder.
+        encoder_rate: the encoder's learning rate as a fraction of it.
+        schedule: how the learning rate falls: "cosine", "poly" (power 0.9) or "constant".
+        warmup_steps: steps over which it rises.
+        weight_decay: AdamW's, on weights of more than one dimension.
+        clip: longest gradient (2-norm); None leaves it.
+        average_decay: of the averaged weights that are scored and kept; 0 keeps the last.
+        loss: names and weights, such as "cross-entropy + 0.5 dice".
+        class_weights: "none", "median-frequency", "sqrt-median-frequency", "inverse" or
+            "effective-number".
+        label_smoothing: share of the truth that is spread over all classes.
+        auxiliary_weight: of the losses of auxiliary heads.
+        precision: of the network's sums in training: weights stay float32.
+        channels_last: memory layout of the maps; faster for convolutions on most processors.
+        compile: through torch.compile.
+        strategy: of several processes: "ddp" copies the network, "fsdp" cuts it in shards.
+        score_every: epochs between two scorings; the last tenth is scored each epoch.
+        early_stop: scorings without a better one after which training ends; 0 never.
+        log_every: steps between two lines of the log.
+        workers: threads that read pictures; None takes every core.
+        seed: of weights, order and augmentation.
+        card: what the finished model says of itself.
+    """
+
+    data: Annotated[tuple[DataSource, ...], Field(min_length=1)]
+    classes: str | None = None
+    train: str = "train"
+    validation: str | None = "val"
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    instances: Literal["merge", "borders"] = "merge"
+
+    architecture: str = "unet"
+    encoder: str = "mobilenetv2_100"
+    encoder_weights: str | None = "shipped"
+    network: dict[str, Any] = Field(default_factory=dict)
+    start_from: str | None = None
+    freeze_encoder_norm: bool = True
+
+    resize: Literal["area", "none"] = "none"
+    pixels: Annotated[int, Field(ge=64, le=2**32)] | None = None
+    longest: Annotated[int, Field(ge=8, le=65_536)] = 4096
+    crop: tuple[_Side, _Side] = (385, 385)
+    mean: tuple[_Value, ...] = (0.5, 0.5, 0.5)
+    std: tuple[_Spread, ...] = (0.5, 0.5, 0.5)
+
+    augmentation: Literal["none", "light", "medium", "strong"] = "medium"
+    any_way_up: bool = False
+    sampling: Literal["shuffled", "weighted"] = "shuffled"
+    aim: _Share = 0.0
+    mix: Literal["none", "cutmix", "classmix"] = "none"
+
+    epochs: _Count = 50
+    batch: _Count = 8
+    accumulate: _Count = 1
+    learning_rate: _Rate = 1e-3
+    encoder_rate: _Share = 0.3
+    schedule: Literal["cosine", "poly", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
+    clip: Annotated[float, Field(gt=0)] | None = 5.0
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
+
+    loss: str = "cross-entropy + dice"
+    class_weights: Literal[
+        "none", "median-frequency", "sqrt-median-frequency", "inverse", "effective-number"
+    ] = "none"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    auxiliary_weight: _Share = 0.4
+
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    channels_last: bool = True
+    compile: bool = False
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+
+    score_every: _Count = 1
+    early_stop: Annotated[int, Field(ge=0)] = 0
+    log_every: _Count = 10
+    workers: Annotated[int, Field(ge=0, le=1024)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    card: CardTexts = CardTexts()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> TrainingPlan:
+        if self.resize == "area" and self.pixels is None:
+            raise ValueError("resize 'area' needs pixels")
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} bands, std {len(self.std)}")
+        return self
+
+    def changed(self, **choices: object) -> TrainingPlan:
+        """The plan with other choices, checked like a new one."""
+        return make_plan({**self.model_dump(), **choices}, where="the plan")
+
+
+def make_plan(choices: Mapping[str, object], *, where: str) -> TrainingPlan:
+    """Checks the choices.
+
+    Raises:
+        UsageError: lists every choice that cannot be.
+    """
+    try:
+        return TrainingPlan.model_validate(dict(choices))
+    except ValidationError as error:
+        faults = [
+            _fault(fault["loc"], fault["type"], fault["msg"], fault["input"])
+            for fault in error.errors(include_url=False)
+        ]
+        raise UsageError(
+            "the plan of the training cannot be used",
+            where=where,
+            got="; ".join(faults[:_MOST_SHOWN]) + (" …" if len(faults) > _MOST_SHOWN else ""),
+            fix="change the choices named above",
+        ) from None
+
+
+def _fault(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    name = ".".join(str(step) for step in place)
+    if kind == "extra_forbidden":
+        return f"{name}: no such choice ({did_you_mean(name, TrainingPlan.model_fields)})"
+    reason = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{name}={value!r}: {reason}" if name else reason
+
+
+def read_choices(path: Path) -> dict[str, object]:
+    """Reads choices of a plan from YAML, as they are.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(
+            "the plan cannot be read",
+            where=str(path),
+            got=str(error),
+            fix="give a YAML file as `pixelwise train DATA --dry-run` prints it",
+        ) from None
+    if not isinstance(content, dict):
+        raise UsageError(
+            "the plan is no table of choices",
+            where=str(path),
+            got=type(content).__name__,
+            fix="give a YAML file of lines such as `epochs: 50`",
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def read_plan(path: Path) -> TrainingPlan:
+    """Reads a plan from YAML.
+
+    Raises:
+        UsageError: the file cannot be read, or lists every choice that cannot be.
+    """
+    return make_plan(read_choices(path), where=str(path))
+
+
+def explanations() -> dict[str, str]:
+    """What each choice is, from the documentation of `TrainingPlan`."""
+    text = inspect.cleandoc(TrainingPlan.__doc__ or "").partition("Attributes:")[2]
+    told: dict[str, str] = {}
+    for entry in re.split(r"\n    (?=\w)", text):
+        names, _, words = entry.strip().partition(":")
+        told |= dict.fromkeys(names.split(", "), " ".join(words.split()))
+    return told
+
+
+def write_plan(plan: TrainingPlan, path: Path, reasons: Mapping[str, str] | None = None) -> None:
+    """Writes the plan as YAML, the reason of each choice beside it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    lines = ["# The plan of a training. Edit it and give it back: pixelwise train --plan FILE"]
+    for name, value in plan.model_dump(mode="json", exclude_defaults=False).items():
+        reason = " ".join((reasons or {}).get(name, "").split())
+        lines.append(f"{name}: {_inline(value)}" + (f"  # {reason}" if reason else ""))
+    write_atomic(path, ("\n".join(lines) + "\n").encode())
+
+
+def _inline(value: object) -> str:
+    """A value on one line: JSON, which is YAML."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        kept = [{key: part for key, part in item.items() if part is not None} for item in value]
+        return json.dumps(kept, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,210 @@
+"""Scores of a network during training: by the protocol, through the same steps as prediction.
+
+Every picture is brought to the network as the model's card will say, and scored at its original
+size; one confusion matrix is filled over all pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pixelwise import kernels
+from pixelwise.data import Dataset
+from pixelwise.data.dataset import Entry
+from pixelwise.data.faults import Fault
+from pixelwise.data.parallel import in_order
+from pixelwise.data.targets import MultiLabelTarget
+from pixelwise.errors import DatasetError, PixelwiseError
+from pixelwise.inference.card import Postprocessing, Preprocessing
+from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
+from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
+from pixelwise.training.distributed import World, sum_over
+
+__all__ = ["IGNORED", "Protocol", "Scored", "Seen", "counted", "score"]
+
+IGNORED = 65_535
+_QUARANTINED_SHARE = 0.001
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is scored, and how pictures reach the network.
+
+    Attributes:
+        dataset: the pictures; an id of their masks is a channel, or not counted.
+        classes: how many channels there are.
+        preprocessing, postprocessing: of the card that the model will have.
+        workers: threads that read.
+    """
+
+    dataset: Dataset
+    classes: int
+    preprocessing: Preprocessing
+    postprocessing: Postprocessing
+    workers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A picture that was scored.
+
+    Attributes:
+        place: in the data set.
+        name: of the picture.
+        image: uint8 `[H, W, 3]`.
+        truth: channels `[H, W]`, or 65535 where nothing counts.
+        labels: channels `[H, W]`.
+    """
+
+    place: int
+    name: str
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint16]
+    labels: NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What came of it.
+
+    Attributes:
+        matrix: of all pictures.
+        pictures: int64 `[N, 3, C]`: pixels of each picture that are of the class and found, of the
+            class, and found.
+        faults: pictures that could not be read.
+    """
+
+    matrix: ConfusionMatrix
+    pictures: NDArray[np.int64]
+    faults: tuple[Fault, ...]
+
+    @property
+    def scores(self) -> SemanticScores:
+        """Of the whole data set."""
+        return self.matrix.scores()
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    place: int
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint16]
+    plan: InputPlan
+    values: NDArray[np.float32]
+
+
+def score(
+    network: nn.Module,
+    protocol: Protocol,
+    world: World,
+    *,
+    autocast: torch.dtype | None = None,
+    look: Callable[[Seen], object] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Scored:
+    """Scores a network on every picture once, over all processes together.
+
+    Args:
+        network: in evaluation mode; gives logits `[B, C, h, w]`.
+        protocol: the pictures, and how they are treated.
+        world: the processes that share the work.
+        autocast: precision of the network's sums; None for float32.
+        look: called with every picture that this process has scored.
+        progress: called with 1 for every picture.
+
+    Raises:
+        DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read.
+    """
+    count = len(protocol.dataset)
+    matrix = ConfusionMatrix(protocol.classes, ignore_index=IGNORED)
+    pictures = np.zeros((count, 3, protocol.classes), np.int64)
+    faults: list[Fault] = []
+    places = range(world.rank, count, world.size)
+    reading = in_order(
+        lambda place: _prepared(protocol, place),
+        places,
+        workers=protocol.workers,
+        ahead=_AHEAD * max(1, protocol.workers),
+    )
+    with closing(reading), torch.inference_mode():
+        for place, answer in zip(places, reading, strict=True):
+            if isinstance(answer, Fault):
+                faults.append(answer)
+                _check_faults(faults, protocol.dataset)
+                continue
+            labels = _labels(network, protocol, answer, world, autocast)
+            own = ConfusionMatrix(protocol.classes, ignore_index=IGNORED)
+            own.update(answer.truth, labels)
+            matrix.merge(own)
+            pictures[place] = np.diag(own.counts), own.counts.sum(1), own.counts.sum(0)
+            if look is not None:
+                name = protocol.dataset.entries[place].name
+                look(Seen(place, name, answer.image, answer.truth, labels))
+            if progress is not None:
+                progress(1)
+    matrix.counts[:] = sum_over(world, torch.from_numpy(matrix.counts)).numpy()
+    pictures = sum_over(world, torch.from_numpy(pictures)).numpy()
+    return Scored(matrix, pictures, tuple(faults))
+
+
+def counted(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint16]:
+    """The mask with every value that is no channel as `IGNORED`, uint16."""
+    return np.where(mask < classes, mask, IGNORED).astype(np.uint16)
+
+
+def _prepared(protocol: Protocol, place: int) -> _Prepared | Fault:
+    dataset = protocol.dataset
+    entry: Entry = dataset.entries[place]
+    try:
+        image = dataset.read_image(entry)
+        target = dataset.read_target(entry, (image.shape[0], image.shape[1]))
+    except PixelwiseError as error:
+        return Fault.from_error(error, entry.image)
+    if isinstance(target, MultiLabelTarget):
+        raise DatasetError(
+            "classes that overlap cannot be scored by one label per pixel",
+            where=str(dataset.root),
+            got="a multi-label data set",
+            fix="open it with kind='multi_class'",
+        )
+    truth = counted(target.mask, protocol.classes)
+    plan = plan_input((image.shape[0], image.shape[1]), protocol.preprocessing)
+    values = prepare(image, plan, protocol.preprocessing, threads=1)
+    return _Prepared(place, image, truth, plan, values)
+
+
+def _labels(
+    network: nn.Module,
+    protocol: Protocol,
+    picture: _Prepared,
+    world: World,
+    autocast: torch.dtype | None,
+) -> NDArray[np.integer]:
+    device = torch.device(world.device)
+    values = torch.from_numpy(picture.values)[None].to(device)  # [1, 3, H, W]
+    values = values.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+        logits = network(values)[0]  # [C, h, w]
+    scores = np.ascontiguousarray(logits.float().cpu().numpy())
+    geometry = score_geometry(
+        picture.plan, (scores.shape[1], scores.shape[2]), protocol.postprocessing
+    )
+    return kernels.decode_labels(scores, geometry.rows, geometry.columns)
+
+
+def _check_faults(faults: list[Fault], dataset: Dataset) -> None:
+    if len(faults) > max(1, int(_QUARANTINED_SHARE * len(dataset))):
+        raise DatasetError(
+            "too many pictures cannot be scored",
+            where=str(dataset.root),
+            got="; ".join(f"{fault.file}: {fault.what}" for fault in faults),
+            fix="`pixelwise data check` lists what is wrong with each",
+        )

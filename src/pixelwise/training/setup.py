@@ -1,0 +1,264 @@
+"""From a plan to what is trained: data, network, loss, protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pixelwise.classes import ClassTable
+from pixelwise.data import Dataset
+from pixelwise.data import open as open_dataset
+from pixelwise.data.augment import Augmentation, ClassMix, CutMix, training_pieces
+from pixelwise.data.borders import with_borders
+from pixelwise.data.layouts.tables import read_table
+from pixelwise.data.loader import Batches
+from pixelwise.data.row_reader import Mixing
+from pixelwise.data.sampling import Aim, Weighted
+from pixelwise.data.statistics import gather
+from pixelwise.errors import DatasetError, UsageError
+from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
+from pixelwise.kernels.checks import usable_cores
+from pixelwise.losses import SegmentationLoss, parse_loss
+from pixelwise.models.build import build
+from pixelwise.models.network import SegmentationNetwork
+from pixelwise.training.class_file import ClassFile, read_class_file
+from pixelwise.training.distributed import World
+from pixelwise.training.merging import TrainingData, training_data
+from pixelwise.training.plan import DataSource, TrainingPlan
+from pixelwise.training.scoring import Protocol
+from pixelwise.version import VERSION
+
+__all__ = ["Materials", "bring_together", "open_sources", "prepare_training"]
+
+_MOST_SHOWN = 10
+_AIM_POWER = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Materials:
+    """Everything that a run is made of.
+
+    Attributes:
+        plan: the choices.
+        classes: channel i of the scores is the i-th.
+        batches: what is trained on.
+        network: fresh, on the CPU.
+        loss: of logits and target values.
+        protocol: what is scored.
+        notes: what was decided about the data.
+    """
+
+    plan: TrainingPlan
+    classes: ClassTable
+    batches: Batches
+    network: SegmentationNetwork
+    loss: SegmentationLoss
+    protocol: Protocol
+    notes: tuple[str, ...]
+
+    def description(self, steps: int) -> Mapping[str, object]:
+        """The first line of the log."""
+        return {
+            "event": "start",
+            "version": VERSION,
+            "classes": list(self.classes.names),
+            "train": len(self.batches.dataset),
+            "val": len(self.protocol.dataset),
+            "steps_per_epoch": steps,
+            "epochs": self.plan.epochs,
+            "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
+            "notes": list(self.notes),
+        }
+
+
+def open_sources(plan: TrainingPlan) -> tuple[Dataset, ...]:
+    """The data sets of a plan, whole.
+
+    Raises:
+        DatasetError: one cannot be opened, or has faults.
+    """
+    return tuple(_opened(source) for source in plan.data)
+
+
+def bring_together(
+    trains: Sequence[Dataset], validations: Sequence[Dataset], plan: TrainingPlan
+) -> tuple[TrainingData, TrainingData]:
+    """What is learned from and what is scored, under one table of classes.
+
+    Raises:
+        ClassTableError: the classes cannot be brought together.
+    """
+    if plan.instances == "borders":
+        trains = [with_borders(dataset) for dataset in trains]
+        validations = [with_borders(dataset) for dataset in validations]
+    classes = None if plan.classes is None else read_classes(plan.classes)
+    return training_data(trains, classes=classes), training_data(validations, classes=classes)
+
+
+def prepare_training(
+    plan: TrainingPlan, train: TrainingData, validation: TrainingData, world: World
+) -> Materials:
+    """Builds everything that the plan names.
+
+    Raises:
+        UsageError: choices that do not go together.
+        WeightsError: weights that cannot be read or do not fit.
+    """
+    torch.manual_seed(plan.seed)
+    classes = train.classes
+    network = build(
+        plan.architecture,
+        classes=classes,
+        encoder=plan.encoder,
+        encoder_weights=None if plan.start_from else plan.encoder_weights,
+        weights=plan.start_from,
+        in_channels=len(plan.mean),
+        **plan.network,
+    )
+    multiple = max(network.encoder.strides)
+    remainder = 1 if network.alignment == "corners" else 0
+    _check(plan, world, multiple=multiple, remainder=remainder)
+    workers = usable_cores() if plan.workers is None else plan.workers
+    counts = _counts(plan, train.dataset, workers)
+    return Materials(
+        plan=plan,
+        classes=classes,
+        batches=Batches(
+            train.dataset,
+            _augmentation(plan),
+            plan.batch // world.size,
+            sampler=Weighted(counts) if plan.sampling == "weighted" else None,
+            seed=plan.seed,
+            aim=_aim(plan, counts, train.dataset),
+            mix=_mix(plan),
+            workers=workers,
+            rank=world.rank,
+            world=world.size,
+        ),
+        network=network,
+        loss=_loss(plan, train, counts),
+        protocol=Protocol(
+            dataset=validation.dataset,
+            classes=len(classes),
+            preprocessing=_preprocessing(plan, multiple=multiple, remainder=remainder),
+            postprocessing=Postprocessing(alignment=network.alignment),
+            workers=workers,
+        ),
+        notes=train.notes,
+    )
+
+
+def _opened(source: DataSource) -> Dataset:
+    dataset = open_dataset(**source.model_dump())
+    if dataset.faults:
+        faults = [f"{fault.file}: {fault.what}" for fault in dataset.faults[:_MOST_SHOWN]]
+        raise DatasetError(
+            "the data set has faults",
+            where=source.path,
+            got="\n  ".join(faults),
+            fix="`pixelwise data check` lists them all",
+        )
+    return dataset
+
+
+def read_classes(name: str) -> ClassTable | ClassFile:
+    """The classes of all data sets: a file of classes (YAML), a class table, or a built-in name.
+
+    Raises:
+        ClassTableError: it is none of them.
+    """
+    if Path(name).suffix.lower() in (".yaml", ".yml"):
+        return read_class_file(name)
+    return read_table(name)
+
+
+def _check(plan: TrainingPlan, world: World, *, multiple: int, remainder: int) -> None:
+    faults = []
+    wrong = [side for side in plan.crop if side % multiple != remainder]
+    if wrong:
+        near = [round((side - remainder) / multiple) * multiple + remainder for side in plan.crop]
+        near = [max(side, multiple + remainder) for side in near]
+        faults.append(
+            f"crop={plan.crop}: {plan.architecture} on {plan.encoder} wants sides of "
+            f"{multiple}k + {remainder}, such as {near[0]}×{near[1]}"
+        )
+    if plan.batch % world.size:
+        faults.append(f"batch={plan.batch}: no multiple of the {world.size} processes")
+    if plan.batch // world.size < plan.accumulate:
+        faults.append(
+            f"accumulate={plan.accumulate}: more parts than the {plan.batch // world.size} "
+            "pictures of a process"
+        )
+    if len(plan.mean) != 3:
+        faults.append(f"mean={plan.mean}: pictures of other than 3 bands are not trained on yet")
+    if faults:
+        raise UsageError(
+            "choices of the plan do not go together",
+            where="the plan",
+            got="; ".join(faults),
+            fix="change the choices named above",
+        )
+
+
+def _augmentation(plan: TrainingPlan) -> Augmentation:
+    return Augmentation(
+        training_pieces(
+            plan.augmentation,
+            pixels=plan.pixels if plan.resize == "area" else None,
+            longest=plan.longest,
+            any_way_up=plan.any_way_up,
+        ),
+        size=plan.crop,
+        mean=plan.mean,
+        std=plan.std,
+    )
+
+
+def _aim(plan: TrainingPlan, counts: NDArray[np.int64], dataset: Dataset) -> Aim | None:
+    if not plan.aim:
+        return None
+    return Aim.at_rare(counts, dataset.classes, power=_AIM_POWER, chance=plan.aim)
+
+
+def _loss(plan: TrainingPlan, train: TrainingData, counts: NDArray[np.int64]) -> SegmentationLoss:
+    weights = None
+    if plan.class_weights != "none":
+        pixels = counts.sum(axis=0)[: len(train.classes)]
+        weights = None
+    return parse_loss(
+        plan.loss,
+        classes=len(train.classes),
+        ignore_index=train.ignore_index,
+        class_weights=weights,
+        candidates=None if train.candidates is None else torch.from_numpy(train.candidates),
+        label_smoothing=plan.label_smoothing,
+    )
+
+
+def _counts(plan: TrainingPlan, dataset: Dataset, workers: int) -> NDArray[np.int64]:
+    """Pixels of each class in each picture, int64 `[N, C]`, where the plan needs them."""
+    if plan.class_weights == "none" and plan.sampling == "shuffled" and not plan.aim:
+        return np.zeros((len(dataset), len(dataset.classes)), np.int64)
+    return gather(dataset, workers=workers)[0].counts
+
+
+def _mix(plan: TrainingPlan) -> Mixing | None:
+    return {"none": None, "cutmix": CutMix(), "classmix": ClassMix()}[plan.mix]
+
+
+def _preprocessing(plan: TrainingPlan, *, multiple: int, remainder: int) -> Preprocessing:
+    red, green, blue = plan.mean
+    spread = plan.std[0], plan.std[1], plan.std[2]
+    return Preprocessing(
+        scale=1 / 255,
+        mean=(red, green, blue),
+        std=spread,
+        resize=Resize(rule=plan.resize, pixels=plan.pixels, longest=plan.longest),
+        multiple=multiple,
+        remainder=remainder,
+    )
