@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -222,5 +224,117 @@ def run_pixelwise(command_environment):
             check=False,
             **{"env": command_environment} | options,
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start_together(command_environment):
+    """Starts a program in several processes by torchrun, which finds a free port itself."""
+
+    def start(*arguments, processes=2, **options):
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        return subprocess.Popen(
+            [sys.executable, *launch, "--no-python", sys.executable, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **{"env": command_environment | {"OMP_NUM_THREADS": "1"}} | options,
+        )
+
+    return start
+
+
+# Imports PyTorch once, then becomes all processes of all cases by forking.
+_TOGETHER = """
+import json, os, socket, sys, time, traceback
+import torch
+import pixelwise.training.parallel, pixelwise.training.sharded
+torch.set_num_threads(1)
+code, folder, count, cases = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+
+def play(case, rank, port, arguments):
+    for stream, number in (("out", 1), ("error", 2)):
+        os.dup2(os.open(f"{folder}/{case}.{rank}.{stream}", os.O_CREAT | os.O_WRONLY), number)
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    values = (rank, rank, count, "127.0.0.1", port)
+    os.environ.update(zip(names, map(str, values)))
+    sys.argv = ["-c", *arguments]
+    exec(code, {"__name__": "__main__"})
+
+running, ended = {}, {}
+for case, arguments in enumerate(cases):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for rank in range(count):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                play(case, rank, port, arguments)
+                status = 0
+            except SystemExit as end:
+                status = end.code
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        running[child] = f"{case}.{rank}"
+while running:
+    child, status = os.wait()
+    ended[running.pop(child)] = [os.waitstatus_to_exitcode(status), time.monotonic()]
+print(json.dumps(ended))
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended; `at` is in seconds of a clock."""
+
+    code: int
+    at: float
+    out: str
+    error: str
+
+
+@pytest.fixture(scope="session")
+def fork_together(command_environment, tmp_path_factory):
+    """Plays a program text in groups of processes, without torchrun, all groups at once.
+
+    Gives for each case, which is a list of arguments, how each process ended.
+    """
+
+    def play(code, cases, processes=2):
+        folder = tmp_path_factory.mktemp("together")
+        given = json.dumps([[str(argument) for argument in case] for case in cases])
+        done = subprocess.run(
+            [sys.executable, "-c", _TOGETHER, code, str(folder), str(processes), given],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            env=command_environment,
+        )
+        assert done.returncode == 0, done.stderr
+        ended = json.loads(done.stdout)
+
+        def of(name):
+            texts = [(folder / f"{name}.{kind}").read_text() for kind in ("out", "error")]
+            return Ended(*ended[name], *texts)
+
+        return [[of(f"{case}.{rank}") for rank in range(processes)] for case in range(len(cases))]
+
+    return play
+
+
+@pytest.fixture(scope="session")
+def run_together(fork_together):
+    """Runs a program text in several processes; gives what the first one printed, JSON."""
+
+    def run(code, *arguments, processes=2):
+        (group,) = fork_together(code, [arguments], processes)
+        assert [process.code for process in group] == [0] * processes, group[0].error
+        return json.loads(group[0].out)
 
     return run

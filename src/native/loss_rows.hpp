@@ -190,7 +190,8 @@ static Floats finish(const LossJob& job, float weights_sum, PixelRow& row) {
     Floats loss = surprise;
     Floats factor = spread(1.0f);
     if (job.focal_gamma > 0) {
-        const Floats doubt = row.rest * inverse;  // 1 - p
+        // 1 - p; of a single class, which nothing speaks against, not quite 0.
+        const Floats doubt = larger(row.rest * inverse, spread(1e-30f));
         const Floats power = power_of_two(logarithm(doubt) * job.focal_gamma);
         loss = power * surprise;
         factor = power * (row.own * inverse * (surprise / doubt) * job.focal_gamma + 1.0f);

@@ -117,7 +117,7 @@ def test_objects_are_left_out_and_layers_refused(make_set):
         def __init__(self, target):
             self.target = target
 
-        def read(self, *arguments):
+        def read(self, *_):
             return self.target
 
     mask = dataset[0].mask

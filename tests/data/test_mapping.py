@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 import pixelwise as pw
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.data import InstanceTarget, MultiLabelTarget
-from pixelwise.data.mapping import candidates, mapped
+from pixelwise.data.mapping import Around, candidates, mapped, relabelled
 from pixelwise.errors import ClassTableError
 
 
@@ -93,3 +96,27 @@ def test_without_a_rest_every_id_is_one_class(open_own):
     rows = candidates(open_own(), ALL)
     np.testing.assert_array_equal(rows[:3].sum(axis=1), [1, 1, 1])
     assert rows[0, 3]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    arrays.arrays(
+        np.uint8,
+        arrays.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.integers(0, 4),
+    ),
+    st.integers(1, 12),
+)
+def test_around_changes_what_is_as_near_to_an_object(mask, pixels):
+    changed = Around(pixels, (1, 2), {0: 7, 3: 8}).apply(mask)
+    for (y, x), number in np.ndenumerate(mask):
+        window = mask[max(0, y - pixels) : y + pixels + 1, max(0, x - pixels) : x + pixels + 1]
+        near = np.isin(window, (1, 2)).any()
+        assert changed[y, x] == ({0: 7, 3: 8}.get(number, number) if near else number)
+
+
+def test_around_looks_at_the_new_ids(open_own):
+    lookup = np.full(256, 255, np.uint16)
+    lookup[:3] = 3, 1, 2
+    dataset = relabelled(open_own(), ALL, lookup, around=Around(1, (1,), {3: 0, 2: 0}))
+    np.testing.assert_array_equal(dataset[0].mask, [[0, 1, 0, 255]])

@@ -60,6 +60,9 @@ def test_the_code_runs(work):
         exec(compile(code, "docs/data.md", "exec"), names)
     assert names["sample"].target.instances.max() == 19
     np.testing.assert_array_equal(names["rows"][0], [True, False])
+    np.testing.assert_array_equal(names["data"].candidates[3], [True, True, False])
+    assert set(np.unique(names["data"].dataset[0].mask)) == {0, 1, 3}
+    assert names["objects"].max() == 19
     batch = names["batch"]
     assert batch.images.shape == (4, 3, 192, 256)
     assert set(np.unique(batch.masks).tolist()) <= {0, 1, names["batches"].ignore_index}

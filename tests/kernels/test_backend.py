@@ -49,6 +49,10 @@ assert kernels.warp_bytes(image, matrix, (4, 5)).shape == (4, 5, 3)
 assert kernels.warp_ids(labels, matrix, (4, 5), fill=9).shape == (4, 5)
 assert kernels.warp_raster(image, matrix, (4, 5), fill=[0, 0, 0], **normal).shape == (3, 4, 5)
 assert kernels.blur(np.ones((2, 5, 6), np.float32), 0.8).shape == (2, 5, 6)
+loss = (scores[None], labels[None], *case[1:], kernels.LossRule(3, 255))
+total, gradient = kernels.upsampled_loss_gradient(*loss)
+assert kernels.upsampled_loss(*loss) == total > 0
+assert gradient.shape == (1, 3, 5, 6)
 print(labels.tobytes().hex())
 """
 
@@ -73,6 +77,7 @@ def test_public_names_are_pinned():
     assert kernels.__all__ == [
         "COMPILED",
         "Axis",
+        "LossRule",
         "Regions",
         "blend",
         "blur",
@@ -85,6 +90,8 @@ def test_public_names_are_pinned():
         "label_regions",
         "normalise",
         "undo_png_filters",
+        "upsampled_loss",
+        "upsampled_loss_gradient",
         "warp_bytes",
         "warp_ids",
         "warp_image",

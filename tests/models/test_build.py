@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from pixelwise.errors import UsageError, WeightsError
 from pixelwise.models.build import ARCHITECTURES, build
 from pixelwise.models.encoders.make import make_encoder
 from pixelwise.models.layers import resize
+from pixelwise.models.weights import shipped_encoder_file, shipped_encoders
 
 
 def refused(**options):
@@ -223,3 +226,29 @@ def test_a_transformers_folder_of_other_classes_is_refused(transformers_folder):
         )
     assert "1: 'grass', expected 'sky'" in caught.value.got
     assert "missing" not in caught.value.got
+
+
+def test_shipped_weights_are_those_of_the_encoder():
+    network = build("unet", classes=2, encoder="mobilenetv2_100", encoder_weights="shipped")
+    encoder = make_encoder("mobilenetv2_100")
+    encoder.load_pretrained(shipped_encoder_file("mobilenetv2_100"))
+    for one, other in zip(
+        network.encoder.state_dict().values(), encoder.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
+    assert network.encoder.state_dict()["body.conv_stem.weight"].dtype == torch.float32
+
+
+def test_an_encoder_without_shipped_weights_offers_those_that_have():
+    error = refused(encoder_weights="shipped")
+    assert error.what == "no weights ship for the encoder test_resnet"
+    assert "mobilenetv2_100" in error.fix
+
+
+def test_what_ships_is_small_and_has_its_licence_beside_it():
+    for name, path in shipped_encoders().items():
+        assert path.stat().st_size < 12e6
+        assert "Apache License" in path.with_name(f"{name}.LICENSE").read_text("utf-8")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in path.with_name(
+            "README.md"
+        ).read_text("utf-8")

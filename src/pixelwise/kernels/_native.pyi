@@ -90,4 +90,24 @@ def warp_raster(
     variant: str = "",
 ) -> None: ...
 def blur(planes: Floats, weights: Floats, out: Floats, variant: str = "") -> None: ...
+def upsampled_loss(
+    logits: Floats,
+    channels_last: bool,
+    row_index: npt.NDArray[np.int32],
+    row_weight: Floats,
+    column_index: npt.NDArray[np.int32],
+    column_weight: Floats,
+    target: npt.NDArray[Any],
+    ignore_index: int,
+    row_weights: Floats,
+    class_weights: Floats,
+    union_orders: npt.NDArray[np.int32],
+    union_sizes: npt.NDArray[np.int32],
+    label_smoothing: float,
+    focal_gamma: float,
+    gradient: Floats,
+    threads: int,
+    variant: str = "",
+) -> float: ...
+def has_ids_outside(target: npt.NDArray[Any], rows: int, ignore_index: int) -> bool: ...
 def variants() -> list[str]: ...

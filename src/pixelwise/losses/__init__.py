@@ -1,5 +1,16 @@
 """Losses for training."""
 
+from pixelwise.losses.class_weights import CLASS_WEIGHT_RULES, class_weights
+from pixelwise.losses.deep_supervision import supervise_all
+from pixelwise.losses.multi_label_loss import MultiLabelLoss, parse_multi_label_loss
 from pixelwise.losses.segmentation_loss import SegmentationLoss, parse_loss
 
-__all__ = ["SegmentationLoss", "parse_loss"]
+__all__ = [
+    "CLASS_WEIGHT_RULES",
+    "MultiLabelLoss",
+    "SegmentationLoss",
+    "class_weights",
+    "parse_loss",
+    "parse_multi_label_loss",
+    "supervise_all",
+]

@@ -30,7 +30,8 @@ class Boundary:
 
     A boundary pixel is one of the class with another class among its 8 neighbours; for
     probabilities, by how much the least of the 9 falls short of its own. The picture's edge is no
-    boundary, and neither is the edge of what is unknown.
+    boundary, and neither is the edge of what is unknown. It tells where classes end, not on which
+    side they are: it belongs beside another loss.
 
     Attributes:
         tolerance: pixels, along rows and columns, that a counterpart may be away; whole, 1 to 64.
@@ -101,7 +102,7 @@ def _largest(values: torch.Tensor, axis: int, distance: int) -> torch.Tensor:
 def _back_to_largest(
     slope: torch.Tensor, values: torch.Tensor, largest: torch.Tensor, axis: int
 ) -> torch.Tensor:
-    """Gives the gradient of each largest of three to the value that it was; the middle one first."""
+    """Hands the slope of each largest of three to the value it came from, the middle one first."""
     last = values.shape[axis] - 1
     back = slope * (values == largest)
     left = slope - back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,15 @@ class Option:
     default: float
     least: float
     most: float
+    whole: bool = False
+
+    def allows(self, value: float) -> bool:
+        """Whether the option may be this number."""
+        return self.least <= value <= self.most and not (self.whole and value % 1)
+
+    def __str__(self) -> str:
+        kind = "whole number" if self.whole else "number"
+        return f"{kind} from {_number(self.least)} to {_number(self.most)}"
 
 
 @dataclass(frozen=True)
@@ -41,9 +51,7 @@ class FormulaTerm:
         return f"{weight}{self.name}({options})" if options else f"{weight}{self.name}"
 
 
-def parse_formula(
-    text: str, known: Mapping[str, Mapping[str, Option]]
-) -> tuple[FormulaTerm, ...]:
+def parse_formula(text: str, known: Mapping[str, Mapping[str, Option]]) -> tuple[FormulaTerm, ...]:
     """Reads a sum of losses.
 
     Args:
@@ -57,8 +65,8 @@ def parse_formula(
     faults: list[str] = []
     terms = [_term(part.strip(), known, faults) for part in _BETWEEN_TERMS.split(text)]
     found = [term for term in terms if term is not None]
-    names = [term.name for term in found]
-    faults += [f"{name}: more than once" for name in sorted({n for n in names if names.count(n) > 1})]
+    names = Counter(term.name for term in found)
+    faults += [f"{name}: more than once" for name, times in names.items() if times > 1]
     if faults:
         raise UsageError(
             "the loss cannot be understood",
@@ -100,9 +108,8 @@ def _options(
             faults.append(f"{term}({part}): no such option ({choices})")
         elif name in given:
             faults.append(f"{term}: {name} more than once")
-        elif value is None or not known[name].least <= value <= known[name].most:
-            limits = f"{_number(known[name].least)} to {_number(known[name].most)}"
-            faults.append(f"{term}({part}): not a number from {limits}")
+        elif value is None or not known[name].allows(value):
+            faults.append(f"{term}({part}): not a {known[name]}")
         else:
             given[name] = value
     return {name: given.get(name, option.default) for name, option in known.items()}

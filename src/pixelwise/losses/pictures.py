@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["Alignment", "PictureLoss", "picture_by_picture"]
+from pixelwise.losses.upsampled import Alignment
 
-Alignment = Literal["half_pixel", "corners"]
+__all__ = ["PictureLoss", "picture_by_picture"]
 
 # (index in the batch, logits [C, H, W], gradient wanted) -> (loss, gradient [C, H, W] or None;
 # None also where the picture has no part in the loss)
@@ -35,7 +35,9 @@ def picture_by_picture(
     Returns:
         scalar of the logits' type.
     """
-    return cast(torch.Tensor, _PictureByPicture.apply(logits, size, alignment, evaluate))
+    with_gradient = logits.requires_grad and torch.is_grad_enabled()
+    total = _PictureByPicture.apply(logits, size, alignment, evaluate, with_gradient)
+    return cast(torch.Tensor, total)
 
 
 class _PictureByPicture(torch.autograd.Function):
@@ -46,8 +48,8 @@ class _PictureByPicture(torch.autograd.Function):
         size: tuple[int, int],
         alignment: Alignment,
         evaluate: PictureLoss,
+        with_gradient: bool,
     ) -> torch.Tensor:
-        with_gradient = ctx.needs_input_grad[0]
         total = logits.new_zeros(())
         gradient = torch.zeros_like(logits) if with_gradient else None
         for index, picture in enumerate(logits.detach()):
@@ -63,9 +65,9 @@ class _PictureByPicture(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_output, None, None, None
+        return gradient * grad_output, None, None, None, None
 
 
 def _enlarged(small: torch.Tensor, size: tuple[int, int], alignment: Alignment) -> torch.Tensor:

@@ -8,16 +8,17 @@ from types import MappingProxyType
 
 import torch
 
-from pixelwise.errors import ArrayError, UsageError
+from pixelwise.errors import UsageError
 from pixelwise.losses.boundary import Boundary
 from pixelwise.losses.formula import FormulaTerm, Option, parse_formula
 from pixelwise.losses.hard_pixels import HardPixels
 from pixelwise.losses.lovasz import Lovasz
 from pixelwise.losses.overlap import Tversky
-from pixelwise.losses.pictures import Alignment, picture_by_picture
+from pixelwise.losses.parts import checked_counts, exact_logits, shares_of
+from pixelwise.losses.pictures import picture_by_picture
 from pixelwise.losses.regions import ClassScores, RegionLoss
 from pixelwise.losses.target_rows import TargetRows, make_target_rows
-from pixelwise.losses.plain import upsampled_cross_entropy
+from pixelwise.losses.upsampled import Alignment, upsampled_cross_entropy
 
 __all__ = ["SegmentationLoss", "parse_loss"]
 
@@ -35,13 +36,16 @@ _OPTIONS: Mapping[str, Mapping[str, Option]] = MappingProxyType(
             "exponent": Option(1, 0.1, 10),
         },
         "lovasz": {},
-        "boundary": {"tolerance": Option(2, 1, 64)},
+        "boundary": {"tolerance": Option(2, 1, 64, whole=True)},
     }
 )
 
 _REGIONS: Mapping[str, Callable[..., RegionLoss]] = MappingProxyType(
     {"dice": Tversky, "tversky": Tversky, "lovasz": Lovasz, "boundary": Boundary}
 )
+
+# The kernels take all other kinds.
+_OTHER_INTEGERS = (torch.int8, torch.int16, torch.uint32, torch.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +114,9 @@ class SegmentationLoss:
             ArrayError: shapes or types do not fit, or the target has numbers that mean nothing.
         """
         tally = self.rows.tally(target)
-        _check_logits(logits, target, self.rows.classes)
-        totals = self._counts(tally) if counts is None else _checked(counts, len(self.terms))
-        exact = logits if logits.dtype == torch.float64 else logits.float()
-        shares = [
-            term.weight / total if total > 0 else 0.0
-            for term, total in zip(self.terms, totals, strict=True)
-        ]
+        exact = exact_logits(logits, len(target), self.rows.classes)
+        own = self._counts(tally)
+        shares = shares_of(self.terms, own if counts is None else checked_counts(counts, len(own)))
         loss = exact.new_zeros(())
         with torch.autocast(logits.device.type, enabled=False):
             for term, share in zip(self.terms, shares, strict=True):
@@ -144,8 +144,8 @@ class SegmentationLoss:
         device = logits.device
         weights, candidates = self.class_weights, self.rows.candidates
         return upsampled_cross_entropy(
-            logits,
-            target,
+            logits.float(),
+            target.to(torch.int32) if target.dtype in _OTHER_INTEGERS else target,
             alignment=alignment,
             ignore_index=self.rows.ignore_index,
             class_weights=None if weights is None else weights.to(device),
@@ -217,9 +217,10 @@ class _Pictures:
     def _region_terms(
         self, index: int, probability: torch.Tensor, numbers: torch.Tensor, with_gradient: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        nothing = self._rows.counts_for_nothing(numbers)
-        # Where nothing counts, no probability: it adds to no sum, and its gradient is 0 below.
-        probability.masked_fill_(nothing, 0)
+        nothing = self._rows.counts_for_nothing(numbers, self._tally[index])
+        if nothing is not None:
+            # No probability there: it adds to no sum, and its gradient is 0 below.
+            probability.masked_fill_(nothing, 0)
         present = self._present[index].nonzero().flatten().tolist()
         unions = self._rows.unions(self._tally[index])
         loss = probability.new_zeros(())
@@ -230,7 +231,7 @@ class _Pictures:
             scores = ClassScores(
                 plane if open_ is None else plane.masked_fill(open_, 0),
                 self._rows.belongs(numbers, class_),
-                nothing if open_ is None else open_ | nothing,
+                _either(open_, nothing),
             )
             for term, share in self._regions:
                 value, slope = term.evaluate(scores, with_gradient=with_gradient)
@@ -246,6 +247,12 @@ class _Pictures:
         return loss, slopes.addcmul_(probability, slopes.sum(0), value=-1)
 
 
+def _either(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other
+
+
 def parse_loss(
     text: str,
     *,
@@ -259,7 +266,8 @@ def parse_loss(
 
     Names, and their options with their defaults: `cross-entropy`, `focal(gamma=2)`,
     `ohem(threshold=0.7, share=0.1)`, `dice`, `tversky(alpha=0.3, beta=0.7, exponent=1)`,
-    `lovasz`, `boundary(tolerance=2)`.
+    `lovasz`, `boundary(tolerance=2)`. Boundaries say nothing of what is between them: `boundary`
+    is only of use beside another.
 
     Args:
         text: the sum; a number before a name is its weight.
@@ -286,26 +294,3 @@ def parse_loss(
     rows = make_target_rows(classes, ignore_index, candidates, class_weights)
     weights = None if class_weights is None else class_weights.detach().float()
     return SegmentationLoss(terms, rows, weights, label_smoothing)
-
-
-def _checked(counts: torch.Tensor, terms: int) -> list[float]:
-    if counts.shape != (terms,) or not (counts >= 0).all():
-        raise ArrayError(
-            "the counts do not fit the loss",
-            where="counts",
-            got=f"{counts.tolist()}; expected [{terms}], none below 0",
-            fix="give what `counts` of the same loss gave, summed over all parts of the batch",
-        )
-    return [float(count) for count in counts.tolist()]
-
-
-def _check_logits(logits: torch.Tensor, target: torch.Tensor, classes: int) -> None:
-    fits = logits.ndim == 4 and logits.shape[:2] == (len(target), classes)
-    if not fits or 0 in logits.shape or not logits.is_floating_point():
-        raise ArrayError(
-            "the logits do not fit the target",
-            where="logits",
-            got=f"{logits.dtype} {list(logits.shape)}; expected floats"
-            f" [{len(target)}, {classes}, h, w]",
-            fix="give the scores of the network, one map for each class",
-        )

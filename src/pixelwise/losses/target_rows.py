@@ -74,8 +74,8 @@ class TargetRows:
     def _refused(self, target: torch.Tensor, wrong: torch.Tensor) -> ArrayError:
         rows = len(self.candidates)
         pictures = wrong.nonzero().flatten().tolist()
-        numbers = target[pictures].to(torch.int64).unique().tolist()
-        strange = [n for n in numbers if not 0 <= n < rows and n != self.ignore_index]
+        numbers = set(target[pictures].flatten().tolist()) - {self.ignore_index}
+        strange = sorted(number for number in numbers if not 0 <= number < rows)
         shown = ", ".join(map(str, strange[:_MOST_SHOWN]))
         more = " …" if len(strange) > _MOST_SHOWN else ""
         return ArrayError(
@@ -94,10 +94,17 @@ class TargetRows:
         """
         return _any_of(rows, (self.sure == class_).nonzero().flatten().tolist())
 
-    def counts_for_nothing(self, rows: torch.Tensor) -> torch.Tensor:
-        """bool: the pixels that have no part in any loss."""
-        empty = (self.candidates.sum(1) % self.classes == 0).nonzero().flatten().tolist()
-        return _any_of(rows, [self.ignore_index, *empty])
+    def counts_for_nothing(self, rows: torch.Tensor, tally: torch.Tensor) -> torch.Tensor | None:
+        """bool: the pixels that have no part in any loss; None: there are none.
+
+        Args:
+            rows: int32 `[H, W]`: the target of a picture.
+            tally: int64 `[K]`, of the picture.
+        """
+        empty = self.candidates.sum(1) % self.classes == 0
+        if int(tally[~empty].sum()) == rows.numel():
+            return None
+        return _any_of(rows, [self.ignore_index, *empty.nonzero().flatten().tolist()])
 
     def pixel_weights(self, numbers: torch.Tensor) -> torch.Tensor:
         """float64, of the shape of `numbers`: how much each pixel counts."""

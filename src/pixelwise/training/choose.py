@@ -32,6 +32,9 @@ from pixelwise.training.plan import TrainingPlan
 __all__ = ["Choice", "choose", "table"]
 
 
+_FEW_VIDEOS = 10
+
+
 @dataclass(frozen=True)
 class Choice:
     """A plan and why it is so.
@@ -147,7 +150,12 @@ def _scored(scale: Scale, plan: TrainingPlan, grid: tuple[int, int]) -> tuple[in
 
 
 def _warn_of_classes(choices: Choices, seen: Fingerprint) -> None:
-    if seen.absent:
+    if seen.group_kind == "video" and seen.groups < _FEW_VIDEOS:
+        choices.warn(
+            f"{seen.train:,} pictures to learn from are frames of {seen.groups} videos: a score on "
+            "others of the same places says little about other places"
+        )
+    if seen.absent and not seen.open_share:
         names = ", ".join(map(repr, seen.absent[:5])) + (" …" if len(seen.absent) > 5 else "")
         choices.warn(f"no picture to learn from holds {names}: it will never be predicted")
     few = [facts for facts in seen.present if facts.pictures < 5 <= seen.train]

@@ -24,7 +24,9 @@ _MOST_ENLARGED = 2.0
 _TINY = 128
 _MOST_ENLARGED_TINY = 4.0
 _AS_IT_IS = (0.85, 1.1)
-_LONGEST = 4096
+_LONGEST, _SHORTEST = 4096, 1024
+# Bytes that the maps of a light network take when a picture is scored, and as much to spare.
+_SCORED_PIXEL = 1024
 _LONGEST_ASPECT = 2.0
 _LEAST_SPREAD = 1e-3
 
@@ -53,16 +55,18 @@ def choose_scale(choices: Choices, seen: Fingerprint, machine: Machine) -> Scale
     """Whether pictures are resized, and to how many pixels."""
     place = "GPU" if machine.gpus else "processor"
     area = seen.median[0] * seen.median[1]
+    _choose_longest(choices, seen, machine)
+    longest = choices.plan.longest
     if choices.is_fixed("pixels"):
         choices.set("resize", "area", "pixels are given")
     else:
         factor, reason = _factor(seen, _PICTURE[place])
-        largest = max(*seen.largest, *seen.median) * factor
-        if largest > _LONGEST and (factor < 1 or seen.alike):
-            factor *= _LONGEST / largest
+        if max(seen.median) * factor > longest:
+            factor = longest / max(seen.median)
+            reason = f"no side longer than {longest:,} is scored at once: cut pictures of "
+            reason += f"{size_text(seen.median)} into tiles where their details matter"
+            choices.warn(reason)
         _resize(choices, seen, factor, reason)
-    longest, reason = _longest(seen)
-    choices.set("longest", longest, reason)
     plan = choices.plan
     factor = (plan.pixels / area) ** 0.5 if plan.resize == "area" and plan.pixels else 1.0
     factor = min(factor, plan.longest / max(seen.median))
@@ -153,13 +157,16 @@ def _thin(seen: Fingerprint) -> str:
     return f"{facts.near_border:.0%} of {facts.name!r} lies within 2 pixels of its border"
 
 
-def _longest(seen: Fingerprint) -> tuple[int, str]:
+def _choose_longest(choices: Choices, seen: Fingerprint, machine: Machine) -> None:
+    longest = _LONGEST
+    while longest > _SHORTEST and 0 < machine.room < longest**2 * _SCORED_PIXEL:
+        longest //= 2
     largest = max(seen.largest)
-    if largest <= _LONGEST:
-        return _LONGEST, f"the longest side in the data is {largest}; 16 megapixels fit into memory"
-    return _LONGEST, (
-        f"the longest side in the data is {largest:,}, more than can be scored at once: such "
-        "pictures are made smaller"
+    choices.set(
+        "longest",
+        longest,
+        f"the longest side in the data is {largest:,}"
+        + ("" if largest <= longest else ": larger pictures do not fit into memory whole"),
     )
 
 

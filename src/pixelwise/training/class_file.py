@@ -103,7 +103,7 @@ def read_class_file(path: str | Path) -> ClassFile:
             "the file of classes cannot be used",
             where=str(path),
             got=listed(reader.faults),
-            fix="correct all that is listed; docs/training.md shows such a file",
+            fix="correct all that is listed; docs/data.md shows such a file",
         )
     return file
 
@@ -123,7 +123,7 @@ def _composed(path: Path) -> yaml.Node | None:
             "the file of classes cannot be read",
             where=str(path),
             got=str(error),
-            fix="give a YAML file of `classes:` and `sets:`; docs/training.md shows one",
+            fix="give a YAML file of `classes:` and `sets:`; docs/data.md shows one",
         ) from None
     return node
 

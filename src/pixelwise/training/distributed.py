@@ -28,6 +28,7 @@ __all__ = [
     "barrier",
     "from_first",
     "gather_values",
+    "is_first_process",
     "join_world",
     "same_everywhere",
     "sum_over",
@@ -64,6 +65,11 @@ class World:
     def is_first(self) -> bool:
         """Whether this process writes the files and shows the progress."""
         return self.rank == 0
+
+
+def is_first_process() -> bool:
+    """Whether this process may print, also where it has joined no others yet."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

@@ -23,6 +23,7 @@ __all__ = ["Duration", "grid_of", "measure"]
 _PICTURES = 2
 _SECONDS = 3.0
 _MOST_PASSES = 4
+_MOST_SCORED = 1 << 20
 _IGNORED = 65_535
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -136,14 +137,17 @@ class _Trial:
         passing = self._repeated(lambda: self._pass(images), first)
         updating = self._repeated(self._update, self._timed(self._update))
         self._network.eval()
-        image = self._noise(1, scored_size)
+        shrink = min(1.0, (_MOST_SCORED / (scored_size[0] * scored_size[1])) ** 0.5)
+        height, width = (max(1, round(side * shrink)) for side in scored_size)
+        image = self._noise(1, (height, width))
         scoring = self._repeated(
             lambda: self._score(image), self._timed(lambda: self._score(image))
         )
         return Duration(
             pass_seconds=passing / self._pictures,
             update_seconds=updating,
-            score_seconds=scoring,
+            # Time goes with the area, which is shrunk where it would not fit.
+            score_seconds=scoring * scored_size[0] * scored_size[1] / (height * width),
             # The weights, their averages, gradients, and two moments of AdamW.
             fixed_bytes=5 * kept.weights,
             picture_bytes=kept.total // self._pictures,

@@ -16,6 +16,7 @@ from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.colours import Colour
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.drawing import IGNORED, draw_labels
+from pixelwise.data.findings import background_of
 from pixelwise.data.viewable import viewable
 from pixelwise.errors import ArrayError, PixelwiseError
 from pixelwise.formats.files import write_atomic
@@ -23,13 +24,16 @@ from pixelwise.formats.png import encode_rgb
 from pixelwise.lettering import lettering
 from pixelwise.metrics.confusion import ConfusionMatrix
 from pixelwise.overlay import LegendEntry, draw_legend
+from pixelwise.training.picture_counts import read_picture_counts
+from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.wording import percent
 
 if TYPE_CHECKING:
     from pixelwise.training.scoring import Seen
 
-__all__ = ["ExamplePictures", "draw_example", "example_file", "example_places"]
+__all__ = ["ExamplePictures", "draw_example", "example_file", "example_places", "final_examples"]
 
+_WORST = 12
 _LARGEST = 512
 _SMALLEST = 256
 _WIDEST_TEXT = 1600
@@ -68,6 +72,38 @@ def example_places(pictures: int, count: int = 8, *, seed: int = 0) -> tuple[int
 def example_file(place: int) -> str:
     """The file name of the example of that place of the validation pictures."""
     return f"val_{place:06d}.png"
+
+
+def final_examples(
+    folder: RunFolder,
+    dataset: Dataset,
+    classes: ClassTable,
+    predict: Callable[[NDArray[Any]], NDArray[np.integer]],
+    *,
+    seed: int = 0,
+) -> None:
+    """Draws some pictures, chosen by the seed, and the worst of the best scoring.
+
+    Args:
+        folder: of the run.
+        dataset: the validation pictures; an id of their masks is a channel, or not counted.
+        classes: channel i is the i-th.
+        predict: from a picture `[H, W, B]` to channels `[H, W]`.
+        seed: of the choice.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    counts = read_picture_counts(folder.pictures)
+    places = {*example_places(len(dataset), seed=seed)}
+    places |= set() if counts is None else set(counts.worst(_WORST))
+    ExamplePictures(
+        folder.examples,
+        classes,
+        frozenset(places),
+        background=background_of(dataset),
+        note="" if counts is None else f"the best weights, of epoch {counts.epoch + 1}",
+    ).draw(dataset, predict)
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class Fingerprint:
     def thinnest(self) -> ClassFacts:
         """The class with most of its pixels near a border, of those in a tenth of the pictures."""
         usual = [facts for facts in self.present if facts.pictures >= _USUAL * self.train]
-        return max(usual, key=lambda facts: np.nan_to_num(facts.near_border))
+        return max(usual or self.present, key=lambda facts: np.nan_to_num(facts.near_border))
 
     @property
     def smallest_side(self) -> float:

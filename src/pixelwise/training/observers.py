@@ -7,11 +7,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from pixelwise.training.events import Event
+
 __all__ = ["Observer", "Observers", "say"]
+
+# What views of files and terminals raise; faults of the code itself are not hidden.
+_FAULTS = (OSError, ValueError, RuntimeError)
 
 
 class Observer(Protocol):
     """Is told of every event, in the first process only."""
+
+    def begin(self, past: Sequence[Event]) -> None:
+        """Called once before any event, with what the log keeps of the part that ran before."""
+        ...
 
     def on_event(self, event: Mapping[str, object]) -> None:
         """Called with each line of the logs as it is written."""
@@ -36,29 +45,33 @@ class Observers:
         self._observers = list(observers)
         self._note = note or say
 
+    def begin(self, past: Sequence[Event]) -> None:
+        """Begins all."""
+        self._tell(lambda observer: observer.begin(past))
+
     def on_event(self, event: Mapping[str, object]) -> None:
         """Tells all."""
-        for observer in tuple(self._observers):
-            try:
-                observer.on_event(event)
-            except (OSError, ValueError, RuntimeError) as error:
-                self._leave_out(observer, error)
+        self._tell(lambda observer: observer.on_event(event))
 
     def close(self) -> None:
         """Closes all."""
         for observer in reversed(self._observers):
             try:
                 observer.close()
-            except (OSError, ValueError, RuntimeError) as error:
+            except _FAULTS as error:
                 self._note(_reason(observer, error))
         self._observers.clear()
 
-    def _leave_out(self, observer: Observer, error: Exception) -> None:
-        self._observers.remove(observer)
-        # What was wrong with it is told; that it cannot be closed either adds nothing.
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
-            observer.close()
-        self._note(_reason(observer, error))
+    def _tell(self, call: Callable[[Observer], object]) -> None:
+        for observer in tuple(self._observers):
+            try:
+                call(observer)
+            except _FAULTS as error:
+                self._observers.remove(observer)
+                # What is wrong with it is told; that it cannot be closed either adds nothing.
+                with contextlib.suppress(*_FAULTS):
+                    observer.close()
+                self._note(_reason(observer, error))
 
 
 def say(text: str) -> None:

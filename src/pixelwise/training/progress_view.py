@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from pixelwise.training.events import (
@@ -33,7 +33,7 @@ __all__ = ["ProgressView", "Standing"]
 _SMOOTHED_OVER = 100
 _PACE_KEPT = 0.8
 _REFRESHES_PER_SECOND = 4
-_LONGEST_BAR = 40
+_SHORTEST_BAR, _LONGEST_BAR = 8, 40
 _NAMES_SHOWN = 3
 _BETWEEN = " · "
 
@@ -132,15 +132,15 @@ class Standing:
         return steps * self._step_seconds + scorings * self._scoring_seconds
 
     @property
-    def place(self) -> str:
+    def place(self) -> list[str]:
         """The epoch, and the step within it."""
         if self._plan is None:
-            return "getting ready"
+            return ["getting ready"]
         epoch = f"epoch {self._epoch + 1}/{self._plan.epochs}"
         if self._scoring is not None:
-            return f"{epoch}{_BETWEEN}scoring {self._scoring.done}/{self._scoring.total}"
+            return [epoch, f"scoring {self._scoring.done}/{self._scoring.total}"]
         within = self._step - self._epoch * self._plan.steps_per_epoch
-        return f"{epoch}{_BETWEEN}step {within}/{self._plan.steps_per_epoch}"
+        return [epoch, f"step {within}/{self._plan.steps_per_epoch}"]
 
     @property
     def facts(self) -> list[str]:
@@ -190,20 +190,18 @@ class ProgressView:
     the live view. The cursor is never hidden, so that even a killed process leaves it.
 
     Args:
-        past: events of the part that ran before.
         verbose: a line for each scoring too.
         stream: the terminal, or a file.
     """
 
-    def __init__(
-        self,
-        past: Iterable[Event] = (),
-        *,
-        verbose: bool = False,
-        stream: TextIO | None = None,
-    ) -> None:
+    def __init__(self, *, verbose: bool = False, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._verbose = verbose
+        self._standing = Standing()
+        self._live: Live | None = None
+
+    def begin(self, past: Sequence[Event]) -> None:
+        """Takes up what was before, and shows it."""
         self._standing = Standing(past)
         self._live = _live(self._stream, self._standing)
 
@@ -245,10 +243,10 @@ class _Panel:
 
         # The last column stays free: some terminals break the line there.
         width = max(1, options.max_width - 1)
-        place = self._standing.place
+        place = _fitting(self._standing.place, width)
         bar = min(_LONGEST_BAR, width - len(place) - 1)
-        first = f"{place} {_bar(self._standing.share, bar)}" if bar >= 8 else place
-        yield Text(first[:width], no_wrap=True, overflow="crop", end="\n")
+        first = f"{place} {_bar(self._standing.share, bar)}" if bar >= _SHORTEST_BAR else place
+        yield Text(first, no_wrap=True, overflow="crop", end="\n")
         yield Text(_fitting(self._standing.facts, width), no_wrap=True, overflow="crop", end="")
 
 
@@ -280,10 +278,10 @@ def _bar(share: float, width: int) -> str:
 
 
 def _fitting(parts: list[str], width: int) -> str:
-    """As many parts as fit, from the first; of the first what fits."""
+    """As many whole parts as fit, from the first: half a number would be another."""
     line = ""
     for part in parts:
-        longer = f"{line}{_BETWEEN}{part}" if line else part[:width]
+        longer = f"{line}{_BETWEEN}{part}" if line else part
         if len(longer) > width:
             break
         line = longer

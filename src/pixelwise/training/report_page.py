@@ -372,12 +372,9 @@ def _plan(history: History) -> str:
         f'<td class="reason">{escaped(choice.reason)}</td></tr>'
         for choice in history.plan
     )
-    return (
-        f'{_SCROLL}<table class="plan"><thead><tr><th scope="col">choice</th><th scope="col">value</th>'
-        f'<th scope="col">reason</th></tr></thead><tbody>{rows}</tbody></table></div>'
-        if rows
-        else ""
-    )
+    heads = "".join(f'<th scope="col">{title}</th>' for title in ("choice", "value", "reason"))
+    table = f'<table class="plan"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    return f"{_SCROLL}{table}</div>" if rows else ""
 
 
 def _value(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from pixelwise.training.fingerprint import fingerprint
 from pixelwise.training.finish import Finished, finish
 from pixelwise.training.machine import machine
 from pixelwise.training.merging import TrainingData
-from pixelwise.training.observers import Observer
+from pixelwise.training.observers import Observer, Observers
 from pixelwise.training.plan import TrainingPlan, make_plan, read_plan, write_plan
 from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.setup import bring_together, open_sources, prepare_training
 from pixelwise.training.splits import Splits, draw_splits, read_splits, write_splits
+from pixelwise.training.tensorboard_log import TensorBoardLog
 from pixelwise.training.trainer import Outcome, Trainer
 
 __all__ = ["Prepared", "Run", "choose_plan", "resume", "train"]
@@ -134,6 +136,13 @@ def _run(
 ) -> Run:
     started = time.monotonic()
     materials = prepare_training(plan, train, validation, world)
-    outcome = Trainer(materials, folder, world, observer=observer).run()
+    views = Observers(
+        [
+            *([] if observer is None else [observer]),
+            *([TensorBoardLog(folder.tensorboard)] if world.is_first else []),
+        ]
+    )
+    with closing(views):
+        outcome = Trainer(materials, folder, world, observer=views).run()
     finished = finish(materials, folder) if world.is_first else None
     return Run(folder, outcome, finished, time.monotonic() - started)

@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "examples"
 
     @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's files."""
+        return self.path / "tensorboard"
+
+    @property
     def model(self) -> Path:
         """The finished model file."""
         return self.path / "model.onnx"

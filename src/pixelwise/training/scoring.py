@@ -26,6 +26,7 @@ from pixelwise.inference.card import Postprocessing, Preprocessing
 from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.training.distributed import World, sum_over
+from pixelwise.training.merging import OwnTerms
 
 __all__ = ["IGNORED", "Protocol", "Scored", "Seen", "counted", "score"]
 
@@ -40,12 +41,16 @@ class Protocol:
 
     Attributes:
         dataset: the pictures; an id of their masks is a channel, or not counted.
+        own_terms: how each data set scores in its own classes.
+        lengths: pictures of each data set; they stand one set after the other.
         classes: how many channels there are.
         preprocessing, postprocessing: of the card that the model will have.
         workers: threads that read.
     """
 
     dataset: Dataset
+    own_terms: tuple[OwnTerms, ...]
+    lengths: tuple[int, ...]
     classes: int
     preprocessing: Preprocessing
     postprocessing: Postprocessing

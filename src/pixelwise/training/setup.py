@@ -23,14 +23,15 @@ from pixelwise.data.statistics import gather
 from pixelwise.errors import DatasetError, UsageError
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
 from pixelwise.kernels.checks import usable_cores
-from pixelwise.losses import SegmentationLoss, parse_loss
+from pixelwise.losses import SegmentationLoss, class_weights, parse_loss
 from pixelwise.models.build import build
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.training.class_file import ClassFile, read_class_file
 from pixelwise.training.distributed import World
-from pixelwise.training.merging import TrainingData, training_data
+from pixelwise.training.merging import TrainingData, training_data, with_run_splits
 from pixelwise.training.plan import DataSource, TrainingPlan
 from pixelwise.training.scoring import Protocol
+from pixelwise.training.warm_start import warm_start
 from pixelwise.version import VERSION
 
 __all__ = ["Materials", "bring_together", "open_sources", "prepare_training"]
@@ -82,7 +83,9 @@ def open_sources(plan: TrainingPlan) -> tuple[Dataset, ...]:
     Raises:
         DatasetError: one cannot be opened, or has faults.
     """
-    return tuple(_opened(source) for source in plan.data)
+    datasets = tuple(_opened(source) for source in plan.data)
+    classes = None if plan.classes is None else read_classes(plan.classes)
+    return with_run_splits(datasets, classes) if isinstance(classes, ClassFile) else datasets
 
 
 def bring_together(
@@ -97,7 +100,10 @@ def bring_together(
         trains = [with_borders(dataset) for dataset in trains]
         validations = [with_borders(dataset) for dataset in validations]
     classes = None if plan.classes is None else read_classes(plan.classes)
-    return training_data(trains, classes=classes), training_data(validations, classes=classes)
+    train = training_data(trains, classes=classes)
+    if classes is None and len(trains) > 1:
+        classes = train.classes
+    return train, training_data(validations, classes=classes)
 
 
 def prepare_training(
@@ -116,10 +122,13 @@ def prepare_training(
         classes=classes,
         encoder=plan.encoder,
         encoder_weights=None if plan.start_from else plan.encoder_weights,
-        weights=plan.start_from,
         in_channels=len(plan.mean),
         **plan.network,
     )
+    notes = train.notes
+    if plan.start_from is not None:
+        kept = warm_start(network, classes, Path(plan.start_from))
+        notes = (*notes, f"starts from {Path(plan.start_from).name}; it knew {', '.join(kept)}")
     multiple = max(network.encoder.strides)
     remainder = 1 if network.alignment == "corners" else 0
     _check(plan, world, multiple=multiple, remainder=remainder)
@@ -134,7 +143,7 @@ def prepare_training(
             plan.batch // world.size,
             sampler=Weighted(counts) if plan.sampling == "weighted" else None,
             seed=plan.seed,
-            aim=_aim(plan, counts, train.dataset),
+            aim=_aim(plan, counts, train.dataset, len(classes)),
             mix=_mix(plan),
             workers=workers,
             rank=world.rank,
@@ -144,12 +153,14 @@ def prepare_training(
         loss=_loss(plan, train, counts),
         protocol=Protocol(
             dataset=validation.dataset,
+            own_terms=validation.own_terms,
+            lengths=validation.lengths,
             classes=len(classes),
             preprocessing=_preprocessing(plan, multiple=multiple, remainder=remainder),
             postprocessing=Postprocessing(alignment=network.alignment),
             workers=workers,
         ),
-        notes=train.notes,
+        notes=notes,
     )
 
 
@@ -219,17 +230,27 @@ def _augmentation(plan: TrainingPlan) -> Augmentation:
     )
 
 
-def _aim(plan: TrainingPlan, counts: NDArray[np.int64], dataset: Dataset) -> Aim | None:
+def _aim(
+    plan: TrainingPlan, counts: NDArray[np.int64], dataset: Dataset, classes: int
+) -> Aim | None:
+    """Lays pieces on rare classes, not on what may be several."""
     if not plan.aim:
         return None
+    counts = counts.copy()
+    counts[:, classes:] = 0
     return Aim.at_rare(counts, dataset.classes, power=_AIM_POWER, chance=plan.aim)
 
 
 def _loss(plan: TrainingPlan, train: TrainingData, counts: NDArray[np.int64]) -> SegmentationLoss:
     weights = None
     if plan.class_weights != "none":
-        pixels = counts.sum(axis=0)[: len(train.classes)]
-        weights = None
+        counts = counts[:, : len(train.classes)]
+        around = (counts.sum(axis=1, keepdims=True) * (counts > 0)).sum(axis=0)
+        weights = class_weights(
+            torch.from_numpy(counts.sum(axis=0)),
+            plan.class_weights,
+            pixels_around=torch.from_numpy(around),
+        )
     return parse_loss(
         plan.loss,
         classes=len(train.classes),

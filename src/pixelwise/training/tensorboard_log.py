@@ -2,73 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelwise.formats.files import make_folder
 from pixelwise.training.events import Event, Score, Start, Step, StepTime, parse_event
-from pixelwise.training.observers import Observer, say
+from pixelwise.training.observers import say
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["tensorboard_log"]
+__all__ = ["TensorBoardLog"]
 
 _FLUSH_SECONDS = 30
 
 
-def tensorboard_log(
-    folder: Path, past: Iterable[Event] = (), *, note: Callable[[str], object] = say
-) -> tuple[Observer, ...]:
-    """An observer that writes into `folder`; none where tensorboard is not installed.
+class TensorBoardLog:
+    """Writes the curves; where tensorboard is not installed, it says so once and writes nothing.
+
+    Nothing is shown twice: when a run goes on, and when it takes steps back, what was written
+    beyond is purged.
 
     Args:
-        folder: of the run's TensorBoard files; it is made.
-        past: events of the part that ran before, as far as it counts: what older files of the
-            folder say beyond it is purged, so that nothing is shown twice.
-        note: told in one line why there is none.
-
-    Raises:
-        OutputError: the folder cannot be made.
+        folder: of the run's TensorBoard files; it is made when the run begins.
+        note: told in one line why nothing is written.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        note('no TensorBoard curves: tensorboard is not installed (pip install "pixelwise[train]")')
-        return ()
-    make_folder(folder)
-    events = list(past)
-    steps = [event.step for event in events if isinstance(event, Step | Score)]
-    # What stands at the last step is purged too, for the log may keep the one and not the other
-    # of step and score; so it is written again.
-    purged = max(steps, default=0)
-    writer = SummaryWriter(str(folder), purge_step=purged, flush_secs=_FLUSH_SECONDS)
-    observer = _TensorBoard(writer)
-    for event in events:
-        if isinstance(event, Start) or (isinstance(event, Step | Score) and event.step >= purged):
-            observer.take(event)
-    return (observer,)
 
-
-class _TensorBoard:
-    def __init__(self, writer: SummaryWriter) -> None:
-        self._writer = writer
+    def __init__(self, folder: Path, *, note: Callable[[str], object] = say) -> None:
+        self._folder = folder
+        self._note = note
+        self._writer: SummaryWriter | None = None
         self._classes: tuple[str, ...] = ()
+        self._step = 0
+
+    def begin(self, past: Sequence[Event]) -> None:
+        """Opens the files.
+
+        Raises:
+            OutputError: the folder cannot be made.
+        """
+        steps = [event.step for event in past if isinstance(event, Step | Score)]
+        # What stands at the last step is purged too, for the log may keep the one and not the
+        # other of step and score; so it is written again.
+        last = max(steps, default=0)
+        self._open(last)
+        for event in past:
+            if isinstance(event, Start) or (isinstance(event, Step | Score) and event.step >= last):
+                self._take(event)
 
     def on_event(self, event: Mapping[str, object]) -> None:
+        """Writes a line of the logs."""
         told = parse_event(event)
         if told is not None:
-            self.take(told)
+            self._take(told)
 
-    def take(self, event: Event) -> None:
+    def close(self) -> None:
+        """Writes what is left, and closes the files."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _open(self, purged: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self._note(
+                "no TensorBoard curves: tensorboard is not installed "
+                '(pip install "pixelwise[train]")'
+            )
+            return
+        make_folder(self._folder)
+        self._writer = SummaryWriter(
+            str(self._folder), purge_step=purged, flush_secs=_FLUSH_SECONDS
+        )
+
+    def _take(self, event: Event) -> None:
         match event:
             case Start():
                 self._classes = event.classes
             case Step():
-                self._write("training/loss", event.loss, event.step)
-                self._write("training/learning rate", event.learning_rate, event.step)
-                self._write("training/gradient norm", event.gradient_norm, event.step)
+                self._take_step(event)
             case StepTime():
                 self._write("speed/images per second", event.images_per_second, event.step)
                 self._write("speed/memory in MiB", event.memory_mib, event.step)
@@ -76,6 +90,16 @@ class _TensorBoard:
                 self._take_score(event)
             case _:
                 pass
+
+    def _take_step(self, event: Step) -> None:
+        if event.step <= self._step and self._writer is not None:
+            # The run went back to a checkpoint, and comes by again.
+            self._writer.close()
+            self._open(event.step)
+        self._step = event.step
+        self._write("training/loss", event.loss, event.step)
+        self._write("training/learning rate", event.learning_rate, event.step)
+        self._write("training/gradient norm", event.gradient_norm, event.step)
 
     def _take_score(self, event: Score) -> None:
         self._write("validation/mean IoU", event.mean_iou, event.step)
@@ -86,8 +110,5 @@ class _TensorBoard:
             self._write(f"IoU of each class/{name}", iou, event.step)
 
     def _write(self, tag: str, value: float | None, step: int) -> None:
-        if value is not None:
+        if value is not None and self._writer is not None:
             self._writer.add_scalar(tag, value, step)
-
-    def close(self) -> None:
-        self._writer.close()

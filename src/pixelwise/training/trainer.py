@@ -25,6 +25,7 @@ from pixelwise.data.loader import Batch
 from pixelwise.errors import EngineError
 from pixelwise.models.checkpoint import save_weights
 from pixelwise.training.distributed import World, sum_over
+from pixelwise.training.events import read_events
 from pixelwise.training.observers import Observer
 from pixelwise.training.optimiser import (
     follow_average,
@@ -34,6 +35,7 @@ from pixelwise.training.optimiser import (
 )
 from pixelwise.training.parallel import clip_gradients, shard, wrap
 from pixelwise.training.picture_counts import PictureCounts, write_picture_counts
+from pixelwise.training.provenance import machine_event
 from pixelwise.training.run_folder import Log, RunFolder
 from pixelwise.training.scoring import Scored, Seen, score
 from pixelwise.training.setup import Materials
@@ -140,6 +142,9 @@ class Trainer:
             ) as self._log,
             Log(self._folder.timing, None) if self._world.is_first else _Nothing() as self._timing,
         ):
+            if self._world.is_first and self._observer is not None:
+                self._observer.begin(tuple(read_events(self._folder.log)))
+            self._timed(machine_event(_name(self._device), self._world.size))
             if not resumed:
                 self._note(self._materials.description(self._steps))
                 self._save()
@@ -308,7 +313,8 @@ class Trainer:
         self._note(
             _score_event(progress, mean_loss, scored, self._picture_counts(scored), better=better)
         )
-        self._timed({"event": "score", "step": progress.step}, time.monotonic() - started)
+        seconds = round(time.monotonic() - started, 3)
+        self._timed({"event": "score", "step": progress.step, "seconds": seconds})
 
     def _scoring(self) -> Callable[[int], object]:
         """Tells how far a scoring is; by the pictures of the first process."""
@@ -398,20 +404,20 @@ class Trainer:
         event = {
             "event": "step",
             "step": self._progress.step,
+            "seconds": round(seconds, 3),
             "images_per_second": round(self._pictures / max(seconds, 1e-9), 1),
             "memory_mib": _peak_mib(self._device),
         }
-        self._timed(event, seconds)
+        self._timed(event)
         self._start_clock()
 
     def _start_clock(self) -> None:
         self._clock = time.monotonic()
         self._pictures = 0
 
-    def _timed(self, event: dict[str, object], seconds: float) -> None:
-        event["seconds"] = round(seconds, 3)
+    def _timed(self, event: Mapping[str, object]) -> None:
         self._timing.write(event)
-        self._tell({**event, "event": f"{event['event']} time"})
+        self._tell(event)
 
     def _tell(self, event: Mapping[str, object]) -> None:
         if self._world.is_first and self._observer is not None:
@@ -480,6 +486,10 @@ def _memory_error(accumulate: int) -> EngineError:
         got=f"a batch in {accumulate} parts",
         fix=f"give --accumulate {2 * accumulate}, a smaller --crop or a smaller --encoder",
     )
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _peak_mib(device: torch.device) -> int:

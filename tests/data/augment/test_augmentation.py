@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pixelwise.data.augment import (
     PRESETS,
+    Area,
     Augmentation,
     Augmented,
     Blur,
@@ -18,10 +19,12 @@ from pixelwise.data.augment import (
     Jpeg,
     Perspective,
     Photometric,
+    QuarterTurns,
     RandomCrop,
     RandomScale,
     Rotate,
     preset,
+    training_pieces,
 )
 from pixelwise.data.targets import InstanceTarget, MultiClassTarget, MultiLabelTarget
 from pixelwise.errors import ArrayError, UsageError
@@ -212,6 +215,22 @@ def test_all_limits_are_told_at_once():
 def test_other_sizes_are_refused(size):
     with pytest.raises(UsageError, match="size"):
         Augmentation(size=size)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_training_pieces_are_those_of_the_name_at_the_size_of_prediction(name):
+    pieces = training_pieces(name, pixels=9000, longest=300)
+    assert pieces == (Area(9000, 300), *PRESETS[name])
+
+
+def test_pictures_without_an_upper_side_are_turned_every_way():
+    pieces = training_pieces("strong", any_way_up=True)
+    kinds = [type(piece) for piece in pieces]
+    assert kinds.index(QuarterTurns) == kinds.index(Flip) - 1
+    assert [piece.degrees for piece in pieces if isinstance(piece, Rotate)] == [180]
+    assert not any(isinstance(piece, QuarterTurns) for piece in training_pieces("none"))
+    with pytest.raises(UsageError, match="strong"):
+        training_pieces("strnog")
 
 
 def test_presets_are_found_by_name():

@@ -8,25 +8,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.data.augment import (
+    Area,
     Augmentation,
     Fit,
     Flip,
     Perspective,
+    QuarterTurns,
     RandomCrop,
     RandomScale,
     Rotate,
 )
+from pixelwise.data.augment.geometry import Canvas
 from pixelwise.data.targets import MultiClassTarget
+from pixelwise.errors import UsageError
+from pixelwise.inference.card import Preprocessing, Resize
+from pixelwise.inference.preprocess import plan_input, prepare, resized_size
 
 FEW = settings(max_examples=60, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
 SIDES = st.integers(1, 70)
 EVERYTHING = (
+    Area(2000),
     RandomScale(0.3, 3, stretch=1.5),
     Rotate(180, chance=0.7),
     Perspective(0.4, chance=0.7),
     Flip(0.5),
     Flip(0.5, vertical=True),
+    QuarterTurns(),
     RandomCrop(),
 )
 
@@ -208,3 +216,71 @@ def test_a_tilt_keeps_the_centre():
         plan = augmentation.draw((40, 60), np.random.default_rng(seed))
         u, v, w = np.array(plan.matrix) @ (30, 20, 1)
         assert (u / w, v / w) == pytest.approx((30, 20))
+
+
+@FEW
+@given(SIDES, SIDES, st.integers(1, 6000), st.integers(1, 90))
+def test_area_gives_the_size_of_prediction(height, width, pixels, longest):
+    for rule, wanted in (("area", pixels), ("none", None)):
+        resize = Resize(rule=rule, pixels=wanted, longest=longest)
+        plan = Augmentation((Area(wanted, longest),)).draw(
+            (height, width), np.random.default_rng(0)
+        )
+        assert plan.size == resized_size((height, width), resize)
+
+
+@pytest.mark.parametrize("pixels", [200 * 300, 90 * 140, 50 * 64])
+def test_area_gives_the_pixels_of_prediction(pixels):
+    rows, columns = np.mgrid[:120, :180]
+    image = np.stack([rows, columns, 90 + 40 * np.sin(rows / 9) * np.cos(columns / 7)], -1)
+    image = image.astype(np.uint8)
+    card = Preprocessing(
+        scale=1 / 255,
+        mean=(0.5, 0.4, 0.3),
+        std=(0.5, 0.5, 0.2),
+        resize=Resize(rule="area", pixels=pixels),
+    )
+    predicted = prepare(image, plan_input((120, 180), card), card, threads=1)
+    augmentation = Augmentation((Area(pixels),), mean=card.mean, std=card.std)
+    plan = augmentation.draw((120, 180), np.random.default_rng(0))
+    target = MultiClassTarget(np.zeros((120, 180), np.uint8))
+    trained = augmentation.apply(plan, image, target, ignore_index=255).image
+    grey = 255 * np.array(card.std)[:, None, None]
+    # Pillow rounds to whole grey levels; where it shrinks, its filter is a triangle, not a block.
+    assert np.abs((predicted - trained) * grey)[:, 1:-1, 1:-1].max() < 2.01
+
+
+def test_scales_are_relative_to_the_area():
+    pieces = (Area(400), RandomScale(2, 2))
+    plan = Augmentation(pieces).draw((10, 40), np.random.default_rng(0))
+    assert plan.size == (20, 80)
+
+
+def test_area_draws_nothing():
+    generator = np.random.default_rng(4)
+    Area(100).draw(Canvas(20.0, 30.0), generator)
+    assert generator.random() == np.random.default_rng(4).random()
+
+
+@pytest.mark.parametrize(
+    "piece", [Area(0), Area(2**33), Area(1.5), Area(True), Area(9, 0), Area(9, None)]
+)
+def test_areas_have_limits(piece):
+    with pytest.raises(UsageError, match=r"Area: (pixels|longest)="):
+        Augmentation((piece,))
+
+
+@FEW
+@given(SEEDS, SIDES, SIDES)
+def test_quarter_turns_keep_every_pixel(seed, height, width):
+    mask = numbered(height, width)
+    turned = ids_of(mask, (QuarterTurns(),), None, seed)
+    assert any(np.array_equal(turned, np.rot90(mask, quarters)) for quarters in range(4))
+
+
+def test_all_quarter_turns_occur():
+    mask = numbered(3, 5)
+    seen = {ids_of(mask, (QuarterTurns(),), None, seed).tobytes() for seed in range(40)}
+    assert seen == {
+        np.ascontiguousarray(np.rot90(mask, quarters)).tobytes() for quarters in range(4)
+    }

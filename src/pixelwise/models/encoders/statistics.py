@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TypeAlias
 
@@ -53,7 +54,7 @@ def _three(text: str) -> Colours | None:
         red, green, blue = map(float, text.split())
     except ValueError:
         return None
-    return red, green, blue
+    return (red, green, blue) if all(map(math.isfinite, (red, green, blue))) else None
 
 
 def _of_timm(encoder: str) -> tuple[Colours, Colours]:

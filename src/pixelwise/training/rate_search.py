@@ -1,0 +1,201 @@
+"""Which learning rate suits a training: it rises step by step, and the loss is watched.
+
+Smith, "Cyclical learning rates for training neural networks", WACV 2017 (arXiv 1506.01186),
+section 3.3, with a rate that rises by a constant factor, so that all orders of magnitude get as
+many steps.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pixelwise.data.loader import Batch, Batches
+from pixelwise.errors import EngineError, UsageError
+from pixelwise.losses import SegmentationLoss
+from pixelwise.models.network import SegmentationNetwork
+from pixelwise.training.optimiser import make_optimizer, set_learning_rate
+from pixelwise.training.plan import TrainingPlan
+
+__all__ = ["RateSearch", "search_rate"]
+
+_SMOOTHING = 0.9
+_DIVERGED = 4.0
+_BELOW_LOWEST = 10.0
+_LEAST_STEPS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class RateSearch:
+    """What a search found.
+
+    Attributes:
+        rates: float64 `[S]`: of the decoder, at each step.
+        losses: float64 `[S]`: the smoothed loss, an average that forgets a tenth at each step.
+        suggestion: a tenth of the rate at which the loss was lowest: where it still fell surely.
+        diverged: the loss rose to four times its lowest before the last rate; where it did not,
+            even higher rates may do.
+    """
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    suggestion: float
+    diverged: bool
+
+
+def search_rate(
+    plan: TrainingPlan,
+    network: SegmentationNetwork,
+    batches: Batches,
+    loss: SegmentationLoss,
+    *,
+    device: torch.device | str = "cpu",
+    steps: int = 100,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    progress: Callable[[int], object] | None = None,
+) -> RateSearch:
+    """Trains a copy of the network while the rate rises. Nothing of it remains, and no file.
+
+    Args:
+        plan: gives weight decay, the encoder's share of the rate, clipping and precision.
+        network: as the training will begin with; it is left as it is.
+        batches: of the training.
+        loss: of the training.
+        device: where.
+        steps: 10 and up.
+        lowest, highest: rates of the first and the last step.
+        progress: called with 1 after each step.
+
+    Raises:
+        UsageError: an argument has a value that it cannot have.
+        EngineError: the loss is no number from the beginning.
+        DatasetError: too many pictures cannot be read.
+    """
+    if steps < _LEAST_STEPS or not 0 < lowest < highest < math.inf:
+        raise UsageError(
+            "a search of the rate takes ten steps at least, from a lower rate to a higher one",
+            got=f"steps={steps!r}, lowest={lowest!r}, highest={highest!r}",
+            fix="steps=100, lowest=1e-6, highest=1.0",
+        )
+    rates = np.geomspace(lowest, highest, steps)
+    place = torch.device(device)
+    seen: list[float] = []
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(plan.seed)
+        trial = _Trial(plan, network, loss, place)
+        with closing(_endless(batches)) as every:
+            for rate, batch in zip(rates.tolist(), every, strict=False):
+                seen.append(trial.step(batch, rate))
+                if progress is not None:
+                    progress(1)
+                if _is_over(seen):
+                    break
+    return _found(rates, np.array(seen))
+
+
+class _Trial:
+    """A copy that may be ruined."""
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        network: SegmentationNetwork,
+        loss: SegmentationLoss,
+        device: torch.device,
+    ) -> None:
+        self._plan = plan
+        self._loss = loss
+        self._device = device
+        self._layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+        self._network = copy.deepcopy(network).to(device).train()
+        self._network.to(memory_format=self._layout)
+        if plan.freeze_encoder_norm:
+            self._network.encoder.eval()
+        self._optimizer = make_optimizer(self._network, plan)
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """One step at that rate; gives the loss before it."""
+        plan = self._plan
+        images = torch.from_numpy(batch.images).to(self._device)  # [B, bands, H, W]
+        target = torch.from_numpy(batch.masks).to(self._device)
+        set_learning_rate(self._optimizer, rate)
+        self._optimizer.zero_grad(set_to_none=True)
+        counts = self._loss.counts(target)
+        size = -(-len(images) // plan.accumulate)
+        total = 0.0
+        for image, truth in zip(images.split(size), target.split(size), strict=True):
+            part = self._part(image.contiguous(memory_format=self._layout), truth, counts)
+            torch.autograd.backward(part)
+            total += float(part.detach())
+        nn.utils.clip_grad_norm_(self._network.parameters(), plan.clip or math.inf)
+        self._optimizer.step()
+        return total
+
+    def _part(
+        self, image: torch.Tensor, target: torch.Tensor, counts: torch.Tensor
+    ) -> torch.Tensor:
+        # Small gradients vanish in float16 without the scaling that a training does.
+        half = self._plan.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+            every = self._network.all_logits(image)
+        total = torch.zeros((), device=self._device)
+        for number, logits in enumerate(every):
+            weight = self._plan.auxiliary_weight if number else 1.0
+            total = total + weight * self._loss(
+                logits, target, alignment=self._network.alignment, counts=counts
+            )
+        return total
+
+
+def _endless(batches: Batches) -> Iterator[Batch]:
+    epoch = 0
+    while True:
+        with closing(batches.epoch(epoch)) as every:
+            yield from every
+        epoch += 1
+
+
+def _is_over(losses: list[float]) -> bool:
+    """Whether the loss has left for good."""
+    if not math.isfinite(losses[-1]):
+        return True
+    smooth = _smoothed(np.array(losses))
+    return len(losses) > _LEAST_STEPS and bool(smooth[-1] > _DIVERGED * smooth.min())
+
+
+def _smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Exponential average whose start is no value of its own."""
+    smooth = np.empty_like(losses)
+    total, weight = 0.0, 0.0
+    for place, value in enumerate(losses.tolist()):
+        total = _SMOOTHING * total + (1 - _SMOOTHING) * value
+        weight = _SMOOTHING * weight + (1 - _SMOOTHING)
+        smooth[place] = total / weight
+    return smooth
+
+
+def _found(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> RateSearch:
+    finite = np.isfinite(losses)
+    known = int(finite.argmin()) if not finite.all() else len(losses)
+    if known < 2:
+        raise EngineError(
+            "the loss is no number at the lowest rate already",
+            got=f"loss {losses[0]:g} at a rate of {rates[0]:g}",
+            fix="look at the pictures and masks: `pixelwise data check`",
+        )
+    smooth = _smoothed(losses[:known])
+    return RateSearch(
+        rates=rates[:known],
+        losses=smooth,
+        suggestion=float(f"{rates[int(smooth.argmin())] / _BELOW_LOWEST:.2g}"),
+        diverged=len(losses) < len(rates) or known < len(losses),
+    )
