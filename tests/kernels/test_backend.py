@@ -51,7 +51,7 @@ assert kernels.warp_raster(image, matrix, (4, 5), fill=[0, 0, 0], **normal).shap
 assert kernels.blur(np.ones((2, 5, 6), np.float32), 0.8).shape == (2, 5, 6)
 loss = (scores[None], labels[None], *case[1:], kernels.LossRule(3, 255))
 total, gradient = kernels.upsampled_loss_gradient(*loss)
-assert kernels.upsampled_loss(*loss) == total > 0
+assert kernels.upsampled_loss_sum(*loss) == total > 0
 assert gradient.shape == (1, 3, 5, 6)
 print(labels.tobytes().hex())
 """
@@ -90,8 +90,8 @@ def test_public_names_are_pinned():
         "label_regions",
         "normalise",
         "undo_png_filters",
-        "upsampled_loss",
         "upsampled_loss_gradient",
+        "upsampled_loss_sum",
         "warp_bytes",
         "warp_ids",
         "warp_image",

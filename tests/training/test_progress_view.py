@@ -116,6 +116,18 @@ def test_time_left_is_of_the_whole_run_with_its_scorings():
     assert shown.seconds_left == pytest.approx(890 * 2 + 8.9 * 60 / 1.1)
 
 
+def test_after_the_last_step_no_time_is_left_to_tell():
+    clock = Clock()
+    shown = standing(START, step(990), clock=clock)
+    clock.now += 10
+    shown.take(parse_event(step(1000)))
+    assert shown.seconds_left is None
+
+
+def test_where_no_step_is_logged_the_loss_is_that_of_the_epoch():
+    assert standing(START, score(0, 0.5, best=True)).facts[0] == "loss 0.400"
+
+
 def test_a_pause_before_going_on_counts_for_no_time():
     clock = Clock()
     past = [parse_event(event) for event in (START, step(10), step(20))]

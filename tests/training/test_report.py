@@ -131,6 +131,9 @@ def test_a_run_that_was_just_begun_makes_a_report(make_run, kept):
 
 def test_few_validation_pictures(make_run):
     assert warned(make_run(pictures=7), "7 validation pictures only")
+    one = make_run(pictures=1, name="one")
+    assert warned(one, "1 validation picture only")
+    assert not warned(one, "are chance")
 
 
 def test_a_score_that_still_rose(make_run):

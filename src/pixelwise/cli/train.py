@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from pixelwise.cli.output import fail, print_json, print_line
+from pixelwise.cli.data.options import (
+    ImagesOption,
+    JsonOption,
+    LayoutOption,
+    MasksOption,
+    RestOption,
+    SplitsOption,
+    ValidOption,
+)
+from pixelwise.cli.output import ExitCode, fail, print_json, print_line
+from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.extras import extra
 
@@ -22,18 +35,91 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_CHOICES = "Choices of the plan"
+_CHOICES = "Choices of the plan: what is not given is chosen"
+_OPENING = ("layout", "images", "masks", "valid", "rest", "splits")
+_NAME_WIDTH, _VALUE_WIDTH, _NARROWEST = 20, 18, 40
 
 
-def _seconds(budget: str) -> float:
+def _train(arguments: Mapping[str, Any]) -> None:
+    try:
+        with extra("train"):
+            from pixelwise.training import run as running
+            from pixelwise.training.allocator import keep_buffers
+            from pixelwise.training.distributed import is_first_process
+            from pixelwise.training.progress_view import ProgressView
+        keep_buffers()
+        first = is_first_process()
+        json_output = bool(arguments["json_output"])
+        view = ProgressView(verbose=True) if first else None
+        if arguments["resume"] is not None:
+            _refuse_others(arguments)
+            run = running.resume(arguments["resume"], observer=view)
+        elif arguments["dry_run"] or arguments["lr_find"]:
+            _without_training(arguments)
+            return
+        else:
+            if arguments["output"] is None:
+                raise UsageError("where the run is kept is missing", fix="add -o runs/NAME")
+            run = running.train(
+                _fixed(arguments),
+                arguments["output"],
+                budget_seconds=_seconds(arguments["budget"]),
+                show=None if json_output else _show,
+                observer=view,
+                bar=progress_bar,
+            )
+    except PixelwiseError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted; {_how_to_go_on(arguments)}\n")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if first:
+        _report(run, json_output=json_output)
+
+
+def _without_training(arguments: Mapping[str, Any]) -> None:
+    """Shows the plan, or looks for a learning rate; nothing is written."""
+    from pixelwise.training import run as running
+
+    seconds = _seconds(arguments["budget"])
+    prepared = running.choose_plan(_fixed(arguments), budget_seconds=seconds, bar=progress_bar)
+    choice = prepared.choice
+    if arguments["lr_find"]:
+        with progress_bar(running.RATE_STEPS) as progress:
+            found = running.find_rate(prepared, progress=progress)
+        facts = {"learning_rate": found.suggestion, "diverged": found.diverged}
+        if arguments["json_output"]:
+            curve = {"rates": found.rates.tolist(), "losses": found.losses.tolist()}
+            print_json({**facts, **curve})
+            return
+        print_line(f"learning rate {found.suggestion:.2g}: a tenth of where the loss was lowest")
+        print_line(f"  the plan has {choice.plan.learning_rate:.2g}; take it with --learning-rate")
+        return
+    if arguments["json_output"]:
+        print_json(
+            {
+                "plan": choice.plan.model_dump(mode="json"),
+                "reasons": dict(choice.reasons),
+                "warnings": list(choice.warnings),
+                "seconds": choice.seconds,
+            }
+        )
+        return
+    _show(choice)
+
+
+def _seconds(budget: str | None) -> float | None:
     """A time such as `90s`, `30m`, `2h`, `1h30m`.
 
     Raises:
         UsageError: it is none.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", budget.lower())
+    if budget is None:
+        return None
+    text = budget.lower().replace(" ", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]\s*)+", budget.lower()) or seconds <= 0:
+    if "".join(number + unit for number, unit in parts) != text or not seconds > 0:
         raise UsageError("this is no time", got=f"--budget {budget}", fix="write 90s, 30m or 2h")
     return seconds
 
@@ -47,57 +133,29 @@ def _value(text: str) -> object:
     try:
         value: object = yaml.safe_load(text)
     except yaml.YAMLError:
-        value = text
-    if isinstance(value, str):
-        try:
-            return float(value)  # YAML takes 1e-3 for a word
-        except ValueError:
-            return value
-    return value
-
-
-def _train(
-    data: list[Path],
-    output: Path | None,
-    plan: Path | None,
-    budget: str | None,
-    resume: Path | None,
-    finetune: str | None,
-    dry_run: bool,
-    json_output: bool,
-    **choices: str | None,
-) -> None:
+        return text
     try:
-        with extra("train"):
-            from pixelwise.training import run as running
-        if resume is not None:
-            _report(running.resume(resume), json_output=json_output)
-            return
-        fixed = _fixed(data, plan, finetune, choices)
-        seconds = None if budget is None else _seconds(budget)
-        prepared = running.choose_plan(fixed, budget_seconds=seconds)
-        _show(prepared.choice, json_output=json_output and dry_run)
-        if dry_run:
-            return
-        if output is None:
-            raise UsageError("where the run is kept is missing", fix="add -o runs/NAME")
-        _report(running.train(prepared, output), json_output=json_output)
-    except PixelwiseError as error:
-        fail(error)
+        # YAML takes 1e-3 for a word.
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
-def _fixed(
-    data: list[Path], plan: Path | None, finetune: str | None, choices: Mapping[str, str | None]
-) -> dict[str, object]:
+def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
     """What is not left to be chosen: the plan's file first, then the flags."""
-    from pixelwise.training.plan import read_choices
+    from pixelwise.training.plan import TrainingPlan, read_choices
 
+    plan = arguments["plan"]
     fixed: dict[str, object] = {} if plan is None else read_choices(plan)
-    if data:
-        fixed["data"] = [{"path": str(path)} for path in data]
-    if finetune is not None:
-        fixed["start_from"] = finetune
-    fixed |= {name: _value(text) for name, text in choices.items() if text is not None}
+    if arguments["data"]:
+        told = {name: arguments[name] for name in _OPENING if arguments[name] is not None}
+        told = {name: str(value) for name, value in told.items()}
+        fixed["data"] = [{"path": str(path), **told} for path in arguments["data"]]
+    if arguments["finetune"] is not None:
+        fixed["start_from"] = arguments["finetune"]
+    for name in TrainingPlan.model_fields:
+        if arguments.get(name) is not None and name != "data":
+            fixed[name] = _value(arguments[name])
     if not fixed.get("data"):
         raise UsageError(
             "there is no data to learn from",
@@ -106,81 +164,167 @@ def _fixed(
     return fixed
 
 
-def _show(choice: Choice, *, json_output: bool) -> None:
+def _refuse_others(arguments: Mapping[str, Any]) -> None:
+    """A run goes on by its own plan.
+
+    Raises:
+        UsageError: something else is asked for, too.
+    """
+    others = [
+        "--" + name.replace("_", "-")
+        for name, value in arguments.items()
+        if value and name not in ("resume", "json_output")
+    ]
+    if others:
+        raise UsageError(
+            "a run goes on by the plan that it began with",
+            got=f"--resume with {', '.join(others)}",
+            fix="leave the others out, or begin a new run: --plan RUN/plan.yaml --finetune RUN",
+        )
+
+
+def _how_to_go_on(arguments: Mapping[str, Any]) -> str:
+    folder = arguments["resume"] or arguments["output"]
+    if folder is not None and (folder / "plan.yaml").is_file():
+        return f"go on with: pixelwise train --resume {folder}"
+    return "nothing was begun"
+
+
+def _show(choice: Choice) -> None:
+    """The plan as a table: choice, value, reason."""
     from pixelwise.training.choose import table
 
-    if json_output:
-        print_json({"plan": choice.plan.model_dump(mode="json"), "reasons": dict(choice.reasons)})
-        return
+    width = max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns)
+    first = _NAME_WIDTH + _VALUE_WIDTH + 4
     for name, value, reason in table(choice):
-        print_line(f"  {name:20} {value:24} {reason}")
+        head = f"  {name:{_NAME_WIDTH}}{value:{_VALUE_WIDTH}}"
+        lines = textwrap.wrap(reason, max(_NARROWEST, width - first)) or [""]
+        if len(value) >= _VALUE_WIDTH:
+            print_line(head.rstrip())
+            head = ""
+        for number, line in enumerate(lines):
+            print_line(f"{head if number == 0 else '':{first}}{line}".rstrip())
+    for warning in choice.warnings:
+        print_line(f"note: {warning}")
 
 
 def _report(run: Run, *, json_output: bool) -> None:
-    if run.finished is None:
+    finished = run.finished
+    if finished is None:
         return
-    scores = run.finished.scores
+    scores = [(finished.scores, finished.protocol), *finished.own_terms]
     if json_output:
         print_json(
             {
-                "model": str(run.finished.model),
-                "protocol": run.finished.protocol,
-                "mean_iou": scores.mean_iou,
-                "pixel_accuracy": scores.pixel_accuracy,
+                "model": str(finished.model),
+                "report": str(run.folder.path / "report.html"),
+                "scores": [
+                    {
+                        "protocol": protocol,
+                        "mean_iou": each.mean_iou,
+                        "pixel_accuracy": each.pixel_accuracy,
+                    }
+                    for each, protocol in scores
+                ],
                 "best_epoch": run.outcome.best_epoch,
                 "ended": run.outcome.why,
-                "seconds": run.seconds,
+                "seconds": round(run.seconds, 1),
             }
         )
         return
-    print_line(f"mIoU {100 * scores.mean_iou:.1f} %: {run.finished.protocol}")
-    print_line(f"{run.finished.model}")
+    for each, protocol in scores:
+        print_line(f"mIoU {100 * each.mean_iou:.1f} %: {protocol}")
+    print_line(f"report: {run.folder.path / 'report.html'}")
+    print_line(f"model: {finished.model}")
+    print_line(f"try it: pixelwise predict PHOTO --model {finished.model}")
 
 
-def _with_choices(function: Callable[..., None]) -> Callable[..., None]:
-    """The command, with a flag for every choice of the plan."""
-    from pixelwise.training.plan import TrainingPlan, explanations
-
-    told = explanations()
-    own = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, kind, default in (
-            ("data", Annotated[list[Path], typer.Argument(help="Folders of data sets.")], None),
-            (
-                "output",
-                Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the run.")],
-                None,
-            ),
-            ("plan", Annotated[Path | None, typer.Option(help="Plan to follow, YAML.")], None),
-            ("budget", Annotated[str | None, typer.Option(help="Time: 30m, 2h.")], None),
-            ("resume", Annotated[Path | None, typer.Option(help="Go on with a run.")], None),
-            ("finetune", Annotated[str | None, typer.Option(help="Model to start from.")], None),
-            ("dry_run", Annotated[bool, typer.Option(help="Only show the plan.")], False),
-            ("json_output", Annotated[bool, typer.Option("--json", help="Print JSON.")], False),
-        )
-    ]
-    flags = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                str | None, typer.Option(help=told[name], rich_help_panel=_CHOICES)
+def _own_parameters() -> list[inspect.Parameter]:
+    kinds: list[tuple[str, Any, object]] = [
+        (
+            "data",
+            Annotated[list[Path] | None, typer.Argument(help="Folders of data sets.")],
+            None,
+        ),
+        (
+            "output",
+            Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the run.")],
+            None,
+        ),
+        (
+            "budget",
+            Annotated[str | None, typer.Option(help="Time for all of it: 30m, 2h.")],
+            None,
+        ),
+        (
+            "plan",
+            Annotated[Path | None, typer.Option(help="Choices to follow: a plan.yaml.")],
+            None,
+        ),
+        ("resume", Annotated[Path | None, typer.Option(help="Go on with the run there.")], None),
+        (
+            "finetune",
+            Annotated[
+                str | None,
+                typer.Option(help="Start from a model: a name, a file, or the folder of a run."),
             ],
+            None,
+        ),
+        ("dry_run", Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")], False),
+        (
+            "lr_find",
+            Annotated[bool, typer.Option("--lr-find", help="Only look for a learning rate.")],
+            False,
+        ),
+        ("layout", LayoutOption, None),
+        ("images", ImagesOption, None),
+        ("masks", MasksOption, None),
+        ("valid", ValidOption, None),
+        ("rest", RestOption, None),
+        ("splits", SplitsOption, None),
+        ("json_output", JsonOption, False),
+    ]
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
         )
-        for name in TrainingPlan.model_fields
-        if name not in ("data", "card", "start_from")
+        for name, annotation, default in kinds
     ]
 
-    def command(**arguments: Any) -> None:
-        function(**arguments)
 
-    command.__doc__ = "Trains a model on a data set: without any option, one that fits it."
-    command.__name__ = "train"
-    command.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in [*own, *flags]}
-    return command
+def _command() -> Callable[..., None]:
+    """The command, with a flag for every choice of the plan."""
+    with extra("train"):
+        from pixelwise.training.plan import TrainingPlan, explanations
+    told = explanations()
+    parameters = [
+        *_own_parameters(),
+        *(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[
+                    str | None,
+                    typer.Option(help=told[name], metavar="VALUE", rich_help_panel=_CHOICES),
+                ],
+            )
+            for name in TrainingPlan.model_fields
+            if name not in ("data", "card", "start_from")
+        ),
+    ]
+
+    def train(**arguments: Any) -> None:
+        """Train a model on a data set: what is not said is chosen, and told with its reason.
+
+        The folder of the run holds the plan, the log, checkpoints, a report and the model.
+        """
+        _train(arguments)
+
+    train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    train.__annotations__ = {each.name: each.annotation for each in parameters}
+    return train
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(_with_choices(_train))
+app.command()(_command())

@@ -19,7 +19,7 @@ from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
 from pixelwise.kernels.types import Regions
-from pixelwise.kernels.upsampled_loss import upsampled_loss, upsampled_loss_gradient
+from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
 __all__ = [
@@ -38,8 +38,8 @@ __all__ = [
     "label_regions",
     "normalise",
     "undo_png_filters",
-    "upsampled_loss",
     "upsampled_loss_gradient",
+    "upsampled_loss_sum",
     "warp_bytes",
     "warp_ids",
     "warp_image",

@@ -26,7 +26,7 @@ _BAND_VALUES = 1 << 20
 def upsampled_loss(
     logits: Floats, target: npt.NDArray[Any], rows: Axis, columns: Axis, rule: LossRule
 ) -> tuple[float, Floats]:
-    """See `pixelwise.kernels.upsampled_loss` and `upsampled_loss_gradient`."""
+    """See `pixelwise.kernels.upsampled_loss_sum` and `upsampled_loss_gradient`."""
     down = _matrix(rows, logits.shape[2])  # [H, h]
     across = _matrix(columns, logits.shape[3])  # [W, w]
     step = max(1, _BAND_VALUES // (rule.classes * columns.size))

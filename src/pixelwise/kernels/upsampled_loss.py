@@ -27,14 +27,14 @@ from pixelwise.kernels.types import Floats
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["upsampled_loss", "upsampled_loss_gradient"]
+__all__ = ["upsampled_loss_gradient", "upsampled_loss_sum"]
 
 _Ids: TypeAlias = npt.NDArray[Any]
 
 _ID_TYPES = ("uint8", "uint16", "int32", "int64")
 
 
-def upsampled_loss(
+def upsampled_loss_sum(
     logits: Floats, target: _Ids, rows: Axis, columns: Axis, rule: LossRule, *, threads: int = 0
 ) -> float:
     """The sum over all pixels of the loss of the interpolated scores; see the module.
@@ -67,7 +67,7 @@ def upsampled_loss(
 def upsampled_loss_gradient(
     logits: Floats, target: _Ids, rows: Axis, columns: Axis, rule: LossRule, *, threads: int = 0
 ) -> tuple[float, Floats]:
-    """The loss as `upsampled_loss` gives it, and its gradient; arguments as there.
+    """The loss as `upsampled_loss_sum` gives it, and its gradient; arguments as there.
 
     Returns:
         The sum, and its derivative by every score, float32 [B, C, h, w] in the memory order of
@@ -103,6 +103,7 @@ def _run(
     rule: LossRule,
     gradient: Floats,
     workers: int,
+    variant: str = "",
 ) -> float:
     height, width = scores.shape[1:3] if channels_last else scores.shape[2:]
     plain = rule.class_weights is None and not len(rule.unions)
@@ -121,6 +122,7 @@ def _run(
         rule.focal_gamma,
         gradient,
         workers,
+        variant,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from pixelwise.errors import ArrayError, UsageError
-from pixelwise.kernels import Axis, LossRule, upsampled_loss, upsampled_loss_gradient
+from pixelwise.kernels import Axis, LossRule, upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.losses.chunked import chunked_loss
 
 __all__ = ["Alignment", "upsampled_cross_entropy"]
@@ -68,7 +68,7 @@ def upsampled_cross_entropy(
 
     Returns:
         Scalar float32 (float64 for such logits); 0, with a gradient of 0, where nothing counts.
-        Its gradient cannot itself be differentiated: a RuntimeError says so.
+        Its gradient cannot itself be differentiated: `create_graph=True` is a UsageError.
 
     Raises:
         ArrayError: logits or target are not such tensors, or the target has ids outside the rows.
@@ -106,7 +106,7 @@ def fused_loss(
     if with_gradient:
         total, gradient = upsampled_loss_gradient(*arrays, threads=threads)
         return logits.new_tensor(total), torch.from_numpy(gradient)
-    return logits.new_tensor(upsampled_loss(*arrays, threads=threads)), logits.new_empty(0)
+    return logits.new_tensor(upsampled_loss_sum(*arrays, threads=threads)), logits.new_empty(0)
 
 
 class SummedLoss(torch.autograd.Function):
@@ -130,9 +130,14 @@ class SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient_of_total: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradient kept, times that of the sum."""
+        if torch.is_grad_enabled():
+            raise UsageError(
+                "the gradient of this loss cannot itself be differentiated",
+                where="backward with create_graph=True",
+                fix="interpolate the logits and use torch.nn.functional.cross_entropy",
+            )
         # Scaled in place and given away: a copy would take as long as half of the loss. Where the
         # graph is kept for another pass, that one works the gradient out again.
         logits, target = ctx.saved_tensors

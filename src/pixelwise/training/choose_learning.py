@@ -267,6 +267,7 @@ def choose_rates(choices: Choices, seen: Fingerprint) -> None:
     )
     choices.set(
         "log_every",
+        "checkpoint_seconds",
         max(1, min(50, seen.train // plan.batch // 5)),
         f"{seen.train // plan.batch:,} steps in an epoch",
     )

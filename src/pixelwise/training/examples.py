@@ -228,7 +228,9 @@ def draw_example(
         f"{percent(scores.pixel_accuracy)} of the pixels right" if has_score else "",
         note,
     ]
-    titles = (*_TITLES, _ERRORS if background is None else _KINDS_OF_ERRORS)
+    # Of two classes, none is taken for a third.
+    kinds = _ERRORS if background is None else _KINDS_OF_ERRORS[: len(classes)]
+    titles = (*_TITLES, kinds)
     sheet = _compose(parts, titles, name, " · ".join(part for part in told if part))
     return _with_legend(sheet, matrix, classes)
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pixelwise.models.network import SegmentationNetwork
+from pixelwise.training.parallel import local
 from pixelwise.training.plan import TrainingPlan
 
 __all__ = ["follow_average", "learning_rate", "make_optimizer", "set_learning_rate"]
@@ -80,8 +81,8 @@ def follow_average(averaged: nn.Module, network: nn.Module, decay: float, step: 
         averaged.state_dict().values(), network.state_dict().values(), strict=True
     ):
         if old.is_floating_point():
-            kept.append(old)
-            new.append(present)
+            kept.append(local(old))
+            new.append(local(present))
         else:
             old.copy_(present)
     torch._foreach_lerp_(kept, new, 1 - decay)

@@ -127,6 +127,8 @@ class TrainingPlan(_Part):
         score_every: epochs between two scorings; the last tenth is scored each epoch.
         early_stop: scorings without a better one after which training ends; 0 never.
         log_every: steps between two lines of the log.
+        checkpoint_seconds: between two checkpoints within an epoch; neither the weights nor the log
+            depend on it.
         workers: threads that read pictures; None takes every core.
         seed: of weights, order and augmentation.
         card: what the finished model says of itself.
@@ -185,6 +187,7 @@ class TrainingPlan(_Part):
     score_every: _Count = 1
     early_stop: Annotated[int, Field(ge=0)] = 0
     log_every: _Count = 10
+    checkpoint_seconds: Annotated[float, Field(ge=0, le=1e6)] = 60.0
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     card: CardTexts = CardTexts()

@@ -113,6 +113,9 @@ class Standing:
         self._scorings += 1
         if event.best:
             self._best = event
+        if self._loss is None:
+            # Where epochs are so short that no step of them is logged.
+            self._loss = event.loss_train
         self._seen = event.step, self._clock()
 
     @property
@@ -123,10 +126,12 @@ class Standing:
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the whole run; None before a pace is known."""
+        """Of the whole run; None before a pace is known, and after the last step."""
         if self._plan is None or self._step_seconds is None:
             return None
-        steps = max(0, self._plan.epochs * self._plan.steps_per_epoch - self._step)
+        steps = self._plan.epochs * self._plan.steps_per_epoch - self._step
+        if steps <= 0:
+            return None
         epochs_done = max(1.0, self._step / max(1, self._plan.steps_per_epoch))
         scorings = max(0.0, self._plan.epochs - epochs_done) * self._scorings / epochs_done
         return steps * self._step_seconds + scorings * self._scoring_seconds

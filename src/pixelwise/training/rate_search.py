@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -72,7 +72,8 @@ def search_rate(
         loss: of the training.
         device: where.
         steps: 10 and up.
-        lowest, highest: rates of the first and the last step.
+        lowest: rate of the first step.
+        highest: rate of the last step.
         progress: called with 1 after each step.
 
     Raises:
@@ -132,7 +133,7 @@ class _Trial:
         counts = self._loss.counts(target)
         size = -(-len(images) // plan.accumulate)
         total = 0.0
-        for image, truth in zip(images.split(size), target.split(size), strict=True):
+        for image, truth in zip(torch.split(images, size), torch.split(target, size), strict=True):
             part = self._part(image.contiguous(memory_format=self._layout), truth, counts)
             torch.autograd.backward(part)
             total += float(part.detach())
@@ -156,7 +157,7 @@ class _Trial:
         return total
 
 
-def _endless(batches: Batches) -> Iterator[Batch]:
+def _endless(batches: Batches) -> Generator[Batch, None, None]:
     epoch = 0
     while True:
         with closing(batches.epoch(epoch)) as every:

@@ -179,7 +179,7 @@ def make_report(run_folder: Path) -> Report:
         warnings=(
             *_warnings_of_course(history),
             *_warnings_of_data(history, interval),
-            *_warnings_of_classes(classes),
+            *_warnings_of_classes(classes, pictures=history.start.val if history.start else 0),
         ),
     )
 
@@ -339,7 +339,7 @@ def _warnings_of_data(history: History, interval: Interval | None) -> list[str]:
     return told
 
 
-def _warnings_of_classes(classes: tuple[ClassScore, ...]) -> list[str]:
+def _warnings_of_classes(classes: tuple[ClassScore, ...], *, pictures: int) -> list[str]:
     scored = any(row.iou is not None for row in classes)
     if not scored:
         return []
@@ -360,7 +360,7 @@ def _warnings_of_classes(classes: tuple[ClassScore, ...]) -> list[str]:
             "Not in the truth of the validation pictures, so how well they are found is not "
             f"known: {_listed(absent)}."
         )
-    if rare:
+    if rare and pictures >= _FEW_WITH_CLASS:
         told.append(
             f"In fewer than {_FEW_WITH_CLASS} validation pictures, so their scores are chance: "
             f"{_listed(rare)}."

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.data.statistics import gather
+from pixelwise.formats.files import sweep_leftovers
 from pixelwise.training.choose import Choice, choose
-from pixelwise.training.distributed import World, barrier, join_world
+from pixelwise.training.distributed import World, barrier, join_world, same_everywhere
 from pixelwise.training.fingerprint import fingerprint
 from pixelwise.training.finish import Finished, finish
 from pixelwise.training.machine import machine
 from pixelwise.training.merging import TrainingData
 from pixelwise.training.observers import Observer, Observers
 from pixelwise.training.plan import TrainingPlan, make_plan, read_plan, write_plan
+from pixelwise.training.rate_search import RateSearch, search_rate
 from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.setup import bring_together, open_sources, prepare_training
-from pixelwise.training.splits import Splits, draw_splits, read_splits, write_splits
+from pixelwise.training.splits import Bar, Splits, draw_splits, read_splits, write_splits
 from pixelwise.training.tensorboard_log import TensorBoardLog
 from pixelwise.training.trainer import Outcome, Trainer
 
-__all__ = ["Prepared", "Run", "choose_plan", "resume", "train"]
+__all__ = ["RATE_STEPS", "Prepared", "Run", "choose_plan", "find_rate", "resume", "train"]
+
+RATE_STEPS = 100
+"""Steps of a search for a learning rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +66,21 @@ class Run:
 
 
 def choose_plan(
-    fixed: Mapping[str, object],
-    *,
-    budget_seconds: float | None = None,
-    progress: Callable[[int], object] | None = None,
+    fixed: Mapping[str, object], *, budget_seconds: float | None = None, bar: Bar | None = None
 ) -> Prepared:
     """Reads all the data once and fills in what is not fixed.
 
     Args:
         fixed: choices of `TrainingPlan`; `data` is one of them.
         budget_seconds: time that the training may take.
-        progress: called with the number of pictures read since the last call.
+        bar: shows how many pictures are read.
 
     Raises:
         UsageError: lists every choice that cannot be.
         DatasetError: the data cannot be used.
     """
     draft = make_plan({**fixed, "instances": "merge"}, where="the choices")
-    splits = draw_splits(open_sources(draft), draft, progress=progress)
+    splits = draw_splits(open_sources(draft), draft, bar=bar)
     train, validation = bring_together(splits.trains, splits.validations, draft)
     statistics, _ = gather(train.dataset)
     seen = fingerprint(
@@ -94,36 +96,71 @@ def choose_plan(
     return Prepared(choice, train, validation, splits)
 
 
-def train(prepared: Prepared, output: Path, *, observer: Observer | None = None) -> Run:
-    """Begins a run in a folder of its own.
+def train(
+    fixed: Mapping[str, object],
+    output: Path,
+    *,
+    budget_seconds: float | None = None,
+    show: Callable[[Choice], object] | None = None,
+    observer: Observer | None = None,
+    bar: Bar | None = None,
+) -> Run:
+    """Chooses a plan and trains by it, in a folder of its own.
+
+    Of several processes the first one chooses, and the others read what it wrote.
+
+    Args:
+        fixed: choices of `TrainingPlan`; `data` is one of them.
+        output: folder of the run; new, or empty.
+        budget_seconds: time that all of it may take.
+        show: called with the plan before the training begins.
+        observer: told of everything that happens.
+        bar: shows how many pictures are read.
 
     Raises:
+        UsageError: lists every choice that cannot be.
+        DatasetError: the data cannot be used.
         OutputExistsError: the folder is not empty.
+        EngineError: the training cannot go on; its last good state is kept.
     """
-    choice = prepared.choice
-    with join_world() as world:
-        folder = RunFolder(output)
+    folder = RunFolder(output)
+    with join_world() as world, ExitStack() as holding:
         if world.is_first:
-            folder.begin()
+            folder.check_free()
+            prepared = choose_plan(fixed, budget_seconds=budget_seconds, bar=bar)
+            if show is not None:
+                show(prepared.choice)
+            holding.enter_context(folder.held())
+            folder.check_free()
             write_splits(prepared.splits, folder.splits)
-            write_plan(choice.plan, folder.plan, choice.reasons)
-        barrier(world)
-        return _run(choice.plan, prepared.train, prepared.validation, folder, world, observer)
+            write_plan(prepared.choice.plan, folder.plan, prepared.choice.reasons)
+        return _go_on(folder, world, observer)
 
 
 def resume(output: Path, *, observer: Observer | None = None) -> Run:
     """Goes on with a run where its last checkpoint stands.
 
     Raises:
-        UsageError: there is no run in the folder.
+        UsageError: there is no run in the folder, or the processes do not see the same one.
+        DatasetError: pictures of the run are gone.
+        EngineError: the training cannot go on; its last good state is kept.
     """
     folder = RunFolder(output)
-    folder.resume()
+    with join_world() as world, ExitStack() as holding:
+        if world.is_first:
+            folder.check_begun()
+            holding.enter_context(folder.held())
+            sweep_leftovers(folder.path)
+        return _go_on(folder, world, observer)
+
+
+def _go_on(folder: RunFolder, world: World, observer: Observer | None) -> Run:
+    barrier(world)
     plan = read_plan(folder.plan)
     splits = read_splits(folder.splits, open_sources(plan))
+    same_everywhere(world, folder.plan.read_text() + folder.splits.read_text(), what="run folder")
     train, validation = bring_together(splits.trains, splits.validations, plan)
-    with join_world() as world:
-        return _run(plan, train, validation, folder, world, observer)
+    return _run(plan, train, validation, folder, world, observer)
 
 
 def _run(
@@ -146,3 +183,27 @@ def _run(
         outcome = Trainer(materials, folder, world, observer=views).run()
     finished = finish(materials, folder) if world.is_first else None
     return Run(folder, outcome, finished, time.monotonic() - started)
+
+
+def find_rate(prepared: Prepared, *, progress: Callable[[int], object] | None = None) -> RateSearch:
+    """Looks for a learning rate, on the data and the network of a plan; nothing is written.
+
+    Args:
+        prepared: of `choose_plan`.
+        progress: called with 1 after each of at most `RATE_STEPS` steps.
+
+    Raises:
+        EngineError: the loss is no number from the beginning.
+    """
+    plan = prepared.choice.plan
+    with join_world() as world:
+        materials = prepare_training(plan, prepared.train, prepared.validation, world)
+        return search_rate(
+            plan,
+            materials.network,
+            materials.batches,
+            materials.loss,
+            device=world.device,
+            steps=RATE_STEPS,
+            progress=progress,
+        )

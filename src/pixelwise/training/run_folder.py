@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +15,8 @@ from pixelwise.errors import OutputError, OutputExistsError, UsageError
 from pixelwise.formats.files import make_folder, sweep_leftovers, write_atomic
 
 __all__ = ["Log", "RunFolder"]
+
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -75,23 +79,52 @@ class RunFolder:
         """The finished model file."""
         return self.path / "model.onnx"
 
-    def begin(self) -> None:
-        """Makes the folder.
+    def check_free(self) -> None:
+        """Makes sure that a run can begin here.
 
         Raises:
-            OutputExistsError: there is something in it.
-            OutputError: it cannot be made.
+            OutputExistsError: there is something in the folder.
         """
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and not self._is_unused():
             raise OutputExistsError(
                 "the folder of the run is not empty",
                 where=str(self.path),
                 fix="choose another folder, or go on with that run: --resume",
             )
-        make_folder(self.path)
 
-    def resume(self) -> None:
-        """Looks whether a run can go on here, and sweeps what a killed process left.
+    def _is_unused(self) -> bool:
+        """Whether nothing is there but what a run left that ended before it had a plan."""
+        sweep_leftovers(self.path)
+        names = {entry.name for entry in self.path.iterdir()}
+        return not names or (_LOCK in names and names <= {_LOCK, self.splits.name})
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the folder, and keeps other processes from training there; a dead one lets go.
+
+        Raises:
+            UsageError: another process trains there.
+            OutputError: the folder cannot be made or written.
+        """
+        make_folder(self.path)
+        lock = self.path / _LOCK
+        try:
+            # Made in place: a file renamed to it would leave two processes with two locks.
+            stream = lock.open("ab")
+        except OSError:
+            write_atomic(lock, b"")  # which tells what is wrong
+            stream = lock.open("ab")
+        with stream:
+            if not _lock(stream.fileno()):
+                raise UsageError(
+                    "another process trains in this folder",
+                    where=str(self.path),
+                    fix="wait until it has ended, or choose another folder",
+                )
+            yield
+
+    def check_begun(self) -> None:
+        """Makes sure that a run can go on here.
 
         Raises:
             UsageError: there is no run.
@@ -102,9 +135,31 @@ class RunFolder:
                 "there is no run to go on with",
                 where=str(self.path),
                 got=f"no {', '.join(missing)}",
-                fix="give the folder that an earlier `pixelwise train -o` made",
+                fix="give the folder that an earlier `pixelwise train -o` made; if that was ended "
+                "before it had a plan, give the same command again",
             )
-        sweep_leftovers(self.path)
+
+
+def _lock(descriptor: int) -> bool:
+    """Takes the lock, if no other process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network file systems have no locks.
+        return True
+    return True
 
 
 class Log:
@@ -112,7 +167,7 @@ class Log:
 
     Args:
         path: of the file; it is made.
-        length: bytes that are kept of what is there.
+        length: bytes that are kept of what is there; None keeps every whole line.
 
     Raises:
         OutputError: the file cannot be written.
@@ -120,10 +175,13 @@ class Log:
 
     def __init__(self, path: Path, length: int | None) -> None:
         self._path = path
-        if path.is_file() and length is not None and path.stat().st_size != length:
-            write_atomic(path, path.read_bytes()[:length])
         try:
-            self._file = path.open("ab")
+            # Without a buffer: what did not fit on the disk would be tried again on closing.
+            self._file = path.open("ab", buffering=0)
+            if length is None:
+                length = _end_of_lines(path)
+            if self._file.tell() != length:
+                self.cut(length)
         except OSError as error:
             raise self._fault(error) from error
 
@@ -140,10 +198,10 @@ class Log:
 
     def write(self, event: Mapping[str, object]) -> None:
         """Adds a line."""
-        line = json.dumps(event, ensure_ascii=False, allow_nan=False)
+        rest = memoryview(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         try:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise self._fault(error) from error
 
@@ -158,8 +216,8 @@ class Log:
     def cut(self, length: int) -> None:
         """Takes back every line behind `length` bytes."""
         try:
-            self._file.truncate(length)
-            self._file.seek(length)
+            self._file.truncate(min(length, self._file.seek(0, os.SEEK_END)))
+            self._file.seek(0, os.SEEK_END)
         except OSError as error:
             raise self._fault(error) from error
 
@@ -170,3 +228,8 @@ class Log:
             got=error.strerror or str(error),
             fix="free some space, then go on: pixelwise train --resume RUN",
         )
+
+
+def _end_of_lines(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    return path.read_bytes().rfind(b"\n") + 1

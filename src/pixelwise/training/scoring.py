@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from pixelwise.errors import DatasetError, PixelwiseError
 from pixelwise.inference.card import Postprocessing, Preprocessing
 from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
-from pixelwise.training.distributed import World, sum_over
+from pixelwise.training.distributed import World, gather_values, sum_over
 from pixelwise.training.merging import OwnTerms
 
 __all__ = ["IGNORED", "Protocol", "Scored", "Seen", "counted", "score"]
@@ -143,7 +143,6 @@ def score(
         for place, answer in zip(places, reading, strict=True):
             if isinstance(answer, Fault):
                 faults.append(answer)
-                _check_faults(faults, protocol.dataset)
                 continue
             labels = _labels(network, protocol, answer, world, autocast)
             own = ConfusionMatrix(protocol.classes, ignore_index=IGNORED)
@@ -157,12 +156,15 @@ def score(
                 progress(1)
     matrix.counts[:] = sum_over(world, torch.from_numpy(matrix.counts)).numpy()
     pictures = sum_over(world, torch.from_numpy(pictures)).numpy()
+    told = gather_values(world, [asdict(fault) for fault in faults])
+    faults = [Fault(**fault) for part in told for fault in part]
+    _check_faults(faults, protocol.dataset)
     return Scored(matrix, pictures, tuple(faults))
 
 
 def counted(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint16]:
     """The mask with every value that is no channel as `IGNORED`, uint16."""
-    return np.where(mask < classes, mask, IGNORED).astype(np.uint16)
+    return np.where(mask < classes, mask.astype(np.uint16), np.uint16(IGNORED))
 
 
 def _prepared(protocol: Protocol, place: int) -> _Prepared | Fault:

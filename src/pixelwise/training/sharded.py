@@ -17,6 +17,7 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from pixelwise.errors import OutputError, WeightsError
 from pixelwise.formats.files import make_folder, write_atomic
 from pixelwise.training.distributed import World, barrier, from_first
 
-__all__ = ["load_sharded", "save_sharded"]
+__all__ = ["discard_sharded", "load_sharded", "save_sharded"]
 
 _OPTIMIZER = "optimizer."
 
@@ -133,6 +134,13 @@ def load_sharded(
     return progress
 
 
+def discard_sharded(path: Path) -> None:
+    """Removes a checkpoint and all leftovers of others."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        _sweep(path, keep=None)
+
+
 def _weights(network: nn.Module, averaged: nn.Module) -> dict[str, torch.Tensor]:
     """The tensors themselves, no copies: what is loaded into them is in the networks."""
     return {
@@ -194,7 +202,7 @@ def _is_ours(path: Path, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(path.stem)}-[0-9a-f]{{8}}", name) is not None
 
 
-def _sweep(path: Path, *, keep: Path) -> None:
+def _sweep(path: Path, *, keep: Path | None) -> None:
     """Removes the folders of earlier checkpoints, and of those that a kill left half."""
     for folder in path.parent.iterdir():
         if folder.is_dir() and folder != keep and _is_ours(path, folder.name):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from pixelwise.data import Dataset
 from pixelwise.data.entries import Entries
@@ -15,7 +17,10 @@ from pixelwise.formats.files import write_atomic
 from pixelwise.training.holdout import Parts, with_validation
 from pixelwise.training.plan import TrainingPlan
 
-__all__ = ["Splits", "draw_splits", "read_splits", "write_splits"]
+__all__ = ["Bar", "Splits", "draw_splits", "read_splits", "write_splits"]
+
+Bar: TypeAlias = Callable[[int], AbstractContextManager[Callable[[int], object]]]
+"""From a total to what counts up to it."""
 
 _UNREADABLE_SHARE = 0.001
 _MOST_SHOWN = 10
@@ -39,21 +44,23 @@ def draw_splits(
     datasets: Sequence[Dataset],
     plan: TrainingPlan,
     *,
-    progress: Callable[[int], object] | None = None,
+    bar: Bar | None = None,
 ) -> Splits:
     """Reads every picture once, and keeps some back where there is no split to score on.
 
     Args:
         datasets: whole.
         plan: names the splits; "train+extra" takes two for one.
-        progress: called with the number of pictures read since the last call.
+        bar: makes, of the number of pictures, what shows how many are read.
 
     Raises:
         DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read; or there
             are too few.
         UsageError: there is no such split.
     """
-    parts = [_parts(dataset, plan, progress) for dataset in datasets]
+    total = sum(len(dataset) for dataset in datasets)
+    with nullcontext(None) if bar is None else bar(total) as progress:
+        parts = [_parts(dataset, plan, progress) for dataset in datasets]
     notes = [
         f"{dataset.root.name}: {part.note}" for dataset, part in zip(datasets, parts, strict=True)
     ]

@@ -35,6 +35,7 @@ class Progress:
         without_better: scorings since then.
         accumulate: parts of a batch now.
         skipped: `(epoch, batch)` of batches that are left out.
+        quarantined: files that the log has told of.
         scale: of the loss in float16; 0 in other precisions.
         log_length: bytes of the log up to here.
         threads: of PyTorch; sums depend on their number.
@@ -51,6 +52,7 @@ class Progress:
     without_better: int = 0
     accumulate: int = 1
     skipped: list[tuple[int, int]] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
     scale: float = 0.0
     log_length: int = 0
     threads: int = 1
@@ -127,8 +129,9 @@ def _moments(
     by_index: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
+        moment = value
         if value.ndim > 0:
             # The file does not keep the order in memory, which sums depend on in their last bits.
-            value = torch.empty_like(parameters[int(index)].detach()).copy_(value)
-        by_index.setdefault(int(index), {})[name] = value
+            moment = torch.empty_like(parameters[int(index)].detach()).copy_(value)
+        by_index.setdefault(int(index), {})[name] = moment
     yield from by_index.items()

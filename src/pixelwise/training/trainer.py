@@ -13,19 +13,22 @@ import itertools
 import math
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from pixelwise.data.faults import Fault
 from pixelwise.data.loader import Batch
-from pixelwise.errors import EngineError
+from pixelwise.errors import PixelwiseError
 from pixelwise.models.checkpoint import save_weights
-from pixelwise.training.distributed import World, sum_over
+from pixelwise.training.checkpoints import Checkpoints
+from pixelwise.training.distributed import World, from_first, gather_values, sum_over
 from pixelwise.training.events import read_events
+from pixelwise.training.log_lines import rounded, score_line
 from pixelwise.training.observers import Observer
 from pixelwise.training.optimiser import (
     follow_average,
@@ -33,19 +36,23 @@ from pixelwise.training.optimiser import (
     make_optimizer,
     set_learning_rate,
 )
-from pixelwise.training.parallel import clip_gradients, shard, wrap
+from pixelwise.training.parallel import clip_gradients, full_state, shard, whole, wrap
 from pixelwise.training.picture_counts import PictureCounts, write_picture_counts
 from pixelwise.training.provenance import machine_event
 from pixelwise.training.run_folder import Log, RunFolder
 from pixelwise.training.scoring import Scored, Seen, score
 from pixelwise.training.setup import Materials
-from pixelwise.training.state import Progress, load_state, save_state
+from pixelwise.training.state import Progress
+from pixelwise.training.step_faults import (
+    NotFiniteError,
+    is_out_of_memory,
+    not_finite_again,
+    step_error,
+    too_many_skipped,
+)
 
 __all__ = ["Outcome", "Trainer"]
 
-_CHECKPOINT_SECONDS = 60.0
-_MOST_ROLL_BACKS = 3
-_WORST_SHOWN = 12
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _FIRST_SCALE = 2.0**14
 _LEAST_SCALE = 1.0
@@ -64,15 +71,6 @@ class Outcome(NamedTuple):
     best: float
     best_epoch: int
     why: str
-
-
-class _NotFiniteError(Exception):
-    """A step whose gradient is no number; caught in the loop."""
-
-    def __init__(self, epoch: int, batch: Batch) -> None:
-        super().__init__()
-        self.epoch = epoch
-        self.batch = batch
 
 
 class Trainer:
@@ -104,12 +102,23 @@ class Trainer:
         self._device = torch.device(world.device)
         layout = torch.channels_last if self._plan.channels_last else torch.contiguous_format
         self._layout = layout
-        self._network = materials.network.to(self._device, memory_format=layout)
+        # The network of the materials is the whole one, in which the best weights are kept.
+        network = materials.network if world.size == 1 else copy.deepcopy(materials.network)
+        self._network = network.to(self._device, memory_format=layout)
         self._averaged = copy.deepcopy(self._network).eval()
         self._autocast = _PRECISIONS[self._plan.precision]
         self._wrapped = wrap(self._network, world, self._plan.strategy, precision=self._autocast)
         shard(self._averaged, world, self._plan.strategy)
         self._optimizer = make_optimizer(self._network, self._plan)
+        self._sharded = world.size > 1 and self._plan.strategy == "fsdp"
+        self._checkpoints = Checkpoints(
+            folder.checkpoint,
+            world,
+            self._network,
+            self._averaged,
+            self._optimizer,
+            sharded=self._sharded,
+        )
         if self._plan.compile:
             self._network.compile()
         self._progress = Progress(
@@ -118,7 +127,6 @@ class Trainer:
             threads=torch.get_num_threads(),
         )
         self._names = tuple(entry.name for entry in materials.protocol.dataset.entries)
-        self._roll_backs = 0
         self._clock = time.monotonic()
         self._pictures = 0
         self._steps = len(materials.batches)
@@ -131,7 +139,7 @@ class Trainer:
             EngineError: the loss is no number again and again, or the memory does not suffice.
             OutputError: a file of the run cannot be written; the last checkpoint is whole.
         """
-        resumed = self._folder.checkpoint.is_file()
+        resumed = self._checkpoints.is_there()
         if resumed:
             self._load()
         with (
@@ -151,7 +159,7 @@ class Trainer:
             while not self._progress.ended:
                 try:
                     self._epoch()
-                except _NotFiniteError as fault:
+                except NotFiniteError as fault:
                     self._roll_back(fault)
         return Outcome(self._progress.best, self._progress.best_epoch, self._progress.ended)
 
@@ -164,10 +172,13 @@ class Trainer:
         batches = self._materials.batches.epoch(progress.epoch, start=progress.batch)
         with closing(batches):
             for batch in batches:
-                if (progress.epoch, batch.number) not in progress.skipped:
+                self._note_quarantined(self._materials.batches.quarantined)
+                if (progress.epoch, batch.number) in progress.skipped:
+                    self._note_skipped(batch)
+                else:
                     self._step(batch)
                 progress.batch = batch.number + 1
-                if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                if self._is_late(saved):
                     self._save()
                     saved = time.monotonic()
         progress.epoch += 1
@@ -191,8 +202,9 @@ class Trainer:
         set_learning_rate(self._optimizer, rate)
         loss = self._gradients(images, target, counts)
         norm = self._gradient_norm()
-        if not math.isfinite(norm) and not self._scale_falls():
-            raise _NotFiniteError(progress.epoch, batch)
+        # A loss that is no number has spoilt the statistics of the normalisations on its way.
+        if not math.isfinite(loss) or not (math.isfinite(norm) or self._scale_falls()):
+            raise NotFiniteError(progress.epoch, batch)
         if math.isfinite(norm):
             self._optimizer.step()
             self._scale_grows()
@@ -207,25 +219,31 @@ class Trainer:
                     "event": "step",
                     "epoch": progress.epoch,
                     "step": progress.step,
-                    "loss": _rounded(loss),
-                    "learning_rate": _rounded(rate),
-                    "gradient_norm": _rounded(norm),
+                    "loss": rounded(loss),
+                    "learning_rate": rounded(rate),
+                    "gradient_norm": rounded(norm),
                 }
             )
             self._time()
 
     def _gradients(self, images: torch.Tensor, target: torch.Tensor, counts: torch.Tensor) -> float:
         """Gradients of the whole batch, in as many parts as memory asks for; gives the loss."""
+        buffers = [buffer.clone() for buffer in self._network.buffers()]
         while True:
+            size = -(-len(images) // self._progress.accumulate)
             try:
                 return self._try_gradients(images, target, counts)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except PixelwiseError:
+                raise
+            except (RuntimeError, ValueError, MemoryError) as error:
                 smaller = -(-len(images) // (2 * self._progress.accumulate))
-                if not _is_out_of_memory(error):
-                    raise
-                if self._world.size > 1 or self._progress.accumulate >= len(images):
-                    raise _memory_error(self._progress.accumulate) from error
+                alone = self._world.size == 1
+                if not (alone and is_out_of_memory(error) and smaller < size):
+                    raise step_error(error, self._progress.accumulate, alone=alone) from error
             self._optimizer.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                # The part that did fit may have gone through the normalisations.
+                torch._foreach_copy_(list(self._network.buffers()), buffers)
             self._progress.accumulate *= 2
             self._note({"event": "smaller batches", "micro_batch": smaller})
 
@@ -236,7 +254,7 @@ class Trainer:
         torch.manual_seed(_mixed(self._plan.seed, self._progress.step, self._world.rank))
         size = -(-len(images) // self._progress.accumulate)
         loss = torch.zeros((), dtype=torch.float64, device=self._device)
-        parts = list(zip(images.split(size), target.split(size), strict=True))
+        parts = list(zip(torch.split(images, size), torch.split(target, size), strict=True))
         for number, (image, truth) in enumerate(parts, start=1):
             last = number == len(parts)
             with self._wrapped.part(last=last):
@@ -287,14 +305,15 @@ class Trainer:
     def _score(self) -> None:
         progress = self._progress
         started = time.monotonic()
-        scored = score(
-            self._averaged,
-            self._materials.protocol,
-            self._world,
-            autocast=self._autocast,
-            look=self._look,
-            progress=self._scoring(),
-        )
+        with whole(self._averaged):
+            scored = score(
+                self._averaged,
+                self._materials.protocol,
+                self._world,
+                autocast=self._autocast,
+                look=self._look,
+                progress=self._scoring(),
+            )
         mean_iou = scored.scores.mean_iou
         # Without any counted pixel there is no score, and the latest weights are the best.
         better = not mean_iou <= progress.best
@@ -308,10 +327,9 @@ class Trainer:
             if 0 < self._plan.early_stop <= progress.without_better:
                 progress.ended = "early stop"
         mean_loss = progress.loss_sum / max(1, progress.loss_steps)
-        for fault in scored.faults:
-            self._note({"event": "quarantined", "file": fault.file, "what": fault.what})
+        self._note_quarantined(scored.faults)
         self._note(
-            _score_event(progress, mean_loss, scored, self._picture_counts(scored), better=better)
+            score_line(progress, mean_loss, scored, self._picture_counts(scored), better=better)
         )
         seconds = round(time.monotonic() - started, 3)
         self._timed({"event": "score", "step": progress.step, "seconds": seconds})
@@ -328,9 +346,13 @@ class Trainer:
         return progress
 
     def _save_best(self, scored: Scored) -> None:
+        network = self._averaged
+        if self._sharded:
+            network = self._materials.network
+            network.load_state_dict(full_state(self._averaged))
         if not self._world.is_first:
             return
-        save_weights(self._averaged, self._folder.best)
+        save_weights(network, self._folder.best)
         write_picture_counts(
             self._folder.pictures,
             epoch=self._progress.epoch - 1,
@@ -350,26 +372,40 @@ class Trainer:
             counts=scored.pictures,
         )
 
-    def _roll_back(self, fault: _NotFiniteError) -> None:
-        """Back to the last checkpoint, and past the batch that led astray."""
-        names = list(fault.batch.names)
-        step = self._progress.step + 1
-        self._roll_backs += 1
-        if self._roll_backs > _MOST_ROLL_BACKS:
-            raise EngineError(
-                "the loss is no number again and again; the last good state is kept",
-                where=str(self._folder.path),
-                got=f"step {step}, pictures {', '.join(names)}",
-                fix="try a tenth of the learning rate, or precision float32; `pixelwise data "
-                "check` looks for pictures that are not what they seem",
-            )
+    def _roll_back(self, fault: NotFiniteError) -> None:
+        """Back to the last checkpoint, and past the batch that led astray.
+
+        The log tells of it where the batch is left out, not here: so it does not depend on when
+        the checkpoint was written.
+        """
+        skipped = [*self._progress.skipped, (fault.epoch, fault.batch.number)]
+        if too_many_skipped(skipped, self._steps):
+            step, names = self._progress.step + 1, self._names_of(fault.batch)
+            raise not_finite_again(self._folder.path, step, names)
         self._load()
-        if self._world.is_first:
-            self._log.cut(self._progress.log_length)
-        self._progress.skipped.append((fault.epoch, fault.batch.number))
-        why = "the gradient is no finite number"
-        self._note({"event": "rolled back", "step": step, "names": names, "why": why})
+        self._log.cut(self._progress.log_length)
+        self._progress.skipped = skipped
         self._save()
+
+    def _note_skipped(self, batch: Batch) -> None:
+        step, names = self._progress.step + 1, self._names_of(batch)
+        why = "the loss or its gradient is no finite number"
+        self._note({"event": "rolled back", "step": step, "names": names, "why": why})
+
+    def _names_of(self, batch: Batch) -> list[str]:
+        """Of the pictures of all processes."""
+        return list(itertools.chain(*gather_values(self._world, list(batch.names))))
+
+    def _note_quarantined(self, faults: Sequence[Fault]) -> None:
+        """Tells of every file once, whichever process met it."""
+        told = self._progress.quarantined
+        new = [[fault.file, fault.what] for fault in faults if fault.file not in told]
+        if not int(sum_over(self._world, torch.tensor(len(new)))):
+            return
+        for file, what in itertools.chain(*gather_values(self._world, new)):
+            if file not in told:
+                told.append(file)
+                self._note({"event": "quarantined", "file": file, "what": what})
 
     def _to_training(self) -> None:
         self._network.train()
@@ -379,21 +415,17 @@ class Trainer:
                     module.eval()
 
     def _load(self) -> None:
-        self._progress = load_state(
-            self._folder.checkpoint, self._network, self._averaged, self._optimizer
-        )
+        self._progress = self._checkpoints.load()
         torch.set_num_threads(self._progress.threads)
 
     def _save(self) -> None:
-        if self._world.is_first:
-            self._progress.log_length = self._log.sync()
-            save_state(
-                self._folder.checkpoint,
-                self._progress,
-                self._network,
-                self._averaged,
-                self._optimizer,
-            )
+        self._progress.log_length = self._log.sync()
+        self._checkpoints.save(self._progress)
+
+    def _is_late(self, saved: float) -> bool:
+        """Whether a checkpoint is due; for shards all processes write it, and must agree."""
+        late = time.monotonic() - saved >= self._plan.checkpoint_seconds
+        return bool(from_first(self._world, late)) if self._sharded else late
 
     def _note(self, event: Mapping[str, object]) -> None:
         self._log.write(event)
@@ -443,49 +475,8 @@ class _Nothing:
         pass
 
 
-def _score_event(
-    progress: Progress, mean_loss: float, scored: Scored, pictures: PictureCounts, *, better: bool
-) -> dict[str, Any]:
-    scores = scored.scores
-    by_picture = pictures.by_picture
-    return {
-        "event": "score",
-        "epoch": progress.epoch - 1,
-        "step": progress.step,
-        "loss_train": _rounded(mean_loss),
-        "mean_iou": _rounded(scores.mean_iou),
-        "pixel_accuracy": _rounded(scores.pixel_accuracy),
-        "iou": [_rounded(value) for value in scores.iou.tolist()],
-        "dice": [_rounded(value) for value in scores.dice.tolist()],
-        "best": better,
-        "images": [
-            {"name": pictures.names[place], "mean_iou": _rounded(float(by_picture[place]))}
-            for place in pictures.worst(_WORST_SHOWN)
-        ],
-    }
-
-
-def _rounded(value: float) -> float | None:
-    """To seven significant digits; JSON has no word for what is no number."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None
-
-
 def _mixed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return "DefaultCPUAllocator" in str(error) and "memory" in str(error)
-
-
-def _memory_error(accumulate: int) -> EngineError:
-    return EngineError(
-        "the memory does not suffice for a training step",
-        got=f"a batch in {accumulate} parts",
-        fix=f"give --accumulate {2 * accumulate}, a smaller --crop or a smaller --encoder",
-    )
 
 
 def _name(device: torch.device) -> str:
