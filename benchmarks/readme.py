@@ -28,12 +28,18 @@ def put_between(text: str, marker: str, content: str) -> str:
     return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
 
 
-def score_text() -> str:
-    """Score and protocol of the shipped model."""
-    lines = [
-        f"- {score.metric} {100 * score.value:.1f} %: {score.protocol}"
-        for score in pixelwise.model_cards()["street"].scores
-    ]
+def models_text() -> str:
+    """A row for each shipped model, from its card."""
+    lines = ["| model | knows | mIoU | weights |", "|---|---|---|---|"]
+    for name, card in pixelwise.model_cards().items():
+        knows = ", ".join(card.classes.names)
+        scores = "; ".join(
+            f"{100 * score.value:.1f} % ({score.protocol.split(',')[0]})"
+            for score in card.scores
+            if score.metric == "mIoU"
+        )
+        terms = "non-commercial" if card.non_commercial else card.data_licence
+        lines.append(f"| `{name}` | {knows} | {scores} | {terms} |")
     return "\n".join(lines)
 
 
@@ -147,7 +153,7 @@ def main() -> None:
         "`python -m benchmarks.loading` and `python -m benchmarks.readme`.",
     ]
     text = put_between(README.read_text(), "benchmarks", "\n".join(table))
-    README.write_text(put_between(text, "score", score_text()))
+    README.write_text(put_between(text, "models", models_text()))
 
 
 if __name__ == "__main__":

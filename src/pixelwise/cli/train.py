@@ -44,10 +44,10 @@ def _train(arguments: Mapping[str, Any]) -> None:
     try:
         with extra("train"):
             from pixelwise.training import run as running
-            from pixelwise.training.allocator import keep_buffers
+            from pixelwise.training.allocator import keep_freed_memory
             from pixelwise.training.distributed import is_first_process
             from pixelwise.training.progress_view import ProgressView
-        keep_buffers()
+        keep_freed_memory()
         first = is_first_process()
         json_output = bool(arguments["json_output"])
         view = ProgressView(verbose=True) if first else None
@@ -212,7 +212,6 @@ def _report(run: Run, *, json_output: bool) -> None:
     finished = run.finished
     if finished is None:
         return
-    scores = [(finished.scores, finished.protocol), *finished.own_terms]
     if json_output:
         print_json(
             {
@@ -220,11 +219,14 @@ def _report(run: Run, *, json_output: bool) -> None:
                 "report": str(run.folder.path / "report.html"),
                 "scores": [
                     {
-                        "protocol": protocol,
-                        "mean_iou": each.mean_iou,
-                        "pixel_accuracy": each.pixel_accuracy,
+                        "protocol": each.protocol,
+                        "mean_iou": each.scores.mean_iou,
+                        "interval": None
+                        if each.interval is None
+                        else [each.interval.low, each.interval.high],
+                        "pixel_accuracy": each.scores.pixel_accuracy,
                     }
-                    for each, protocol in scores
+                    for each in finished.scores
                 ],
                 "best_epoch": run.outcome.best_epoch,
                 "ended": run.outcome.why,
@@ -232,8 +234,10 @@ def _report(run: Run, *, json_output: bool) -> None:
             }
         )
         return
-    for each, protocol in scores:
-        print_line(f"mIoU {100 * each.mean_iou:.1f} %: {protocol}")
+    for each in finished.scores:
+        sure = each.interval
+        range_ = "" if sure is None else f" ({100 * sure.low:.1f} to {100 * sure.high:.1f})"
+        print_line(f"mIoU {100 * each.scores.mean_iou:.1f} %{range_}: {each.protocol}")
     print_line(f"report: {run.folder.path / 'report.html'}")
     print_line(f"model: {finished.model}")
     print_line(f"try it: pixelwise predict PHOTO --model {finished.model}")

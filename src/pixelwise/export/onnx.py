@@ -11,11 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from pixelwise.errors import EngineError
+from pixelwise.export.training_weights import TRAINING_KEY, training_text
 from pixelwise.formats.files import write_atomic
 from pixelwise.inference.card import CARD_KEY, Card
 from pixelwise.inference.engines import make_engine
 from pixelwise.inference.model_file import ModelFile, check_model
 from pixelwise.inference.onnx_file import with_metadata
+from pixelwise.models.network import SegmentationNetwork
 
 __all__ = ["TRACED_SIZE", "export_model", "store_as_float16", "to_onnx", "write_card"]
 
@@ -100,6 +102,8 @@ def export_model(
 ) -> bytes:
     """Exports, stores the weights as the card says, and checks the file against the network.
 
+    A network of pixelwise leaves in the file what `pixelwise train --finetune` goes on from.
+
     Returns:
         the ONNX model without its card.
 
@@ -111,6 +115,8 @@ def export_model(
     content = to_onnx(network, example_size)
     if card.storage == "float16":
         content = store_as_float16(content)
+    if isinstance(network, SegmentationNetwork) and (text := training_text(network, content)):
+        content = with_metadata(content, {TRAINING_KEY: text})
     file = _with_card(content, card, path)
     engine = make_engine(file, engine="onnxruntime")
     height, width = example_size

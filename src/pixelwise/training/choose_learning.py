@@ -267,10 +267,10 @@ def choose_rates(choices: Choices, seen: Fingerprint) -> None:
     )
     choices.set(
         "log_every",
-        "checkpoint_seconds",
         max(1, min(50, seen.train // plan.batch // 5)),
         f"{seen.train // plan.batch:,} steps in an epoch",
     )
+    choices.set("checkpoint_seconds", 60.0, "so much is trained anew after a power cut")
     choices.set("workers", None, "every core")
     choices.set("seed", 0, "any will do: the same one gives the same run")
 

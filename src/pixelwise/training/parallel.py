@@ -154,7 +154,13 @@ def _shard(
         parameter.data = parameter.data.contiguous()
     mesh = init_device_mesh(world.device.type, (world.size,))
     for module in (*_blocks(network, world.device), root):
+        module.register_forward_hook(_own_memory)
         fully_shard(module, mesh=mesh, mp_policy=_policy(module, precision))
+
+
+def _own_memory(module: nn.Module, given: object, output: object) -> object:  # noqa: ARG001
+    """A copy where a part answers with a view: what is done to a view in place escapes FSDP."""
+    return output.clone() if isinstance(output, torch.Tensor) and output._is_view() else output
 
 
 def _blocks(network: SegmentationNetwork, device: torch.device) -> list[nn.Module]:

@@ -43,6 +43,7 @@ class Protocol:
         dataset: the pictures; an id of their masks is a channel, or not counted.
         own_terms: how each data set scores in its own classes.
         lengths: pictures of each data set; they stand one set after the other.
+        sides: what the part of each data set is called: "val", or "kept back".
         classes: how many channels there are.
         preprocessing, postprocessing: of the card that the model will have.
         workers: threads that read.
@@ -51,6 +52,7 @@ class Protocol:
     dataset: Dataset
     own_terms: tuple[OwnTerms, ...]
     lengths: tuple[int, ...]
+    sides: tuple[str, ...]
     classes: int
     preprocessing: Preprocessing
     postprocessing: Postprocessing

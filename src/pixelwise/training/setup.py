@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,7 @@ def prepare_training(
             dataset=validation.dataset,
             own_terms=validation.own_terms,
             lengths=validation.lengths,
+            sides=_sides(train, validation),
             classes=len(classes),
             preprocessing=_preprocessing(plan, multiple=multiple, remainder=remainder),
             postprocessing=Postprocessing(alignment=network.alignment),
@@ -162,6 +164,19 @@ def prepare_training(
         ),
         notes=notes,
     )
+
+
+def _sides(train: TrainingData, validation: TrainingData) -> tuple[str, ...]:
+    """What the scored part of each data set is called."""
+    names = []
+    for learned, scored in zip(_splits_of(train), _splits_of(validation), strict=True):
+        names.append("kept back" if scored & learned else " + ".join(sorted(scored)))
+    return tuple(names)
+
+
+def _splits_of(data: TrainingData) -> list[set[str]]:
+    entries = iter(data.dataset.entries)
+    return [{entry.split for entry in islice(entries, length)} for length in data.lengths]
 
 
 def _opened(source: DataSource) -> Dataset:

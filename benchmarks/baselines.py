@@ -1,0 +1,279 @@
+"""Trains six architectures on CamVid under one budget, scores them on val, writes JSON.
+
+python -m benchmarks.baselines --data CAMVID --runs RUNS --json benchmarks/results/baselines.json
+python -m benchmarks.baselines --data CAMVID --runs RUNS --only unet pspnet
+python -m benchmarks.baselines --data CAMVID --runs RUNS --form large --epochs 200
+
+Every architecture sees the same pictures as often, in crops of the same size, under the same
+augmentation, loss and schedule. Each has a folder of its own under RUNS; a second start goes on
+where the first was cut, and leaves out what is finished. The best scored epoch counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.machine import describe_machine
+from pixelwise.errors import UsageError
+from pixelwise.formats.files import make_folder, write_atomic
+from pixelwise.models.encoders.statistics import input_statistics
+from pixelwise.models.layers import BatchNorm
+from pixelwise.training.allocator import keep_buffers
+from pixelwise.training.distributed import World, join_world
+from pixelwise.training.events import Score, Start, StepTime, Stopped, read_events
+from pixelwise.training.picture_counts import PictureCounts, read_picture_counts
+from pixelwise.training.plan import TrainingPlan, make_plan, read_plan, write_plan
+from pixelwise.training.run_folder import RunFolder
+from pixelwise.training.setup import Materials, bring_together, open_sources, prepare_training
+from pixelwise.training.splits import draw_splits, read_splits, write_splits
+from pixelwise.training.trainer import Trainer
+
+PROTOCOL = (
+    "CamVid val, 101 photos 480×360, 11 classes, void ignored, original size, one confusion matrix "
+    "over all photos"
+)
+BUDGET: dict[str, object] = {
+    "crop": (256, 320),
+    "augmentation": "medium",
+    "epochs": 10,
+    "batch": 8,
+    "learning_rate": 1e-3,
+    "schedule": "poly",
+    "warmup_steps": 45,
+    "weight_decay": 1e-2,
+    "average_decay": 0.99,
+    "loss": "cross-entropy",
+    "class_weights": "sqrt-median-frequency",
+    "score_every": 5,
+    "log_every": 5,
+    "seed": 1,
+}
+"""What is the same for all; choices that are not named are those of `TrainingPlan`."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One row of the table.
+
+    Attributes:
+        title: the architecture's name in its paper.
+        encoder, weights: as in `TrainingPlan`.
+        network: options of the architecture.
+        width: share of the channels of every layer that is kept.
+    """
+
+    title: str
+    encoder: str
+    weights: str | None
+    network: dict[str, object] = field(default_factory=dict)
+    width: float = 1.0
+
+
+# Half-pixel alignment, so that all take crops of one size.
+SMALL = {
+    "fcn8s": Baseline("FCN-8s", "mobilenetv2_100", "shipped"),
+    "segnet": Baseline("SegNet", "vgg11_bn", None, width=0.25),
+    "unet": Baseline("U-Net", "mobilenetv2_100", "shipped"),
+    "deeplabv3plus": Baseline("DeepLabV3+", "mobilenetv2_100", "shipped"),
+    "pspnet": Baseline("PSPNet", "mobilenetv2_100", "shipped", {"alignment": "half_pixel"}),
+    "segformer": Baseline("SegFormer-B0", "mit_b0", None),
+}
+LARGE = {
+    "fcn8s": Baseline("FCN-8s", "vgg16", "timm"),
+    "segnet": Baseline("SegNet", "vgg16_bn", "timm"),
+    "unet": Baseline("U-Net", "resnet50", "timm"),
+    "deeplabv3plus": Baseline("DeepLabV3+", "resnet50", "timm"),
+    "pspnet": Baseline("PSPNet", "resnet50", "timm", {"alignment": "half_pixel"}),
+    "segformer": Baseline("SegFormer-B0", "mit_b0", None),
+}
+FORMS = {"small": SMALL, "large": LARGE}
+
+
+def plan_of(name: str, baseline: Baseline, data: Path, changes: dict[str, object]) -> TrainingPlan:
+    """The budget, and what follows from the start of the encoder.
+
+    An encoder that starts from nothing learns as fast as the decoder, and its normalisation has no
+    statistics worth keeping.
+    """
+    mean, std = input_statistics(baseline.encoder, baseline.weights)
+    started = baseline.weights is not None
+    return make_plan(
+        {
+            **BUDGET,
+            "data": [{"path": str(data), "classes": "camvid"}],
+            "architecture": name,
+            "encoder": baseline.encoder,
+            "encoder_weights": baseline.weights,
+            "network": baseline.network,
+            "mean": mean,
+            "std": std,
+            "encoder_rate": 0.3 if started else 1.0,
+            "freeze_encoder_norm": started,
+            **changes,
+        },
+        where=f"the baseline {name}",
+    )
+
+
+def narrow(network: nn.Module, share: float, kept: set[int]) -> None:
+    """Makes every convolution and batch normalisation anew, with fewer channels.
+
+    Args:
+        network: of plain convolutions, changed in place.
+        share: of the channels.
+        kept: numbers of channels that stay: those of the picture and of the scores.
+    """
+
+    def fewer(channels: int) -> int:
+        return channels if channels in kept else max(1, round(share * channels))
+
+    for name, layer in list(network.named_children()):
+        if isinstance(layer, nn.Conv2d):
+            thin = nn.Conv2d(
+                fewer(layer.in_channels),
+                fewer(layer.out_channels),
+                kernel_size=layer.kernel_size,
+                padding=layer.padding,
+                bias=layer.bias is not None,
+            )
+            setattr(network, name, thin)
+        elif isinstance(layer, nn.BatchNorm2d):
+            setattr(network, name, BatchNorm(fewer(layer.num_features)))
+        else:
+            narrow(layer, share, kept)
+
+
+def prepare(baseline: Baseline, plan: TrainingPlan, folder: RunFolder, world: World) -> Materials:
+    """The run of a plan, new or begun.
+
+    Raises:
+        UsageError: the folder holds a run of another plan.
+    """
+    sources = open_sources(plan)
+    if not folder.plan.is_file():
+        make_folder(folder.path)
+        write_splits(draw_splits(sources, plan), folder.splits)
+        write_plan(plan, folder.plan)
+    if read_plan(folder.plan) != plan:
+        raise UsageError(
+            "the run was begun under another plan",
+            where=str(folder.path),
+            fix="give the same --form, --epochs, … or another folder for --runs",
+        )
+    splits = read_splits(folder.splits, sources)
+    train, validation = bring_together(splits.trains, splits.validations, plan)
+    materials = prepare_training(plan, train, validation, world)
+    if baseline.width != 1:
+        torch.manual_seed(plan.seed)
+        narrow(materials.network, baseline.width, {len(plan.mean), len(materials.classes)})
+    return materials
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether the run came to its end."""
+    return any(isinstance(event, Stopped) for event in read_events(folder.log))
+
+
+def row(name: str, baseline: Baseline, folder: RunFolder) -> dict[str, Any]:
+    """What a finished run tells."""
+    plan = read_plan(folder.plan)
+    events = list(read_events(folder.log))
+    start = next(event for event in events if isinstance(event, Start))
+    scores = [event for event in events if isinstance(event, Score)]
+    best = [event for event in scores if event.best][-1]
+    counts = read_picture_counts(folder.pictures)
+    return {
+        "name": name,
+        "title": baseline.title,
+        "encoder": baseline.encoder,
+        "width": baseline.width,
+        "start": "random" if baseline.weights is None else "ImageNet",
+        "parameters": start.parameters,
+        "mean_iou": best.mean_iou,
+        "interval": None if counts is None else interval_of(counts),
+        "pixel_accuracy": best.pixel_accuracy,
+        "iou": dict(zip(start.classes, best.iou, strict=True)),
+        "epoch": best.epoch + 1,
+        "scored": [[event.epoch + 1, event.mean_iou] for event in scores],
+        "pictures_seen": scores[-1].step * plan.batch,
+        "steps": scores[-1].step,
+        "seconds_per_step": seconds_per_step(folder, start.steps_per_epoch, plan.log_every),
+    }
+
+
+def interval_of(counts: PictureCounts) -> list[float] | None:
+    """Low and high end of the 95 % interval, by drawing pictures."""
+    interval = counts.interval()
+    return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
+
+
+def seconds_per_step(folder: RunFolder, steps_per_epoch: int, log_every: int) -> float:
+    """Median over the run, loading and augmentation included; the clock starts with each epoch."""
+    times = [
+        event.seconds / min(log_every, (event.step - 1) % steps_per_epoch + 1)
+        for event in read_events(folder.timing)
+        if isinstance(event, StepTime)
+    ]
+    return round(statistics.median(times), 3)
+
+
+def results_of(form: str, runs: Path) -> dict[str, Any]:
+    """All finished runs of a form."""
+    folders = {name: RunFolder(runs / name) for name in FORMS[form]}
+    done = {name: folder for name, folder in folders.items() if is_finished(folder)}
+    plans = [read_plan(folder.plan) for folder in done.values()]
+    shared = {*BUDGET, "precision"}
+    rows = [row(name, FORMS[form][name], folder) for name, folder in done.items()]
+    return {
+        "machine": describe_machine(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "form": form,
+        "protocol": PROTOCOL,
+        "budget": plans[0].model_dump(mode="json", include=shared) if plans else {},
+        "rows": rows,
+    }
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="CamVid, 480×360 form")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--form", choices=sorted(FORMS), default="small", help="which encoders")
+    parser.add_argument("--only", nargs="+", choices=list(SMALL), help="leave out the others")
+    parser.add_argument("--epochs", type=int, default=BUDGET["epochs"])
+    parser.add_argument("--batch", type=int, default=BUDGET["batch"])
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    arguments = parser.parse_args()
+    changes = {name: getattr(arguments, name) for name in ("epochs", "batch", "precision")}
+    keep_buffers()
+    for name, baseline in FORMS[arguments.form].items():
+        folder = RunFolder(arguments.runs / name)
+        if arguments.only and name not in arguments.only:
+            continue
+        if not is_finished(folder):
+            plan = plan_of(name, baseline, arguments.data, changes)
+            with join_world() as world:
+                materials = prepare(baseline, plan, folder, world)
+                with folder.held():
+                    Trainer(materials, folder, world).run()
+        told = row(name, baseline, folder)
+        print(f"{baseline.title}: {told['mean_iou']:.4f}, {told['seconds_per_step']} s", flush=True)
+    text = json.dumps(results_of(arguments.form, arguments.runs), indent=1, ensure_ascii=False)
+    if arguments.json is not None:
+        write_atomic(arguments.json, f"{text}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
