@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pixelwise.errors import UsageError
 from pixelwise.formats.files import make_folder, write_atomic
 from pixelwise.models.encoders.statistics import input_statistics
 from pixelwise.models.layers import BatchNorm
-from pixelwise.training.allocator import keep_buffers
+from pixelwise.training.allocator import keep_freed_memory
 from pixelwise.training.distributed import World, join_world
 from pixelwise.training.events import Score, Start, StepTime, Stopped, read_events
 from pixelwise.training.picture_counts import PictureCounts, read_picture_counts
@@ -37,13 +37,13 @@ from pixelwise.training.splits import draw_splits, read_splits, write_splits
 from pixelwise.training.trainer import Trainer
 
 PROTOCOL = (
-    "CamVid val, 101 photos 480×360, 11 classes, void ignored, original size, one confusion matrix "
-    "over all photos"
+    "CamVid val, 480×360, 11 classes, void ignored, original size, one confusion matrix over all "
+    "photos"
 )
 BUDGET: dict[str, object] = {
-    "crop": (256, 320),
+    "crop": (224, 288),
     "augmentation": "medium",
-    "epochs": 10,
+    "epochs": 8,
     "batch": 8,
     "learning_rate": 1e-3,
     "schedule": "poly",
@@ -52,7 +52,7 @@ BUDGET: dict[str, object] = {
     "average_decay": 0.99,
     "loss": "cross-entropy",
     "class_weights": "sqrt-median-frequency",
-    "score_every": 5,
+    "score_every": 4,
     "log_every": 5,
     "seed": 1,
 }
@@ -195,6 +195,8 @@ def row(name: str, baseline: Baseline, folder: RunFolder) -> dict[str, Any]:
         "title": baseline.title,
         "encoder": baseline.encoder,
         "width": baseline.width,
+        "train": start.train,
+        "val": start.val,
         "start": "random" if baseline.weights is None else "ImageNet",
         "parameters": start.parameters,
         "mean_iou": best.mean_iou,
@@ -215,14 +217,17 @@ def interval_of(counts: PictureCounts) -> list[float] | None:
     return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
 
 
-def seconds_per_step(folder: RunFolder, steps_per_epoch: int, log_every: int) -> float:
-    """Median over the run, loading and augmentation included; the clock starts with each epoch."""
+def seconds_per_step(folder: RunFolder, steps_per_epoch: int, log_every: int) -> float | None:
+    """Median over the run, loading and augmentation included; None for a run without timed steps.
+
+    The clock of the first steps of an epoch starts with the epoch.
+    """
     times = [
         event.seconds / min(log_every, (event.step - 1) % steps_per_epoch + 1)
         for event in read_events(folder.timing)
         if isinstance(event, StepTime)
     ]
-    return round(statistics.median(times), 3)
+    return round(statistics.median(times), 3) if times else None
 
 
 def results_of(form: str, runs: Path) -> dict[str, Any]:
@@ -244,8 +249,8 @@ def results_of(form: str, runs: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command line of this module."""
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="CamVid, 480×360 form")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
@@ -255,25 +260,31 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=BUDGET["epochs"])
     parser.add_argument("--batch", type=int, default=BUDGET["batch"])
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command line of this module."""
+    arguments = make_parser().parse_args(words)
     changes = {name: getattr(arguments, name) for name in ("epochs", "batch", "precision")}
-    keep_buffers()
     for name, baseline in FORMS[arguments.form].items():
-        folder = RunFolder(arguments.runs / name)
         if arguments.only and name not in arguments.only:
             continue
-        if not is_finished(folder):
-            plan = plan_of(name, baseline, arguments.data, changes)
-            with join_world() as world:
-                materials = prepare(baseline, plan, folder, world)
+        folder = RunFolder(arguments.runs / name)
+        plan = plan_of(name, baseline, arguments.data, changes)
+        with join_world() as world:
+            materials = prepare(baseline, plan, folder, world)
+            if not is_finished(folder):
                 with folder.held():
                     Trainer(materials, folder, world).run()
         told = row(name, baseline, folder)
-        print(f"{baseline.title}: {told['mean_iou']:.4f}, {told['seconds_per_step']} s", flush=True)
-    text = json.dumps(results_of(arguments.form, arguments.runs), indent=1, ensure_ascii=False)
+        print(f"{baseline.title}: {100 * told['mean_iou']:.1f} %", flush=True)
     if arguments.json is not None:
+        results = results_of(arguments.form, arguments.runs)
+        text = json.dumps(results, indent=1, ensure_ascii=False)
         write_atomic(arguments.json, f"{text}\n".encode())
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -1,13 +1,15 @@
 """Trainings that are killed again and again, against one that is not.
 
-    python -m benchmarks.training_soak [--kills N] [--saves N] [--workers N …] [--json FILE]
+    python -m benchmarks.training_soak [--kills N] [--saves N] [--workers N …] [--export]
+        [--json FILE]
 
 A tiny network learns from tiny pictures. Runs are killed by SIGKILL at random moments, a part of
 them inside a save: between the making of the temporary file of a checkpoint, of weights or of a
 model and its taking of the name. Each is taken up by `--resume` until it has ended, and the next
-one begins. SHA-256 of the log, of the best weights, of the tensors of the checkpoint and of the
-model are compared with those of the run that was left alone. Each run is a process of its own,
-forked from one that has loaded PyTorch, which would take most of the time otherwise.
+one begins. SHA-256 of the log, of the best weights, of the tensors of the checkpoint and, with
+--export, of the model are compared with those of the run that was left alone. Each run is a
+process of its own, forked from one that has loaded PyTorch, which would take most of the time
+otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +103,16 @@ def tiny_plan(data: Path, **choices: object) -> dict[str, object]:
     }
 
 
-def work(folder: Path, choices: Mapping[str, object]) -> int:
-    """Begins a training, or goes on with it; gives an exit code."""
+def work(folder: Path, choices: Mapping[str, object], *, export: bool = True) -> int:
+    """Begins a training, or goes on with it; gives an exit code.
+
+    Args:
+        folder: of the run.
+        choices: of its plan.
+        export: whether it ends with a model and a report, which takes longer than the training.
+    """
+    if not export:
+        run.finish = lambda *_: None
     try:
         if (folder / "plan.yaml").is_file():
             run.resume(folder)
@@ -150,7 +161,11 @@ def end(process: int) -> int:
 def fingerprint(folder: Path) -> dict[str, str]:
     """SHA-256 of all that must not depend on how often a run was cut."""
     files = ("log.jsonl", "best.safetensors", "val_counts.json", "splits.json", "model.onnx")
-    prints = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+    prints = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in files
+        if (folder / name).is_file()
+    }
     digest = hashlib.sha256()
     with safe_open(folder / "checkpoint.safetensors", framework="np") as file:
         for key in sorted(file.keys()):
@@ -196,12 +211,12 @@ class _Whole:
     operations: int
 
 
-def _left_alone(base: Path) -> _Whole:
+def _left_alone(base: Path, *, export: bool) -> _Whole:
     folder = base / "whole"
     choices = tiny_plan(base / "data")
     began = time.monotonic()
     pipe, told = os.pipe()
-    process = start(lambda: work(folder, choices), base / "out", InSaves(told))
+    process = start(lambda: work(folder, choices, export=export), base / "out", InSaves(told))
     os.close(told)
     operations = 0
     while content := os.read(pipe, 4096):
@@ -212,7 +227,7 @@ def _left_alone(base: Path) -> _Whole:
     return _Whole(fingerprint(folder), time.monotonic() - began, operations)
 
 
-def soak(kills: int, saves: int, workers: list[int], seed: int) -> Soak:
+def soak(kills: int, saves: int, workers: list[int], seed: int, *, export: bool) -> Soak:
     """Kills trainings, and compares what they made.
 
     Args:
@@ -220,6 +235,7 @@ def soak(kills: int, saves: int, workers: list[int], seed: int) -> Soak:
         saves: how many of them inside a save.
         workers: threads that read pictures, of one run after the other.
         seed: of the moments.
+        export: whether the runs end with a model.
     """
     generator = random.Random(seed)
     began = time.monotonic()
@@ -230,13 +246,14 @@ def soak(kills: int, saves: int, workers: list[int], seed: int) -> Soak:
     with tempfile.TemporaryDirectory() as made:
         base = Path(made)
         make_data(base / "data")
-        whole = _left_alone(base)
+        whole = _left_alone(base, export=export)
         while in_saves:
             folder = base / f"run {runs}"
             choices = tiny_plan(base / "data", workers=workers[runs % len(workers)])
+            task = partial(work, folder, choices, export=export)
             code = -signal.SIGKILL
             while code == -signal.SIGKILL:
-                code = _one(folder, choices, base / "out", in_saves, generator, whole)
+                code = _one(task, base / "out", in_saves, generator, whole)
                 if code == -signal.SIGKILL:
                     done[in_saves.pop()] += 1
             failed += code != DONE
@@ -257,8 +274,7 @@ def soak(kills: int, saves: int, workers: list[int], seed: int) -> Soak:
 
 
 def _one(
-    folder: Path,
-    choices: Mapping[str, object],
+    task: Callable[[], int],
     output: Path,
     in_saves: Sequence[bool],
     generator: random.Random,
@@ -266,7 +282,7 @@ def _one(
 ) -> int:
     """A process of a run, killed by the last of the kinds while there are some; its exit code."""
     pipe, told = os.pipe()
-    process = start(lambda: work(folder, choices), output, InSaves(told))
+    process = start(task, output, InSaves(told))
     os.close(told)
     if in_saves and in_saves[-1]:
         kill_in_save(process, pipe, generator, max(1, whole.operations // 3))
@@ -281,11 +297,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--saves", type=int, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2, 4])
+    parser.add_argument("--export", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    answer = soak(options.kills, min(options.saves, options.kills), options.workers, options.seed)
+    answer = soak(
+        options.kills,
+        min(options.saves, options.kills),
+        options.workers,
+        options.seed,
+        export=options.export,
+    )
     line = json.dumps(asdict(answer))
     print(line)
     if options.json:

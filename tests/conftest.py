@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -245,46 +246,47 @@ def start_together(command_environment):
     return start
 
 
-# Imports PyTorch once, then becomes all processes of all cases by forking.
+# Imports PyTorch once, then becomes all processes of all cases of a request by forking.
 _TOGETHER = """
 import json, os, socket, sys, time, traceback
 import torch
 import pixelwise.training.parallel, pixelwise.training.sharded
 torch.set_num_threads(1)
-code, folder, count, cases = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 
-def play(case, rank, port, arguments):
+def play(request, case, rank, port):
     for stream, number in (("out", 1), ("error", 2)):
-        os.dup2(os.open(f"{folder}/{case}.{rank}.{stream}", os.O_CREAT | os.O_WRONLY), number)
+        file = f"{request['folder']}/{case}.{rank}.{stream}"
+        os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY), number)
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    values = (rank, rank, count, "127.0.0.1", port)
+    values = (rank, rank, request["processes"], "127.0.0.1", port)
     os.environ.update(zip(names, map(str, values)))
-    sys.argv = ["-c", *arguments]
-    exec(code, {"__name__": "__main__"})
+    sys.argv = ["-c", *request["cases"][case]]
+    exec(request["code"], {"__name__": "__main__"})
 
-running, ended = {}, {}
-for case, arguments in enumerate(cases):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    for rank in range(count):
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                play(case, rank, port, arguments)
-                status = 0
-            except SystemExit as end:
-                status = end.code
-            except BaseException:
-                traceback.print_exc()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        running[child] = f"{case}.{rank}"
-while running:
-    child, status = os.wait()
-    ended[running.pop(child)] = [os.waitstatus_to_exitcode(status), time.monotonic()]
-print(json.dumps(ended))
+for line in sys.stdin:
+    request, running, ended = json.loads(line), {}, {}
+    for case in range(len(request["cases"])):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        for rank in range(request["processes"]):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    play(request, case, rank, port)
+                    status = 0
+                except SystemExit as end:
+                    status = end.code
+                except BaseException:
+                    traceback.print_exc()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+            running[child] = f"{case}.{rank}"
+    while running:
+        child, status = os.wait()
+        ended[running.pop(child)] = [os.waitstatus_to_exitcode(status), time.monotonic()]
+    print(json.dumps(ended), flush=True)
 """
 
 
@@ -304,20 +306,26 @@ def fork_together(command_environment, tmp_path_factory):
 
     Gives for each case, which is a list of arguments, how each process ended.
     """
+    server = subprocess.Popen(
+        [sys.executable, "-c", _TOGETHER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=command_environment,
+        start_new_session=True,
+    )
 
     def play(code, cases, processes=2):
         folder = tmp_path_factory.mktemp("together")
-        given = json.dumps([[str(argument) for argument in case] for case in cases])
-        done = subprocess.run(
-            [sys.executable, "-c", _TOGETHER, code, str(folder), str(processes), given],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-            env=command_environment,
-        )
-        assert done.returncode == 0, done.stderr
-        ended = json.loads(done.stdout)
+        request = {
+            "code": code,
+            "folder": str(folder),
+            "processes": processes,
+            "cases": [[str(argument) for argument in case] for case in cases],
+        }
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        ended = json.loads(server.stdout.readline())
 
         def of(name):
             texts = [(folder / f"{name}.{kind}").read_text() for kind in ("out", "error")]
@@ -325,7 +333,9 @@ def fork_together(command_environment, tmp_path_factory):
 
         return [[of(f"{case}.{rank}") for rank in range(processes)] for case in range(len(cases))]
 
-    return play
+    yield play
+    os.killpg(server.pid, signal.SIGKILL)
+    server.communicate()
 
 
 @pytest.fixture(scope="session")

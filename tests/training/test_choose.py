@@ -278,7 +278,7 @@ def test_precision_is_what_pays():
 
 
 def test_going_on_from_a_model_goes_slower():
-    plan = chosen(street(), start_from="street.onnx").plan
+    plan = chosen(street(), start_from="street").plan
     assert plan.encoder_weights is None
     assert plan.learning_rate < chosen(street()).plan.learning_rate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from pixelwise.models.build import build
 from pixelwise.training.distributed import World
-from pixelwise.training.parallel import clip_gradients, full_state, local, shard, whole, wrap
+from pixelwise.training.parallel import clip_gradients, full_state, shard, whole, wrap
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 
@@ -63,9 +64,12 @@ with join_world("cpu", patience=60) as world:
     averaged = copy.deepcopy(network).eval()
     wrapped = wrap(network, world, strategy)
     shard(averaged, world, strategy)
-    kept = [module.training for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    kept = network.decoder.norm.training
     held = sum(local(parameter).numel() for parameter in network.parameters())
-    told = train(network, wrapped, cut[world.rank], world.size, lambda last: wrapped.part(last=last))
+    def part(last):
+        return wrapped.part(last=last)
+
+    told = train(network, wrapped, cut[world.rank], world.size, part)
     told = [float(sum_over(world, told[0])), told[1], float(sum_over(world, told[2])), told[3]]
     with torch.no_grad():
         for old, new in zip(averaged.parameters(), network.parameters(), strict=True):
@@ -73,7 +77,7 @@ with join_world("cpu", patience=60) as world:
     with whole(averaged), torch.inference_mode():
         for _ in range(1 + 2 * world.rank):
             scored = averaged(images[:1])
-    again = train(network, wrapped, cut[world.rank], world.size, lambda last: wrapped.part(last=last))
+    train(network, wrapped, cut[world.rank], world.size, part)
     state, mean = full_state(network), full_state(averaged)
     helds = gather_values(world, held)
     if world.is_first:
@@ -103,16 +107,10 @@ with join_world("cpu", patience=60) as world:
             "averaged": apart(mean, half.state_dict()),
             "scores": float((scored - wanted_scores).abs().max()),
             "held": [part / sum(p.numel() for p in alone.parameters()) for part in helds],
-            "norms train": kept,
+            "norm trains": kept,
         }))
 """
-CASES = [
-    ("ddp", 1, "plain"),
-    ("ddp", 2, "unused"),
-    ("ddp", 1, "frozen"),
-    ("fsdp", 1, "plain"),
-    ("fsdp", 2, "frozen"),
-]
+CASES = [("ddp", 2, "unused"), ("ddp", 1, "frozen"), ("fsdp", 2, "frozen")]
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +120,6 @@ def results(fork_together):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_training_equals_that_of_one_process(results, case):
-    import json
-
     group = results[case]
     assert [each.code for each in group] == [0, 0], group[0].error
     result = json.loads(group[0].out)
@@ -132,7 +128,7 @@ def test_training_equals_that_of_one_process(results, case):
     assert result["averaged"] < 1e-4
     assert result["scores"] < 1e-4
     assert result["moved"] > 100 * result["weights"]
-    assert result["norms train"] == [case[2] != "frozen"]
+    assert result["norm trains"] == (case[2] != "frozen")
     assert result["held"] == ([1, 1] if case[0] == "ddp" else pytest.approx([0.5, 0.5], abs=0.01))
     assert [each.error for each in group] == ["", ""]
 
@@ -150,7 +146,7 @@ def test_one_process_needs_nothing():
         (logits,) = wrapped(image)
     logits.sum().backward()
     norm = torch.cat([part.grad.flatten() for part in network.parameters()]).norm()
-    assert clip_gradients(network, 0.1) == pytest.approx(float(norm))
+    assert clip_gradients(network, 0.1) == pytest.approx(float(norm), rel=1e-4)
     clipped = torch.cat([part.grad.flatten() for part in network.parameters()]).norm()
     assert float(clipped) == pytest.approx(0.1, rel=1e-4)
     assert full_state(network).keys() == network.state_dict().keys()

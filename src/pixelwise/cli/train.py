@@ -152,7 +152,8 @@ def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
         told = {name: str(value) for name, value in told.items()}
         fixed["data"] = [{"path": str(path), **told} for path in arguments["data"]]
     if arguments["finetune"] is not None:
-        fixed["start_from"] = arguments["finetune"]
+        # The plan may be of another start and name weights of the encoder; the flag is still heard.
+        fixed |= {"start_from": arguments["finetune"], "encoder_weights": None}
     for name in TrainingPlan.model_fields:
         if arguments.get(name) is not None and name != "data":
             fixed[name] = _value(arguments[name])
@@ -212,6 +213,8 @@ def _report(run: Run, *, json_output: bool) -> None:
     finished = run.finished
     if finished is None:
         return
+    if run.was_over:
+        sys.stderr.write("the training had ended before; its model and report were made anew\n")
     if json_output:
         print_json(
             {

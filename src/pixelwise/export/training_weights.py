@@ -2,7 +2,7 @@
 
 On export a batch normalisation becomes part of the convolution in front of it (Ioffe, Szegedy,
 ICML 2015): with r = γ / √(σ² + ε), the file holds r · W and β + (c − μ) · r for weights W and a
-bias c. Beside them it keeps γ, μ and σ, in half precision. W and β follow from what the file holds
+bias c. Beside them it keeps γ, μ and σ, mostly in half precision. W and β follow from what the file holds
 and from these rounded values, so that what the rounding loses is made good: the network that is
 built anew answers as the file does.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -19,7 +20,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,17 +35,21 @@ from pixelwise.inference.onnx_file import read_onnx
 from pixelwise.models.build import ARCHITECTURES
 from pixelwise.models.network import NetworkConfig, SegmentationNetwork
 
-__all__ = ["TRAINING_KEY", "TrainingWeights", "read_training_weights", "training_text"]
+__all__ = ["AUXILIARY", "TRAINING_KEY", "TrainingWeights", "read_training_weights", "training_text"]
+
+AUXILIARY = "auxiliary_head."
+"""How the keys of a head begin that only training uses."""
 
 TRAINING_KEY = "pixelwise.training"
+"""Where the text is in the metadata of a model file."""
 
 _HALVED = ".float16"
-_AUXILIARY = "auxiliary_head."
 _LARGEST_TEXT = 2**26
 # Beyond this the file would pay more for what prediction never reads than it is worth.
 _LARGEST_SHARE, _ALWAYS_KEPT = 0.1, 2**16
 _SMALLEST_HALVED = 1024
 _LARGEST_HALF = 65_504
+_LARGEST_MOVE = 5e-3
 _SAME_RELATIVE, _SAME_ABSOLUTE = 2e-3, 1e-4
 _MOST_SHOWN = 6
 
@@ -57,15 +62,14 @@ class TrainingWeights:
 
     Attributes:
         architecture, encoder, options: of `pixelwise.models.build.build`.
-        tensors: float32, by the key in the network's state.
-        left_out: keys of tensors that prediction does without and the file does not hold.
+        tensors: float32, by the key in the network's state; without those of auxiliary heads,
+            which prediction does not use, and without counters.
     """
 
     architecture: str
     encoder: str
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
-    left_out: frozenset[str]
 
 
 class _Form(BaseModel):
@@ -98,7 +102,6 @@ class _Text(_Form):
         taken: key of a tensor -> name in the file of the same values.
         transposed: keys of those that lie there as columns.
         folded: convolutions, by the beginning of their keys.
-        left_out: keys of what only training uses.
         tensors: the rest, safetensors as base64.
     """
 
@@ -109,7 +112,6 @@ class _Text(_Form):
     taken: dict[str, str]
     transposed: tuple[str, ...]
     folded: dict[str, _Folded]
-    left_out: tuple[str, ...]
     tensors: str
 
 
@@ -128,20 +130,21 @@ def training_text(network: SegmentationNetwork, content: bytes) -> str:
     state = {
         key: tensor.detach().cpu().float().numpy()
         for key, tensor in network.state_dict().items()
-        if tensor.is_floating_point()
+        if tensor.is_floating_point() and not key.startswith(AUXILIARY)
     }
-    left_out = tuple(key for key in state if key.startswith(_AUXILIARY))
-    state = {key: value for key, value in state.items() if key not in left_out}
     taken, transposed = _taken(state, stored)
     missing = {key: value for key, value in state.items() if key not in taken}
     folded = _folded(network, missing, stored, _biases(model))
     kept: dict[str, NDArray[Any]] = {}
     for convolution, folding in folded.items():
         del missing[f"{convolution}.weight"], missing[f"{folding.norm}.bias"]
-        variance = missing.pop(f"{folding.norm}.running_var")
-        kept[f"{folding.norm}.deviation"] = _half(np.sqrt(variance))
-        for key in (f"{folding.norm}.weight", f"{folding.norm}.running_mean"):
-            kept[key] = _half(missing.pop(key))
+        kept |= _kept_of_norm(
+            folding.norm,
+            missing.pop(f"{folding.norm}.weight"),
+            missing.pop(f"{folding.norm}.running_mean"),
+            missing.pop(f"{folding.norm}.running_var"),
+            folding.epsilon,
+        )
     for key, value in missing.items():
         kept[key] = _half(value) if value.size >= _SMALLEST_HALVED else value
     architecture, options = _choices(network)
@@ -152,7 +155,6 @@ def training_text(network: SegmentationNetwork, content: bytes) -> str:
         taken=taken,
         transposed=transposed,
         folded=folded,
-        left_out=left_out,
         tensors=base64.b64encode(save(kept)).decode(),
     ).model_dump_json()
     return text if len(text) <= max(_ALWAYS_KEPT, _LARGEST_SHARE * len(content)) else ""
@@ -195,7 +197,6 @@ def read_training_weights(file: ModelFile) -> TrainingWeights:
         form.encoder,
         form.options,
         {key: torch.from_numpy(value.copy()) for key, value in tensors.items()},
-        frozenset(form.left_out),
     )
 
 
@@ -241,7 +242,7 @@ def _taken(
 
 
 def _print(value: _Array) -> tuple[tuple[int, ...], bytes]:
-    return value.shape, np.ascontiguousarray(value).tobytes()
+    return value.shape, hashlib.blake2b(np.ascontiguousarray(value).data).digest()
 
 
 def _prints(value: _Array) -> Iterator[tuple[tuple[int, ...], bytes]]:
@@ -267,7 +268,8 @@ def _folded(
     }
     found: dict[str, _Folded] = {}
     for place, (name, module) in enumerate(modules):
-        weight, axis = f"{name}.weight", 1 if isinstance(module, nn.ConvTranspose2d) else 0
+        weight = f"{name}.weight"
+        axis: Literal[0, 1] = 1 if isinstance(module, nn.ConvTranspose2d) else 0
         convolves = isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         if not convolves or weight not in missing or biases.get(weight) not in stored:
             continue
@@ -312,6 +314,27 @@ def _is_same(one: _Array, other: _Array) -> bool:
 def _along(vector: NDArray[Any], weight: NDArray[Any], axis: int) -> NDArray[Any]:
     """`[C]` shaped so that it goes along an axis of a weight."""
     return vector.reshape([-1 if each == axis else 1 for each in range(weight.ndim)])
+
+
+def _kept_of_norm(
+    norm: str, gamma: _Array, mean: _Array, variance: _Array, epsilon: float
+) -> dict[str, NDArray[Any]]:
+    """γ, μ and σ of a normalisation: as float16, unless β would follow from them too roughly."""
+    exact = gamma, mean, np.sqrt(variance)
+    halves = _half(gamma), _half(mean), _half(exact[2])
+    moved = _shift(*exact, epsilon) - _shift(*halves, epsilon)
+    chosen = halves if np.abs(moved).max(initial=0) <= _LARGEST_MOVE else exact
+    parts = ("weight", "running_mean", "deviation")
+    return {f"{norm}.{part}": value for part, value in zip(parts, chosen, strict=True)}
+
+
+def _shift(
+    gamma: NDArray[Any], mean: NDArray[Any], deviation: NDArray[Any], epsilon: float
+) -> NDArray[np.float64]:
+    """What a normalisation takes from β."""
+    wide = deviation.astype(np.float64)
+    shift: NDArray[np.float64] = mean * (gamma / np.sqrt(wide * wide + epsilon))
+    return shift
 
 
 def _half(value: _Array) -> NDArray[Any]:

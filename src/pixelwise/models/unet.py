@@ -10,7 +10,7 @@ in what levels there are and goes on without them to the full size, or stops ear
 `decoder_channels` has fewer steps: enlarging scores further is exact and belongs to the decode.
 
 Score: IoU 92.0 % on PhC-U373, 77.6 % on DIC-HeLa (paper, table 2). CamVid val on MobileNetV2: see
-`pixelwise models`; `python -m pixelwise.training.street` gets it.
+`pixelwise models`; `pixelwise train` with `recipes/street.yaml` gets it.
 """
 
 from __future__ import annotations

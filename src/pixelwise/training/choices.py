@@ -35,12 +35,18 @@ class Choices:
             self._chosen[name] = value
             self.reasons[name] = reason
 
+    def take(self, name: str, value: object, reason: str) -> None:
+        """Chooses for good, unless the user has: no rule chooses anew."""
+        if name not in self._fixed:
+            self._fixed[name] = value
+            self.reasons[name] = reason
+
     def warn(self, text: str) -> None:
         """Notes what the user should know before the training begins."""
         self.warnings.append(text)
 
     def is_fixed(self, name: str) -> bool:
-        """Whether the user chose it."""
+        """Whether it is no longer to be chosen."""
         return name in self._fixed
 
     @property

@@ -28,6 +28,8 @@ from pixelwise.training.duration import Duration, grid_of, measure
 from pixelwise.training.fingerprint import Fingerprint
 from pixelwise.training.machine import Machine
 from pixelwise.training.plan import TrainingPlan
+from pixelwise.training.start_model import read_start_model
+from pixelwise.training.warm_start import choose_as_start
 
 __all__ = ["Choice", "choose", "table"]
 
@@ -75,11 +77,14 @@ def choose(
     Raises:
         UsageError: lists every fixed choice that cannot be, or names what cannot be built.
         EngineError: the memory does not suffice for two pictures.
+        UnknownModelError, ModelFileError, WeightsError: training cannot start from the model.
     """
     choices = Choices(fixed)
     _choose_data(choices, seen)
     choose_loss(choices, seen)
     classes = _channels(choices, seen)
+    if choices.plan.start_from is not None:
+        choose_as_start(choices, read_start_model(choices.plan.start_from), classes=classes)
     scale = choose_scale(choices, seen, machine)
     choose_network(choices, seen, machine, scale)
     choose_pictures(choices, seen)

@@ -34,9 +34,9 @@ __all__ = [
     "sum_over",
 ]
 
-# Longer than the first process may take to write or export while the others wait for it. A
+# Longer than the first process takes to read all data or to export while the others wait. A
 # process that has ended is noticed at once: see `lifeline`.
-_PATIENCE = 600.0
+_PATIENCE = 1800.0
 _TEARDOWN_SECONDS = 5.0
 _NOTICE_SECONDS = 2.0
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -206,7 +206,8 @@ def draw_example(
         ArrayError: sizes differ, or a label is no channel.
     """
     _check(image, truth, labels)
-    known = np.where((truth >= 0) & (truth < len(classes)), truth, IGNORED).astype(np.uint16)
+    counted = (truth >= 0) & (truth < len(classes))
+    known = np.where(counted, truth, np.uint16(IGNORED)).astype(np.uint16)
     matrix = ConfusionMatrix(len(classes), ignore_index=IGNORED)
     matrix.update(known, labels)
     shape = _shape(truth.shape[0], truth.shape[1])

@@ -103,7 +103,7 @@ def _card(materials: Materials, scores: tuple[Score, ...]) -> Card:
         data_licence=texts.data_licence,
         non_commercial=texts.non_commercial,
         scores=scores,
-        command="pixelwise train --plan plan.yaml",
+        command=texts.command,
         storage="float16",
         written_by=f"pixelwise {VERSION}",
     )

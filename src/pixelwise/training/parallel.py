@@ -119,13 +119,21 @@ def wrap(
             # static_graph would do, but fails where the first batch comes in parts (PyTorch 2.15).
             find_unused_parameters=_has_unused(network, world.device),
         )
-    return Wrapped(replica, lambda last: nullcontext() if last else replica.no_sync())
+    return Wrapped(replica, lambda last: _replica_part(replica, last=last))
 
 
 def _send_weights(network: nn.Module) -> None:
     """Gives every process the weights and statistics of the first."""
     for tensor in (*network.parameters(), *network.buffers()):
         processes.broadcast(tensor.detach(), src=0)
+
+
+@contextmanager
+def _replica_part(replica: DistributedDataParallel, *, last: bool) -> Iterator[None]:
+    with warnings.catch_warnings(), nullcontext() if last else replica.no_sync():
+        # A 1×1 convolution's gradient may lie in memory otherwise than its weight: it is copied.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket", UserWarning)
+        yield
 
 
 @contextmanager

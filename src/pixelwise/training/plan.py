@@ -67,6 +67,7 @@ class CardTexts(_Part):
         data: the training data, in words; empty for the names of the folders.
         data_licence, weights_licence: under which they may be used.
         non_commercial: whether the training data forbids commercial use.
+        command: what trains it.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)] = "model"
@@ -75,6 +76,7 @@ class CardTexts(_Part):
     data_licence: str = "not stated"
     weights_licence: str = "not stated"
     non_commercial: bool = False
+    command: str = "pixelwise train --plan plan.yaml -o RUN"
 
 
 class TrainingPlan(_Part):

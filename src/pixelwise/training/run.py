@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.data.statistics import gather
+from pixelwise.errors import OutputError
 from pixelwise.formats.files import sweep_leftovers
 from pixelwise.training.choose import Choice, choose
 from pixelwise.training.distributed import World, barrier, join_world, same_everywhere
@@ -22,6 +23,7 @@ from pixelwise.training.rate_search import RateSearch, search_rate
 from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.setup import bring_together, open_sources, prepare_training
 from pixelwise.training.splits import Bar, Splits, draw_splits, read_splits, write_splits
+from pixelwise.training.step_faults import lack_of_memory_told
 from pixelwise.training.tensorboard_log import TensorBoardLog
 from pixelwise.training.trainer import Outcome, Trainer
 
@@ -56,12 +58,14 @@ class Run:
         folder: everything of it.
         outcome: how the training ended.
         finished: the model file and its scores; None in all processes but the first.
+        was_over: the training had ended before, and only the model was made anew.
         seconds: from start to end.
     """
 
     folder: RunFolder
     outcome: Outcome
     finished: Finished | None
+    was_over: bool
     seconds: float
 
 
@@ -172,17 +176,31 @@ def _run(
     observer: Observer | None,
 ) -> Run:
     started = time.monotonic()
-    materials = prepare_training(plan, train, validation, world)
+    begun = folder.checkpoint.is_file()
+    materials = prepare_training(plan, train, validation, world, begun=begun)
     views = Observers(
         [
             *([] if observer is None else [observer]),
             *([TensorBoardLog(folder.tensorboard)] if world.is_first else []),
         ]
     )
-    with closing(views):
+    was_over = folder.is_over()
+    with _told(folder), closing(views):
         outcome = Trainer(materials, folder, world, observer=views).run()
-    finished = finish(materials, folder) if world.is_first else None
-    return Run(folder, outcome, finished, time.monotonic() - started)
+    with _told(folder):
+        finished = finish(materials, folder) if world.is_first else None
+    return Run(folder, outcome, finished, was_over, time.monotonic() - started)
+
+
+@contextmanager
+def _told(folder: RunFolder) -> Iterator[None]:
+    """What a run stops for: nothing is lost, and it can go on."""
+    try:
+        with lack_of_memory_told(str(folder.path)):
+            yield
+    except OutputError as error:
+        fix = f"{error.fix}; then go on: pixelwise train --resume {folder.path}"
+        raise type(error)(error.what, where=error.where, got=error.got, fix=fix) from error
 
 
 def find_rate(prepared: Prepared, *, progress: Callable[[int], object] | None = None) -> RateSearch:

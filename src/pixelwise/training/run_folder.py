@@ -79,6 +79,13 @@ class RunFolder:
         """The finished model file."""
         return self.path / "model.onnx"
 
+    def is_over(self) -> bool:
+        """Whether the training has ended, and its model is there."""
+        if not (self.log.is_file() and self.model.is_file()):
+            return False
+        last = self.log.read_bytes().rstrip().rpartition(b"\n")[2]
+        return last.startswith(b'{"event": "stopped"')
+
     def check_free(self) -> None:
         """Makes sure that a run can begin here.
 
@@ -226,7 +233,7 @@ class Log:
             "the log cannot be written",
             where=str(self._path),
             got=error.strerror or str(error),
-            fix="free some space, then go on: pixelwise train --resume RUN",
+            fix="free some space",
         )
 
 

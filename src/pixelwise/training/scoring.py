@@ -21,12 +21,13 @@ from pixelwise.data.dataset import Entry
 from pixelwise.data.faults import Fault
 from pixelwise.data.parallel import in_order
 from pixelwise.data.targets import MultiLabelTarget
-from pixelwise.errors import DatasetError, PixelwiseError
+from pixelwise.errors import DatasetError, OutOfMemoryError, PixelwiseError
 from pixelwise.inference.card import Postprocessing, Preprocessing
 from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.training.distributed import World, gather_values, sum_over
 from pixelwise.training.merging import OwnTerms
+from pixelwise.training.step_faults import lack_of_memory_told
 
 __all__ = ["IGNORED", "Protocol", "Scored", "Seen", "counted", "score"]
 
@@ -129,6 +130,7 @@ def score(
 
     Raises:
         DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read.
+        OutOfMemoryError: a picture needs more memory than there is.
     """
     count = len(protocol.dataset)
     matrix = ConfusionMatrix(protocol.classes, ignore_index=IGNORED)
@@ -146,7 +148,8 @@ def score(
             if isinstance(answer, Fault):
                 faults.append(answer)
                 continue
-            labels = _labels(network, protocol, answer, world, autocast)
+            with lack_of_memory_told(protocol.dataset.entries[place].image):
+                labels = _labels(network, protocol, answer, world, autocast)
             own = ConfusionMatrix(protocol.classes, ignore_index=IGNORED)
             own.update(answer.truth, labels)
             matrix.merge(own)
@@ -173,8 +176,11 @@ def _prepared(protocol: Protocol, place: int) -> _Prepared | Fault:
     dataset = protocol.dataset
     entry: Entry = dataset.entries[place]
     try:
-        image = dataset.read_image(entry)
-        target = dataset.read_target(entry, (image.shape[0], image.shape[1]))
+        with lack_of_memory_told(entry.image):
+            image = dataset.read_image(entry)
+            target = dataset.read_target(entry, (image.shape[0], image.shape[1]))
+    except OutOfMemoryError:
+        raise
     except PixelwiseError as error:
         return Fault.from_error(error, entry.image)
     if isinstance(target, MultiLabelTarget):
@@ -186,7 +192,8 @@ def _prepared(protocol: Protocol, place: int) -> _Prepared | Fault:
         )
     truth = counted(target.mask, protocol.classes)
     plan = plan_input((image.shape[0], image.shape[1]), protocol.preprocessing)
-    values = prepare(image, plan, protocol.preprocessing, threads=1)
+    with lack_of_memory_told(entry.image):
+        values = prepare(image, plan, protocol.preprocessing, threads=1)
     return _Prepared(place, image, truth, plan, values)
 
 

@@ -32,6 +32,7 @@ from pixelwise.training.distributed import World
 from pixelwise.training.merging import TrainingData, training_data, with_run_splits
 from pixelwise.training.plan import DataSource, TrainingPlan
 from pixelwise.training.scoring import Protocol
+from pixelwise.training.start_model import read_start_model
 from pixelwise.training.warm_start import warm_start
 from pixelwise.version import VERSION
 
@@ -108,9 +109,22 @@ def bring_together(
 
 
 def prepare_training(
-    plan: TrainingPlan, train: TrainingData, validation: TrainingData, world: World
+    plan: TrainingPlan,
+    train: TrainingData,
+    validation: TrainingData,
+    world: World,
+    *,
+    begun: bool = False,
 ) -> Materials:
     """Builds everything that the plan names.
+
+    Args:
+        plan: the choices.
+        train: what is learned from.
+        validation: what is scored.
+        world: the processes that work on it.
+        begun: a checkpoint brings the weights: those to start from are not read, and need not be
+            there any more.
 
     Raises:
         UsageError: choices that do not go together.
@@ -122,14 +136,14 @@ def prepare_training(
         plan.architecture,
         classes=classes,
         encoder=plan.encoder,
-        encoder_weights=None if plan.start_from else plan.encoder_weights,
+        encoder_weights=None if begun or plan.start_from else plan.encoder_weights,
         in_channels=len(plan.mean),
         **plan.network,
     )
     notes = train.notes
-    if plan.start_from is not None:
-        kept = warm_start(network, classes, Path(plan.start_from))
-        notes = (*notes, f"starts from {Path(plan.start_from).name}; it knew {', '.join(kept)}")
+    if plan.start_from is not None and not begun:
+        start = warm_start(network, classes, read_start_model(plan.start_from))
+        notes = (*notes, str(start))
     multiple = max(network.encoder.strides)
     remainder = 1 if network.alignment == "corners" else 0
     _check(plan, world, multiple=multiple, remainder=remainder)

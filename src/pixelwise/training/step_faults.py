@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from pixelwise.data.loader import Batch
-from pixelwise.errors import EngineError, UsageError
+from pixelwise.errors import EngineError, OutOfMemoryError, PixelwiseError, UsageError
 
 __all__ = [
     "NotFiniteError",
     "is_out_of_memory",
+    "lack_of_memory_told",
     "not_finite_again",
     "step_error",
     "too_many_skipped",
@@ -64,6 +66,32 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     told = str(error)
     return "DefaultCPUAllocator" in told and "memory" in told
+
+
+@contextmanager
+def lack_of_memory_told(where: str) -> Iterator[None]:
+    """Around what needs memory: says so when there is none.
+
+    Args:
+        where: the run or the picture that needed it.
+
+    Raises:
+        OutOfMemoryError: an allocation failed.
+    """
+    try:
+        yield
+    except PixelwiseError:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            "the memory does not suffice",
+            where=where,
+            got=str(error).strip().partition("\n")[0],
+            fix="give a smaller --batch, --crop or --encoder, fewer --workers, or for large "
+            "pictures --resize area --pixels 1000000",
+        ) from error
 
 
 def step_error(error: Exception, parts: int, *, alone: bool) -> Exception:

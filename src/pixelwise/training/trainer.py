@@ -243,7 +243,8 @@ class Trainer:
             self._optimizer.zero_grad(set_to_none=True)
             with torch.no_grad():
                 # The part that did fit may have gone through the normalisations.
-                torch._foreach_copy_(list(self._network.buffers()), buffers)
+                for buffer, before in zip(self._network.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
             self._progress.accumulate *= 2
             self._note({"event": "smaller batches", "micro_batch": smaller})
 
