@@ -41,7 +41,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.training import run
 
 SIDE = 64
-LONGEST_RUN = 120.0
+LONGEST_RUN = 600.0
 DONE, FAILED, CRASHED = 0, 2, 70
 
 Watch = Callable[[str, tuple[object, ...]], object]

@@ -150,10 +150,17 @@ static void read_targets(const LossJob& job, int image, int y, const Tile& tile,
         (static_cast<std::size_t>(image) * job.rows.size + y) * job.columns.size + tile.first;
     const int count = tile.last - tile.first;
     switch (job.id_bytes) {
-        case 1: read_targets<std::uint8_t, std::int32_t>(job, from, count, targets, weights); break;
-        case 2: read_targets<std::uint16_t, std::int32_t>(job, from, count, targets, weights); break;
-        case 4: read_targets<std::int32_t, std::int32_t>(job, from, count, targets, weights); break;
-        default: read_targets<std::int64_t, std::int64_t>(job, from, count, targets, weights);
+        case 1:
+            read_targets<std::uint8_t, std::int32_t>(job, from, count, targets, weights);
+            break;
+        case 2:
+            read_targets<std::uint16_t, std::int32_t>(job, from, count, targets, weights);
+            break;
+        case 4:
+            read_targets<std::int32_t, std::int32_t>(job, from, count, targets, weights);
+            break;
+        default:
+            read_targets<std::int64_t, std::int64_t>(job, from, count, targets, weights);
     }
     for (int i = count; i % LANES != 0; ++i) {
         targets[i] = -1;
@@ -270,9 +277,10 @@ static void return_row(const LossJob& job, const LossBuffers& buffers, const Til
                        const Unit& unit, int row, const float* gradient) {
     const bool border = row >= unit.last_row;
     const std::size_t across = job.channels_last && !border ? job.classes : 1;
-    const std::size_t plane = border            ? job.width
+    const std::size_t plane = border              ? static_cast<std::size_t>(job.width)
                               : job.channels_last ? 1
-                                                  : static_cast<std::size_t>(job.height) * job.width;
+                                                  : static_cast<std::size_t>(job.height) *
+                                                        static_cast<std::size_t>(job.width);
     float* to = border ? border_of(job, unit.number) : gradient_at(job, unit.image, row);
     to += tile.first_source * across;
     for (int c = 0; c < job.classes; ++c, to += plane, gradient += buffers.pixels) {

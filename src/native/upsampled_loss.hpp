@@ -28,10 +28,11 @@ struct LossJob {
     const void* target;  // [images, rows.size, columns.size] of whole numbers of id_bytes
     std::int32_t id_bytes;  // 1 and 2: unsigned, 4 and 8: signed
     std::int64_t ignore_index;
-    std::int32_t table_rows;           // ids below it: the classes, then the unions
-    const float* row_weights;          // [table_rows], below 0 where pixels count for nothing; or null: 1
-    const float* class_weights;        // [classes], for label smoothing
-    const std::int32_t* union_orders;  // [table_rows - classes, classes]: candidates, then the others
+    std::int32_t table_rows;     // ids below it: the classes, then the unions
+    const float* row_weights;    // [table_rows], below 0: counts for nothing; null: 1 for all
+    const float* class_weights;  // [classes], for label smoothing
+    // [table_rows - classes, classes]: candidates, then the others
+    const std::int32_t* union_orders;
     const std::int32_t* union_sizes;   // [table_rows - classes], candidates of each
     float label_smoothing;
     float focal_gamma;

@@ -20,7 +20,7 @@ SIZE = (48, 64)
 PLAN = {
     "architecture": "unet",
     "encoder": "mobilenetv2_100",
-    "encoder_weights": "null",
+    "encoder-weights": "null",
     # Dropout is drawn anew in every process, and PyTorch's batch normalisation loses three digits
     # in channels_last.
     "network": '{"dropout": 0.0}',
@@ -167,7 +167,7 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(start_together, data, tmp
     pids = children(process)
     os.kill(pids[rank], signal.SIGKILL)
     killed = time.monotonic()
-    _, error = process.communicate(timeout=60)
+    process.communicate(timeout=60)
     assert time.monotonic() - killed < 10
     assert process.returncode != 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())

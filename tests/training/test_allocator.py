@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from pixelwise.training import allocator
 from pixelwise.training.allocator import keep_freed_memory
 
 GLIBC = sys.platform == "linux" and "glibc" in (os.confstr("CS_GNU_LIBC_VERSION") or "")
@@ -74,5 +73,5 @@ def test_other_libraries_nothing(answer: object, monkeypatch: pytest.MonkeyPatch
             raise answer
         return answer
 
-    monkeypatch.setattr(allocator.os, "confstr", confstr, raising=False)
+    monkeypatch.setattr(os, "confstr", confstr, raising=False)
     assert not keep_freed_memory({})

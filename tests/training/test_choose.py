@@ -8,7 +8,9 @@ import pytest
 from pixelwise.errors import UsageError
 from pixelwise.losses import parse_loss
 from pixelwise.models.build import build
+from pixelwise.training.choices import Choices
 from pixelwise.training.choose import choose, table
+from pixelwise.training.choose_learning import choose_rates
 from pixelwise.training.duration import Duration
 from pixelwise.training.fingerprint import ClassFacts, Fingerprint
 from pixelwise.training.machine import Gpu, Machine
@@ -278,9 +280,11 @@ def test_precision_is_what_pays():
 
 
 def test_going_on_from_a_model_goes_slower():
-    plan = chosen(street(), start_from="street").plan
-    assert plan.encoder_weights is None
-    assert plan.learning_rate < chosen(street()).plan.learning_rate
+    fresh, going_on = Choices(DATA), Choices({**DATA, "start_from": "street"})
+    for choices in (fresh, going_on):
+        choose_rates(choices, street())
+    assert going_on.plan.learning_rate < fresh.plan.learning_rate
+    assert going_on.plan.encoder_rate == 1
 
 
 @pytest.mark.parametrize(

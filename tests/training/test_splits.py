@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.errors import DatasetError, OutputError
+from pixelwise.errors import DatasetError, OutputError, UsageError
 from pixelwise.training.plan import make_plan
 from pixelwise.training.setup import open_sources
 from pixelwise.training.splits import draw_splits, read_splits, write_splits
@@ -72,10 +72,18 @@ def test_no_picture_is_on_both_sides_and_the_seed_decides(make):
 
 
 def test_several_splits_can_be_learned_from(make):
-    plan = plan_of(make(train=3, extra=2, val=2), train="train+extra")
+    plan = plan_of(make(train=3, test=2, val=2), train="train+test")
     drawn = draw_splits(open_sources(plan), plan)
     assert len(drawn.trains[0]) == 5
     assert len(drawn.validations[0]) == 2
+
+
+def test_a_further_split_that_is_not_there_is_an_error(make):
+    plan = plan_of(make(train=3, test=2, val=2), train="train+tset")
+    with pytest.raises(UsageError) as caught:
+        draw_splits(open_sources(plan), plan)
+    assert "tset" in str(caught.value)
+    assert "test" in str(caught.value).replace("tset", "")
 
 
 def test_pictures_added_later_are_left_out(make, tmp_path):

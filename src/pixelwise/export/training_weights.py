@@ -2,9 +2,9 @@
 
 On export a batch normalisation becomes part of the convolution in front of it (Ioffe, Szegedy,
 ICML 2015): with r = γ / √(σ² + ε), the file holds r · W and β + (c − μ) · r for weights W and a
-bias c. Beside them it keeps γ, μ and σ, mostly in half precision. W and β follow from what the file holds
-and from these rounded values, so that what the rounding loses is made good: the network that is
-built anew answers as the file does.
+bias c. Beside them it keeps γ, μ and σ, mostly in half precision. W and β follow from what the file
+holds and from these rounded values, so that what the rounding loses is made good: the network that
+is built anew answers as the file does.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def training_text(network: SegmentationNetwork, content: bytes) -> str:
         for key, tensor in network.state_dict().items()
         if tensor.is_floating_point() and not key.startswith(AUXILIARY)
     }
-    taken, transposed = _taken(state, stored)
+    taken = {key: key for key, value in state.items() if _is_there(value, stored.get(key))}
     missing = {key: value for key, value in state.items() if key not in taken}
     folded = _folded(network, missing, stored, _biases(model))
     kept: dict[str, NDArray[Any]] = {}
@@ -145,7 +145,11 @@ def training_text(network: SegmentationNetwork, content: bytes) -> str:
             missing.pop(f"{folding.norm}.running_var"),
             folding.epsilon,
         )
+    elsewhere, transposed = _elsewhere(missing, stored)
+    taken |= elsewhere
     for key, value in missing.items():
+        if key in taken:
+            continue
         kept[key] = _half(value) if value.size >= _SMALLEST_HALVED else value
     architecture, options = _choices(network)
     text = _Text(
@@ -219,19 +223,20 @@ def _biases(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
-def _taken(
+def _is_there(value: _Array, stored: _Array | None) -> bool:
+    return stored is not None and _print(stored) in _prints(value)
+
+
+def _elsewhere(
     state: Mapping[str, _Array], stored: Mapping[str, _Array]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Where in the file each tensor lies as it is, and which lie there transposed.
+    """Where in the file each tensor lies by another name, and which lie there transposed.
 
     The exporter renames the matrices that it transposes, and of equal tensors it keeps one.
     """
     places = {_print(value): name for name, value in stored.items()}
     taken, transposed = {}, []
     for key, value in state.items():
-        if key in stored and _print(stored[key]) in _prints(value):
-            taken[key] = key
-            continue
         found = next((places[each] for each in _prints(value) if each in places), None)
         if found is None and value.ndim == 2:
             found = next((places[each] for each in _prints(value.T) if each in places), None)

@@ -276,6 +276,8 @@ def explanations() -> dict[str, str]:
     told: dict[str, str] = {}
     for entry in re.split(r"\n    (?=\w)", text):
         names, _, words = entry.strip().partition(":")
+        if not names:
+            continue
         told |= dict.fromkeys(names.split(", "), " ".join(words.split()))
     return told
 
@@ -289,8 +291,20 @@ def write_plan(plan: TrainingPlan, path: Path, reasons: Mapping[str, str] | None
     lines = ["# The plan of a training. Edit it and give it back: pixelwise train --plan FILE"]
     for name, value in plan.model_dump(mode="json", exclude_defaults=False).items():
         reason = " ".join((reasons or {}).get(name, "").split())
-        lines.append(f"{name}: {_inline(value)}" + (f"  # {reason}" if reason else ""))
+        lines.append(_readable(f"{name}: {_inline(value)}" + (f"  # {reason}" if reason else "")))
     write_atomic(path, ("\n".join(lines) + "\n").encode())
+
+
+def _readable(line: str) -> str:
+    """The line with what YAML does not take as it is, such as control characters, as escapes."""
+    return "".join(
+        letter
+        if letter.isprintable()
+        else f"\\U{ord(letter):08x}"
+        if ord(letter) > 0xFFFF
+        else f"\\u{ord(letter):04x}"
+        for letter in line
+    )
 
 
 def _inline(value: object) -> str:

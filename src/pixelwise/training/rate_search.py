@@ -27,9 +27,9 @@ from pixelwise.training.plan import TrainingPlan
 
 __all__ = ["RateSearch", "search_rate"]
 
-_SMOOTHING = 0.9
+_BELL = 0.05
+_RECENT = 3
 _DIVERGED = 4.0
-_BELOW_LOWEST = 10.0
 _LEAST_STEPS = 10
 
 
@@ -39,8 +39,8 @@ class RateSearch:
 
     Attributes:
         rates: float64 `[S]`: of the decoder, at each step.
-        losses: float64 `[S]`: the smoothed loss, an average that forgets a tenth at each step.
-        suggestion: a tenth of the rate at which the loss was lowest: where it still fell surely.
+        losses: float64 `[S]`: the loss, smoothed over a twentieth of the steps on either side.
+        suggestion: the rate at which the loss fell fastest.
         diverged: the loss rose to four times its lowest before the last rate; where it did not,
             even higher rates may do.
     """
@@ -169,34 +169,34 @@ def _is_over(losses: list[float]) -> bool:
     """Whether the loss has left for good."""
     if not math.isfinite(losses[-1]):
         return True
-    smooth = _smoothed(np.array(losses))
-    return len(losses) > _LEAST_STEPS and bool(smooth[-1] > _DIVERGED * smooth.min())
-
-
-def _smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Exponential average whose start is no value of its own."""
-    smooth = np.empty_like(losses)
-    total, weight = 0.0, 0.0
-    for place, value in enumerate(losses.tolist()):
-        total = _SMOOTHING * total + (1 - _SMOOTHING) * value
-        weight = _SMOOTHING * weight + (1 - _SMOOTHING)
-        smooth[place] = total / weight
-    return smooth
+    recent = float(np.mean(losses[-_RECENT:]))
+    return len(losses) > _LEAST_STEPS and recent > _DIVERGED * min(losses)
 
 
 def _found(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> RateSearch:
     finite = np.isfinite(losses)
-    known = int(finite.argmin()) if not finite.all() else len(losses)
+    known = len(losses) if finite.all() else int(finite.argmin())
     if known < 2:
         raise EngineError(
             "the loss is no number at the lowest rate already",
             got=f"loss {losses[0]:g} at a rate of {rates[0]:g}",
             fix="look at the pictures and masks: `pixelwise data check`",
         )
-    smooth = _smoothed(losses[:known])
+    # A loss that has left says nothing of the slope before it.
+    smooth = _smooth(np.minimum(losses[:known], _DIVERGED * losses[:known].min()))
+    falling = np.gradient(smooth)[: int(smooth.argmin()) + 1]
     return RateSearch(
         rates=rates[:known],
         losses=smooth,
-        suggestion=float(f"{rates[int(smooth.argmin())] / _BELOW_LOWEST:.2g}"),
+        suggestion=float(f"{rates[int(falling.argmin())]:.2g}"),
         diverged=len(losses) < len(rates) or known < len(losses),
     )
+
+
+def _smooth(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means under a bell around each step: they lag behind nothing."""
+    places = np.arange(len(losses))
+    width = max(1.0, _BELL * len(losses))
+    weights = np.exp(-0.5 * ((places[:, None] - places) / width) ** 2)
+    means: NDArray[np.float64] = weights @ losses / weights.sum(axis=1)
+    return means

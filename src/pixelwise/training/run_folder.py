@@ -205,7 +205,9 @@ class Log:
 
     def write(self, event: Mapping[str, object]) -> None:
         """Adds a line."""
-        rest = memoryview(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        line = json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n"
+        # A name may hold bytes that no encoding has: JSON reads their escapes back.
+        rest = memoryview(line.encode(errors="backslashreplace"))
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]

@@ -146,7 +146,7 @@ def prepare_training(
         notes = (*notes, str(start))
     multiple = max(network.encoder.strides)
     remainder = 1 if network.alignment == "corners" else 0
-    _check(plan, world, multiple=multiple, remainder=remainder)
+    _check(plan, world, len(train.dataset), multiple=multiple, remainder=remainder)
     workers = usable_cores() if plan.workers is None else plan.workers
     counts = _counts(plan, train.dataset, workers)
     return Materials(
@@ -217,7 +217,9 @@ def read_classes(name: str) -> ClassTable | ClassFile:
     return read_table(name)
 
 
-def _check(plan: TrainingPlan, world: World, *, multiple: int, remainder: int) -> None:
+def _check(
+    plan: TrainingPlan, world: World, pictures: int, *, multiple: int, remainder: int
+) -> None:
     faults = []
     wrong = [side for side in plan.crop if side % multiple != remainder]
     if wrong:
@@ -229,6 +231,8 @@ def _check(plan: TrainingPlan, world: World, *, multiple: int, remainder: int) -
         )
     if plan.batch % world.size:
         faults.append(f"batch={plan.batch}: no multiple of the {world.size} processes")
+    if plan.batch > pictures:
+        faults.append(f"batch={plan.batch}: more than the {pictures:,} pictures to learn from")
     if plan.batch // world.size < plan.accumulate:
         faults.append(
             f"accumulate={plan.accumulate}: more parts than the {plan.batch // world.size} "

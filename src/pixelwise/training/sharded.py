@@ -16,8 +16,8 @@ import re
 import secrets
 import shutil
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,10 @@ def save_sharded(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[_moment(name, key)] = value
     try:
-        save(tensors, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+        with _also_alone():
+            save(
+                tensors, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True)
+            )
     except CheckpointException as error:
         raise OutputError(
             "the checkpoint cannot be written; the one before is whole",
@@ -83,7 +86,10 @@ def save_sharded(
             "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
             "progress": dict(progress),
         }
-        write_atomic(path, json.dumps(content, allow_nan=False).encode())
+        text = json.dumps(content, allow_nan=False).encode()
+        # Into the folder first: that syncs its list of files to the disk before it is named.
+        write_atomic(folder / path.name, text)
+        write_atomic(path, text)
         _sweep(path, keep=folder)
     barrier(world)
 
@@ -121,9 +127,7 @@ def load_sharded(
             if moments:
                 optimizer.state[parameter] = moments
             tensors |= {_moment(name, key): value for key, value in moments.items()}
-        with warnings.catch_warnings():
-            # A single process, which takes up a checkpoint of many, is no accident.
-            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        with _also_alone():
             load(tensors, storage_reader=reader)
     except CheckpointException as error:
         raise _misfit(path, _first_failure(error)) from None
@@ -139,6 +143,14 @@ def discard_sharded(path: Path) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
         _sweep(path, keep=None)
+
+
+@contextmanager
+def _also_alone() -> Iterator[None]:
+    """A single process, which takes up a checkpoint of many, is no accident."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
 
 
 def _weights(network: nn.Module, averaged: nn.Module) -> dict[str, torch.Tensor]:

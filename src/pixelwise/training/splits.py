@@ -58,6 +58,9 @@ def draw_splits(
             are too few.
         UsageError: there is no such split.
     """
+    for name in plan.train.split("+")[1:]:
+        if not any(name in dataset.splits for dataset in datasets):
+            datasets[0].split(name)  # which tells what there is
     total = sum(len(dataset) for dataset in datasets)
     with nullcontext(None) if bar is None else bar(total) as progress:
         parts = [_parts(dataset, plan, progress) for dataset in datasets]
@@ -121,7 +124,12 @@ def write_splits(splits: Splits, path: Path) -> None:
             splits.trains, splits.validations, splits.notes, strict=True
         )
     ]
-    write_atomic(path, json.dumps({"sets": sets}, ensure_ascii=False, indent=0).encode())
+    write_atomic(path, _json({"sets": sets}))
+
+
+def _json(content: object) -> bytes:
+    # A name may hold bytes that no encoding has: as an escape they come back.
+    return json.dumps(content, ensure_ascii=False, indent=0).encode(errors="backslashreplace")
 
 
 def read_splits(path: Path, datasets: Sequence[Dataset]) -> Splits:

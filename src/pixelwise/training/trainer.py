@@ -26,6 +26,7 @@ from pixelwise.data.loader import Batch
 from pixelwise.errors import PixelwiseError
 from pixelwise.models.checkpoint import save_weights
 from pixelwise.training.checkpoints import Checkpoints
+from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.distributed import World, from_first, gather_values, sum_over
 from pixelwise.training.events import read_events
 from pixelwise.training.log_lines import rounded, score_line
@@ -105,6 +106,7 @@ class Trainer:
         # The network of the materials is the whole one, in which the best weights are kept.
         network = materials.network if world.size == 1 else copy.deepcopy(materials.network)
         self._network = network.to(self._device, memory_format=layout)
+        quicken_depthwise(self._network)
         self._averaged = copy.deepcopy(self._network).eval()
         self._autocast = _PRECISIONS[self._plan.precision]
         self._wrapped = wrap(self._network, world, self._plan.strategy, precision=self._autocast)
