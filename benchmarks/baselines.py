@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,10 @@ from pixelwise.models.encoders.statistics import input_statistics
 from pixelwise.models.layers import BatchNorm
 from pixelwise.training.allocator import keep_freed_memory
 from pixelwise.training.distributed import World, join_world
-from pixelwise.training.events import Score, Start, StepTime, Stopped, read_events
+from pixelwise.training.events import Event, Score, Start, StepTime, Stopped, read_events
 from pixelwise.training.picture_counts import PictureCounts, read_picture_counts
 from pixelwise.training.plan import TrainingPlan, make_plan, read_plan, write_plan
-from pixelwise.training.run_folder import RunFolder
+from pixelwise.training.run_folder import Log, RunFolder
 from pixelwise.training.setup import Materials, bring_together, open_sources, prepare_training
 from pixelwise.training.splits import draw_splits, read_splits, write_splits
 from pixelwise.training.trainer import Trainer
@@ -177,6 +179,49 @@ def prepare(baseline: Baseline, plan: TrainingPlan, folder: RunFolder, world: Wo
     return materials
 
 
+class CoreClock:
+    """Notes the seconds that all cores together spent on steps.
+
+    On a processor that other programs share, they say more than those of the clock.
+
+    Args:
+        log: gets a line for each span of steps within an epoch.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._last: tuple[object, int, float] | None = None
+
+    def begin(self, past: Sequence[Event]) -> None:
+        """See `Observer`."""
+
+    def on_event(self, event: Mapping[str, object]) -> None:
+        """See `Observer`."""
+        if "gradient_norm" not in event:
+            return
+        now = (event["epoch"], int(str(event["step"])), time.process_time())
+        if self._last is not None and self._last[0] == now[0]:
+            _, step, seconds = self._last
+            self._log.write({"steps": now[1] - step, "seconds": round(now[2] - seconds, 3)})
+        self._last = now
+
+    def close(self) -> None:
+        """See `Observer`."""
+
+
+def cores_log(folder: RunFolder) -> Path:
+    """Where `CoreClock` writes."""
+    return folder.path / "cores.jsonl"
+
+
+def core_seconds_per_step(folder: RunFolder) -> float | None:
+    """Median over the run, of all cores together; None for a run without timed steps."""
+    path = cores_log(folder)
+    spans = map(json.loads, path.read_text().splitlines()) if path.is_file() else ()
+    times = [span["seconds"] / span["steps"] for span in spans]
+    return round(statistics.median(times), 3) if times else None
+
+
 def is_finished(folder: RunFolder) -> bool:
     """Whether the run came to its end."""
     return any(isinstance(event, Stopped) for event in read_events(folder.log))
@@ -208,6 +253,7 @@ def row(name: str, baseline: Baseline, folder: RunFolder) -> dict[str, Any]:
         "pictures_seen": scores[-1].step * plan.batch,
         "steps": scores[-1].step,
         "seconds_per_step": seconds_per_step(folder, start.steps_per_epoch, plan.log_every),
+        "core_seconds_per_step": core_seconds_per_step(folder),
     }
 
 
@@ -275,8 +321,8 @@ def main(words: list[str] | None = None) -> None:
         with join_world() as world:
             materials = prepare(baseline, plan, folder, world)
             if not is_finished(folder):
-                with folder.held():
-                    Trainer(materials, folder, world).run()
+                with folder.held(), Log(cores_log(folder), None) as log:
+                    Trainer(materials, folder, world, observer=CoreClock(log)).run()
         told = row(name, baseline, folder)
         print(f"{baseline.title}: {100 * told['mean_iou']:.1f} %", flush=True)
     if arguments.json is not None:

@@ -65,7 +65,7 @@ def baselines_text(results: Mapping[str, Any]) -> str:
             budget_text(results),
             "",
             "| | encoder | starts from | parameters | mIoU (95 % interval) | pixel accuracy "
-            "| best epoch | s per step |",
+            "| best epoch | core-seconds per step |",
             "|---|---|---|---|---|---|---|---|",
             *(baseline_row(row) for row in rows),
             "",
@@ -108,7 +108,8 @@ def baseline_row(row: Mapping[str, Any]) -> str:
         f"| {row['title']} | {encoder} | {_start(row['start'])} "
         f"| {row['parameters'] / 1e6:.1f} M "
         f"| **{_percent(row['mean_iou'])}** ({_percent(low)} to {_percent(high)}) "
-        f"| {_percent(row['pixel_accuracy'])} | {row['epoch']} | {row['seconds_per_step']:.2f} |"
+        f"| {_percent(row['pixel_accuracy'])} | {row['epoch']} "
+        f"| {row['core_seconds_per_step']:.2f} |"
     )
 
 

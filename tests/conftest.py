@@ -232,18 +232,25 @@ def run_pixelwise(command_environment):
 @pytest.fixture(scope="session")
 def start_together(command_environment):
     """Starts a program in several processes by torchrun, which finds a free port itself."""
+    started = []
 
     def start(*arguments, processes=2, **options):
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *launch, "--no-python", sys.executable, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **{"env": command_environment | {"OMP_NUM_THREADS": "1"}} | options,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        # It ends its own processes; killed, it would leave them behind.
+        process.terminate()
+        process.communicate()
 
 
 # Imports PyTorch once, then becomes all processes of all cases of a request by forking.

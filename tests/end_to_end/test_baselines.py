@@ -14,6 +14,7 @@ from pixelwise.classes import ClassTable
 from pixelwise.errors import UsageError
 from pixelwise.models.build import build
 from pixelwise.training.plan import TrainingPlan
+from pixelwise.training.run_folder import Log, RunFolder
 
 # What follows from the architecture, its encoder and the encoder's start.
 OWN = {
@@ -86,6 +87,19 @@ def test_a_narrow_network_keeps_bands_classes_and_layers():
     assert network.encoder.stages[0][0][0].out_channels == 16
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 3, 32, 64)).shape == (1, 11, 32, 64)
+
+
+def test_steps_are_timed_within_an_epoch_only(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert baselines.core_seconds_per_step(folder) is None
+    with Log(baselines.cores_log(folder), None) as log:
+        clock = baselines.CoreClock(log)
+        for epoch, step in ((0, 5), (0, 10), (1, 15), (1, 18)):
+            clock.on_event({"event": "step", "epoch": epoch, "step": step, "gradient_norm": 1.0})
+            clock.on_event({"event": "step", "step": step, "seconds": 1.0})
+    lines = [json.loads(line) for line in baselines.cores_log(folder).read_text().splitlines()]
+    assert [line["steps"] for line in lines] == [5, 3]
+    assert 0 <= baselines.core_seconds_per_step(folder) < 1
 
 
 def test_a_run_is_scored_once_and_told(streets, tmp_path):

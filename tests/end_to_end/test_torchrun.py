@@ -82,7 +82,7 @@ def children(process):
 
 
 def wait_for_steps(process, run, count):
-    until = time.monotonic() + 100
+    until = time.monotonic() + 200
     while not (run / "log.jsonl").is_file() or len(lines(run)) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
@@ -101,7 +101,7 @@ def alone(fork_together, data, tmp_path_factory):
 def together(start_together, data, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "together"
     process = start_together("-m", "pixelwise", *options(data, run))
-    out, error = process.communicate(timeout=110)
+    out, error = process.communicate(timeout=200)
     assert process.returncode == 0, error
     return run, out
 
@@ -159,38 +159,37 @@ def test_shards_train_and_score_as_one_and_go_on_in_one(fork_together, data, alo
     assert lines(run) == before
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process_ends_all_and_the_run_goes_on(start_together, data, tmp_path, rank):
+def end(process, pids):
+    """Waits for the end; gives how many seconds it took, and that no process is left."""
+    begun = time.monotonic()
+    process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    return time.monotonic() - begun
+
+
+def test_a_killed_process_ends_all_and_the_run_goes_on(start_together, data, tmp_path):
     run = tmp_path / "run"
     process = start_together("-m", "pixelwise", *options(data, run, epochs=1000))
     wait_for_steps(process, run, 8)
     pids = children(process)
-    os.kill(pids[rank], signal.SIGKILL)
-    killed = time.monotonic()
-    process.communicate(timeout=60)
-    assert time.monotonic() - killed < 10
-    assert process.returncode != 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
-    if rank == 1:
-        begun = len(lines(run))
-        again = start_together("-m", "pixelwise", "train", "--resume", str(run))
-        wait_for_steps(again, run, begun + 3)
-        again.terminate()
-        again.communicate(timeout=60)
-        steps = [line["step"] for line in lines(run) if line["event"] == "step"]
-        assert steps == list(range(1, len(steps) + 1))
+    os.kill(pids[1], signal.SIGKILL)
+    assert end(process, pids) < 10
+    begun = len(lines(run))
+    again = start_together("-m", "pixelwise", "train", "--resume", str(run))
+    wait_for_steps(again, run, begun + 3)
+    pids = children(again)
+    assert sorted(pids) == [0, 1]
+    again.terminate()
+    assert end(again, pids) < 20
+    steps = [line["step"] for line in lines(run) if line["event"] == "step"]
+    assert steps == list(range(1, len(steps) + 1))
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_torchrun_ends_all(start_together, data, tmp_path, sign):
+def test_ctrl_c_ends_all(start_together, data, tmp_path):
     run = tmp_path / "run"
     process = start_together("-m", "pixelwise", *options(data, run, epochs=1000))
     wait_for_steps(process, run, 3)
     pids = children(process)
-    assert sorted(pids) == [0, 1]
-    process.send_signal(sign)
-    sent = time.monotonic()
-    process.communicate(timeout=60)
-    assert time.monotonic() - sent < 20
-    assert process.returncode != 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    process.send_signal(signal.SIGINT)
+    assert end(process, pids) < 20

@@ -284,13 +284,21 @@ def test_a_loss_that_is_no_number_again_and_again_ends_the_run(materials, run, t
     assert_all_finite(folder)
 
 
-def test_float16_that_overflows_never_reaches_a_file(materials, run):
-    def fault(image, logits, call):
-        return logits * 1e30 if call in (2, 3) else logits
+class Burst(nn.Module):
+    """Overflows once, in the second step."""
 
+    calls = 0
+
+    def forward(self, maps):
+        self.calls += self.training
+        return maps * float("inf") if self.training and self.calls == 2 else maps
+
+
+def test_float16_that_overflows_before_a_normalisation_never_reaches_a_file(materials, run):
     torch.manual_seed(0)
-    made = materials(Tiny(nn.BatchNorm2d(8)), precision="float16")
-    folder = run(replace(made, network=made.network.with_fault(fault)))
+    network = Tiny(nn.Sequential(Burst(), nn.BatchNorm2d(8)))
+    folder = run(materials(network, precision="float16"))
+    assert len(lines(folder, "rolled back")) == 1
     assert_all_finite(folder)
 
 

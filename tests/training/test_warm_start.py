@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 import torch
@@ -14,10 +16,14 @@ from pixelwise.inference.onnx_file import with_metadata
 from pixelwise.models.build import build
 from pixelwise.models.checkpoint import save_weights
 from pixelwise.training.choices import Choices
+from pixelwise.training.distributed import join_world
 from pixelwise.training.plan import make_plan, write_plan
+from pixelwise.training.setup import bring_together, open_sources, prepare_training
+from pixelwise.training.splits import draw_splits
 from pixelwise.training.start_model import read_start_model
 from pixelwise.training.warm_start import choose_as_start, warm_start
 
+NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
 OPTIONS = {"decoder_channels": [4] * 4}
 MEAN, STD = (0.25, 0.5, 0.75), (0.1, 0.2, 0.3)
 
@@ -52,10 +58,10 @@ def old():
 def make_start(tmp_path):
     """A run folder of such a network, with its plan."""
 
-    def make(network, *, name="run", **choices):
-        folder = tmp_path / name
+    def make(trained, **choices):
+        folder = tmp_path / "run"
         folder.mkdir()
-        save_weights(network, folder / "best.safetensors")
+        save_weights(trained, folder / "best.safetensors")
         plan = {"encoder": "test_resnet", "network": OPTIONS, "mean": MEAN, "std": STD, **choices}
         made = make_plan({"data": [{"path": "data"}], **plan}, where="a test")
         write_plan(made, folder / "plan.yaml")
@@ -270,6 +276,26 @@ def test_a_text_that_asks_for_another_network_is_refused(change, make_model_file
     with pytest.raises(WeightsError) as caught:
         read_start_model(str(path))
     assert caught.value.got
+
+
+def test_a_run_that_has_begun_needs_the_start_no_more(old, make_start):
+    folder = make_start(old)
+    choices = {"encoder": "test_resnet", "network": OPTIONS, "crop": (64, 64), "batch": 2}
+    plan = make_plan(
+        {"data": [{"path": str(NUCLEI)}], "start_from": str(folder), **choices}, where="a test"
+    )
+    splits = draw_splits(open_sources(plan), plan)
+    data = bring_together(splits.trains, splits.validations, plan)
+    with join_world() as world:
+        fresh = prepare_training(plan, *data, world)
+        assert any("starts from" in note for note in fresh.notes)
+        key = "encoder.body.conv1.0.weight"
+        assert torch.equal(fresh.network.state_dict()[key], old.state_dict()[key])
+        (folder / "best.safetensors").unlink()
+        begun = prepare_training(plan, *data, world, begun=True)
+        assert not torch.equal(begun.network.state_dict()[key], old.state_dict()[key])
+        with pytest.raises(WeightsError):
+            prepare_training(plan, *data, world)
 
 
 def test_there_is_no_such_start(tmp_path):

@@ -92,7 +92,7 @@ def _without_training(arguments: Mapping[str, Any]) -> None:
             curve = {"rates": found.rates.tolist(), "losses": found.losses.tolist()}
             print_json({**facts, **curve})
             return
-        print_line(f"learning rate {found.suggestion:.2g}: a tenth of where the loss was lowest")
+        print_line(f"learning rate {found.suggestion:.2g}: there the loss fell fastest")
         print_line(f"  the plan has {choice.plan.learning_rate:.2g}; take it with --learning-rate")
         return
     if arguments["json_output"]:
@@ -124,15 +124,17 @@ def _seconds(budget: str | None) -> float | None:
     return seconds
 
 
-def _value(text: str) -> object:
-    """What a flag says: numbers, words, pairs such as 385x513 or 0.5,0.5,0.5."""
+def _value(text: str, *, words: bool) -> object:
+    """What a flag says: numbers, pairs such as 385x513 or 0.5,0.5,0.5; or words as they are."""
+    if words:
+        return None if text == "null" else text
     if re.fullmatch(r"\d+[x×]\d+", text):
         return [int(side) for side in re.split("[x×]", text)]
     if "," in text and not text.startswith(("{", "[")):
         text = f"[{text}]"
     try:
         value: object = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (ValueError, RecursionError, yaml.YAMLError):
         return text
     try:
         # YAML takes 1e-3 for a word.
@@ -156,7 +158,8 @@ def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
         fixed |= {"start_from": arguments["finetune"], "encoder_weights": None}
     for name in TrainingPlan.model_fields:
         if arguments.get(name) is not None and name != "data":
-            fixed[name] = _value(arguments[name])
+            words = TrainingPlan.model_fields[name].annotation in (str, str | None)
+            fixed[name] = _value(arguments[name], words=words)
     if not fixed.get("data"):
         raise UsageError(
             "there is no data to learn from",

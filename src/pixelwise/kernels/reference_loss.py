@@ -27,33 +27,43 @@ def upsampled_loss(
     logits: Floats, target: npt.NDArray[Any], rows: Axis, columns: Axis, rule: LossRule
 ) -> tuple[float, Floats]:
     """See `pixelwise.kernels.upsampled_loss_sum` and `upsampled_loss_gradient`."""
-    down = _matrix(rows, logits.shape[2])  # [H, h]
-    across = _matrix(columns, logits.shape[3])  # [W, w]
+    height, width = logits.shape[2:]
     step = max(1, _BAND_VALUES // (rule.classes * columns.size))
     total = 0.0
-    gradient = np.zeros(logits.shape)
+    gradient = np.empty_like(logits)  # in their memory order
     for image, ids in enumerate(target):
-        wide = logits[image].astype(np.float64) @ across.T  # [C, h, W]
+        wide = _spread(logits[image].astype(np.float64), columns)  # [C, h, W]
         wide_gradient = np.zeros_like(wide)
         for first in range(0, rows.size, step):
-            band = slice(first, first + step)
-            sources = np.flatnonzero(down[band].any(axis=0))
-            part = down[band, sources]  # [rows of the band, sources]
-            scores = np.einsum("ys,csx->cyx", part, wide[:, sources])
-            loss, derivative = _pixels(scores, ids[band], rule)
+            band = rows.window(first, min(first + step, rows.size))
+            scores = _spread(wide.swapaxes(1, 2), band).swapaxes(1, 2)
+            loss, slope = _pixels(scores, ids[first : first + step], rule)
             total += loss
-            wide_gradient[:, sources] += np.einsum("ys,cyx->csx", part, derivative)
-        gradient[image] = wide_gradient @ across
-    return total, gradient.astype(np.float32)
+            wide_gradient += _gather(slope.swapaxes(1, 2), band, height).swapaxes(1, 2)
+        gradient[image] = _gather(wide_gradient, columns, width)
+    return total, gradient
 
 
-def _matrix(axis: Axis, source: int) -> _Doubles:
+def _parts(axis: Axis, source: int) -> tuple[tuple[npt.NDArray[np.int32], _Doubles], ...]:
+    """The two scores that every pixel is made of, and their weights."""
     index, weight = axis.table(source)
-    matrix = np.zeros((axis.size, source))
-    pixels = np.arange(axis.size)
-    np.add.at(matrix, (pixels, index), 1.0 - weight.astype(np.float64))
-    np.add.at(matrix, (pixels, np.minimum(index + 1, source - 1)), weight)
-    return matrix
+    share = weight.astype(np.float64)
+    return (index, 1 - share), (np.minimum(index + 1, source - 1), share)
+
+
+def _spread(scores: _Doubles, axis: Axis) -> _Doubles:
+    """[..., scores] to [..., pixels]."""
+    low, high = (scores[..., index] * weight for index, weight in _parts(axis, scores.shape[-1]))
+    return low + high
+
+
+def _gather(slope: _Doubles, axis: Axis, source: int) -> _Doubles:
+    """[..., pixels] back to [..., scores], what is not a number only to where it belongs."""
+    total = np.zeros((*slope.shape[:-1], source))
+    for index, weight in _parts(axis, source):
+        scores, starts = np.unique(index, return_index=True)
+        total[..., scores] += np.add.reduceat(slope * weight, starts, axis=-1)
+    return total
 
 
 def _pixels(
@@ -65,6 +75,7 @@ def _pixels(
     if not counted.any():
         return 0.0, derivative
     values, truth = scores[:, counted], ids[counted].astype(np.int64)  # [C, n], [n]
+    values[:, ~np.isfinite(values).all(axis=0)] = np.nan
     candidates = np.concatenate([np.eye(rule.classes, dtype=np.bool_), rule.unions])[truth].T
     largest = values.max(axis=0)
     e = np.exp(values - largest)

@@ -203,7 +203,13 @@ def choose_epochs(
     _choose_scorings(choices, epoch, scoring)
     _choose_augmentation(choices, seen)
     scorings = epochs / choices.plan.score_every + epochs * 0.1
-    return epochs * epoch + scorings * scoring
+    seconds = epochs * epoch + scorings * scoring
+    if budget_seconds is not None and choices.is_fixed("epochs"):
+        choices.warn(
+            f"{epochs:,} epochs are given and take some {time_text(seconds)}: a budget of "
+            f"{time_text(budget_seconds)} changes nothing"
+        )
+    return seconds
 
 
 def _choose_scorings(choices: Choices, epoch: float, scoring: float) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable, distinct_colours
+from pixelwise.data.faults import Fault
 from pixelwise.data.targets import MultiLabelTarget
-from pixelwise.errors import DatasetError
+from pixelwise.errors import DatasetError, PixelwiseError
 from pixelwise.inference.predictor import Model
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.training.picture_counts import Interval, PictureCounts
-from pixelwise.training.scoring import IGNORED, Protocol, counted
+from pixelwise.training.scoring import IGNORED, Protocol, check_faults, counted
 
 __all__ = ["FileScores", "channels_of", "score_file"]
 
@@ -49,7 +50,7 @@ class _Tally:
         counts = np.stack([np.diag(own.counts), own.counts.sum(1), own.counts.sum(0)])
         self._pictures.append(counts[:, :classes])
 
-    def scores(self, protocol: str) -> FileScores:
+    def scores(self, names: str, said: str) -> FileScores:
         classes, pictures = len(self._names), len(self._pictures)
         whole = self._matrix.scores()
         iou, dice = whole.iou[:classes], whole.dice[:classes]
@@ -64,7 +65,7 @@ class _Tally:
             counts=np.array(self._pictures, np.int64).reshape(pictures, 3, classes),
         )
         scores = replace(whole, iou=iou, dice=dice, mean_iou=mean)
-        return FileScores(scores, counts.interval(), protocol)
+        return FileScores(scores, counts.interval(), _words(names, pictures, said))
 
 
 def score_file(model: Model, protocol: Protocol) -> tuple[FileScores, ...]:
@@ -80,13 +81,20 @@ def score_file(model: Model, protocol: Protocol) -> tuple[FileScores, ...]:
         that has no part in the mean.
 
     Raises:
-        DatasetError: a picture or its truth cannot be read, or classes overlap.
+        DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read, or classes
+            overlap.
     """
     whole = _Tally(model.classes.names, spare=0)
     own = [_Tally(terms.names, spare=1) for terms in protocol.own_terms]
     owners = np.repeat(np.arange(len(protocol.lengths)), protocol.lengths)
     channel = channels_of(model.classes)
-    for place, sample in enumerate(protocol.dataset):
+    faults: list[Fault] = []
+    for place, entry in enumerate(protocol.dataset.entries):
+        try:
+            sample = protocol.dataset[place]
+        except PixelwiseError as error:
+            faults.append(Fault.from_error(error, entry.image))
+            continue
         if isinstance(sample.target, MultiLabelTarget):
             raise DatasetError(
                 "classes that overlap cannot be scored by one label per pixel",
@@ -101,17 +109,16 @@ def score_file(model: Model, protocol: Protocol) -> tuple[FileScores, ...]:
         own[owners[place]].add(
             np.where(truth < 0, IGNORED, truth), np.where(found < 0, len(terms.names), found)
         )
+    check_faults(faults, protocol.dataset)
     parts = tuple(
-        tally.scores(_words(f"{terms.name} {side}", length, f"its own {len(terms.names)}"))
-        for tally, terms, side, length in zip(
-            own, protocol.own_terms, protocol.sides, protocol.lengths, strict=True
-        )
+        tally.scores(f"{terms.name} {side}", f"its own {len(terms.names)}")
+        for tally, terms, side in zip(own, protocol.own_terms, protocol.sides, strict=True)
     )
     names = " + ".join(
         f"{terms.name} {side}"
         for terms, side in zip(protocol.own_terms, protocol.sides, strict=True)
     )
-    first = whole.scores(_words(names, len(protocol.dataset), str(protocol.classes)))
+    first = whole.scores(names, str(protocol.classes))
     return (first, *parts) if len(parts) > 1 else (first,)
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
 
 from pixelwise.export.onnx import export_model, write_card
 from pixelwise.inference.card import Card, Score
 from pixelwise.inference.predictor import load
 from pixelwise.models.checkpoint import load_tensors
+from pixelwise.models.weights import read_tensors
 from pixelwise.training.examples import final_examples
 from pixelwise.training.file_scores import FileScores, channels_of, score_file
 from pixelwise.training.report import Report, write_report
@@ -47,7 +47,7 @@ def finish(materials: Materials, folder: RunFolder) -> Finished:
         OutputError: the file cannot be written.
     """
     network = materials.network.cpu().eval()
-    load_tensors(network, load_file(folder.best), where=str(folder.best))
+    load_tensors(network, read_tensors(folder.best), where=str(folder.best))
     protocol = materials.protocol
     rule = protocol.preprocessing
     height, width = (side * max(32, rule.multiple) + rule.remainder for side in _TRACED_SIDES)

@@ -200,6 +200,8 @@ def _by_name(datasets: Sequence[Dataset], table: ClassTable, *, own: bool) -> li
         found = {number: tuple(np.flatnonzero(rows[number]).tolist()) for number in _ids(dataset)}
         places = {number: each if len(each) < len(table) else () for number, each in found.items()}
         lost = [info.name for info in dataset.classes if not places[info.id]]
+        if len(lost) == len(dataset.classes):
+            faults.append(f"{dataset.root.name}: none of its classes is there: {listed(lost)}")
         notes = [f"{dataset.root.name}: ignored: {', '.join(lost)}"] if lost else []
         plans.append(_Plan(dataset, places, notes=tuple(notes)))
     if faults:

@@ -16,6 +16,7 @@ from pixelwise.errors import UsageError, did_you_mean
 from pixelwise.formats.files import write_atomic
 
 __all__ = [
+    "NOT_OF_NETWORK",
     "CardTexts",
     "DataSource",
     "TrainingPlan",
@@ -34,6 +35,11 @@ _Value = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 _MOST_SHOWN = 20
+
+NOT_OF_NETWORK = frozenset(
+    "class_names classes encoder encoder_weights in_channels pytorch_file source weights".split()
+)
+"""What is no option of a network: the data or other choices decide it, or it reads files."""
 
 
 class _Part(BaseModel):
@@ -198,6 +204,9 @@ class TrainingPlan(_Part):
     def _holds_together(self) -> TrainingPlan:
         if self.resize == "area" and self.pixels is None:
             raise ValueError("resize 'area' needs pixels")
+        doubled = sorted(NOT_OF_NETWORK & self.network.keys())
+        if doubled:
+            raise ValueError(f"network: {', '.join(doubled)} cannot be given there")
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} bands, std {len(self.std)}")
         return self
@@ -244,7 +253,8 @@ def read_choices(path: Path) -> dict[str, object]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        # ValueError: bytes that are no text, or a date that is none.
         raise UsageError(
             "the plan cannot be read",
             where=str(path),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixelwise.data.statistics import gather
@@ -13,6 +13,7 @@ from pixelwise.errors import OutputError
 from pixelwise.formats.files import sweep_leftovers
 from pixelwise.training.choose import Choice, choose
 from pixelwise.training.distributed import World, barrier, join_world, same_everywhere
+from pixelwise.training.duration import grid_of
 from pixelwise.training.fingerprint import fingerprint
 from pixelwise.training.finish import Finished, finish
 from pixelwise.training.machine import machine
@@ -21,7 +22,12 @@ from pixelwise.training.observers import Observer, Observers
 from pixelwise.training.plan import TrainingPlan, make_plan, read_plan, write_plan
 from pixelwise.training.rate_search import RateSearch, search_rate
 from pixelwise.training.run_folder import RunFolder
-from pixelwise.training.setup import bring_together, open_sources, prepare_training
+from pixelwise.training.setup import (
+    bring_together,
+    check_plan,
+    open_sources,
+    prepare_training,
+)
 from pixelwise.training.splits import Bar, Splits, draw_splits, read_splits, write_splits
 from pixelwise.training.step_faults import lack_of_memory_told
 from pixelwise.training.tensorboard_log import TensorBoardLog
@@ -70,7 +76,11 @@ class Run:
 
 
 def choose_plan(
-    fixed: Mapping[str, object], *, budget_seconds: float | None = None, bar: Bar | None = None
+    fixed: Mapping[str, object],
+    *,
+    budget_seconds: float | None = None,
+    bar: Bar | None = None,
+    processes: int = 1,
 ) -> Prepared:
     """Reads all the data once and fills in what is not fixed.
 
@@ -78,6 +88,7 @@ def choose_plan(
         fixed: choices of `TrainingPlan`; `data` is one of them.
         budget_seconds: time that the training may take.
         bar: shows how many pictures are read.
+        processes: that share the batch.
 
     Raises:
         UsageError: lists every choice that cannot be.
@@ -97,7 +108,11 @@ def choose_plan(
     choice = choose(seen, machine(), budget_seconds=budget_seconds, fixed=fixed)
     if choice.plan.instances == "borders":
         train, validation = bring_together(splits.trains, splits.validations, choice.plan)
-    return Prepared(choice, train, validation, splits)
+    grid = grid_of(choice.plan, classes=len(train.classes))
+    check_plan(choice.plan, processes, len(train.dataset), grid)
+    # What becomes of the data is to be known before anything is trained.
+    warnings = (*splits.notes, *train.notes, *choice.warnings)
+    return Prepared(replace(choice, warnings=warnings), train, validation, splits)
 
 
 def train(
@@ -131,7 +146,9 @@ def train(
     with join_world() as world, ExitStack() as holding:
         if world.is_first:
             folder.check_free()
-            prepared = choose_plan(fixed, budget_seconds=budget_seconds, bar=bar)
+            prepared = choose_plan(
+                fixed, budget_seconds=budget_seconds, bar=bar, processes=world.size
+            )
             if show is not None:
                 show(prepared.choice)
             holding.enter_context(folder.held())
@@ -176,7 +193,7 @@ def _run(
     observer: Observer | None,
 ) -> Run:
     started = time.monotonic()
-    begun = folder.checkpoint.is_file()
+    begun = folder.is_begun()
     materials = prepare_training(plan, train, validation, world, begun=begun)
     views = Observers(
         [

@@ -79,6 +79,10 @@ class RunFolder:
         """The finished model file."""
         return self.path / "model.onnx"
 
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint, whole or in shards."""
+        return any(self.checkpoint.with_suffix(end).is_file() for end in (".safetensors", ".json"))
+
     def is_over(self) -> bool:
         """Whether the training has ended, and its model is there."""
         if not (self.log.is_file() and self.model.is_file()):

@@ -6,7 +6,7 @@ size; one confusion matrix is filled over all pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
@@ -29,7 +29,7 @@ from pixelwise.training.distributed import World, gather_values, sum_over
 from pixelwise.training.merging import OwnTerms
 from pixelwise.training.step_faults import lack_of_memory_told
 
-__all__ = ["IGNORED", "Protocol", "Scored", "Seen", "counted", "score"]
+__all__ = ["IGNORED", "Protocol", "Scored", "Seen", "check_faults", "counted", "score"]
 
 IGNORED = 65_535
 _QUARANTINED_SHARE = 0.001
@@ -163,7 +163,7 @@ def score(
     pictures = sum_over(world, torch.from_numpy(pictures)).numpy()
     told = gather_values(world, [asdict(fault) for fault in faults])
     faults = [Fault(**fault) for part in told for fault in part]
-    _check_faults(faults, protocol.dataset)
+    check_faults(faults, protocol.dataset)
     return Scored(matrix, pictures, tuple(faults))
 
 
@@ -216,7 +216,12 @@ def _labels(
     return kernels.decode_labels(scores, geometry.rows, geometry.columns)
 
 
-def _check_faults(faults: list[Fault], dataset: Dataset) -> None:
+def check_faults(faults: Sequence[Fault], dataset: Dataset) -> None:
+    """Lets 0.1 % of the pictures, or one, be left out of a score.
+
+    Raises:
+        DatasetError: there are more.
+    """
     if len(faults) > max(1, int(_QUARANTINED_SHARE * len(dataset))):
         raise DatasetError(
             "too many pictures cannot be scored",

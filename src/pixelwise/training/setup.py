@@ -36,7 +36,7 @@ from pixelwise.training.start_model import read_start_model
 from pixelwise.training.warm_start import warm_start
 from pixelwise.version import VERSION
 
-__all__ = ["Materials", "bring_together", "open_sources", "prepare_training"]
+__all__ = ["Materials", "bring_together", "check_plan", "open_sources", "prepare_training"]
 
 _MOST_SHOWN = 10
 _AIM_POWER = 0.5
@@ -146,7 +146,7 @@ def prepare_training(
         notes = (*notes, str(start))
     multiple = max(network.encoder.strides)
     remainder = 1 if network.alignment == "corners" else 0
-    _check(plan, world, len(train.dataset), multiple=multiple, remainder=remainder)
+    check_plan(plan, world.size, len(train.dataset), (multiple, remainder))
     workers = usable_cores() if plan.workers is None else plan.workers
     counts = _counts(plan, train.dataset, workers)
     return Materials(
@@ -217,9 +217,21 @@ def read_classes(name: str) -> ClassTable | ClassFile:
     return read_table(name)
 
 
-def _check(
-    plan: TrainingPlan, world: World, pictures: int, *, multiple: int, remainder: int
+def check_plan(
+    plan: TrainingPlan, processes: int, pictures: int, grid: tuple[int, int]
 ) -> None:
+    """Makes sure that a complete plan can be carried out.
+
+    Args:
+        plan: the choices.
+        processes: that share a batch.
+        pictures: to learn from.
+        grid: sides that fit the network are `grid[0]` · k + `grid[1]`.
+
+    Raises:
+        UsageError: lists all choices that do not go together.
+    """
+    multiple, remainder = grid
     faults = []
     wrong = [side for side in plan.crop if side % multiple != remainder]
     if wrong:
@@ -229,13 +241,13 @@ def _check(
             f"crop={plan.crop}: {plan.architecture} on {plan.encoder} wants sides of "
             f"{multiple}k + {remainder}, such as {near[0]}×{near[1]}"
         )
-    if plan.batch % world.size:
-        faults.append(f"batch={plan.batch}: no multiple of the {world.size} processes")
+    if plan.batch % processes:
+        faults.append(f"batch={plan.batch}: no multiple of the {processes} processes")
     if plan.batch > pictures:
         faults.append(f"batch={plan.batch}: more than the {pictures:,} pictures to learn from")
-    if plan.batch // world.size < plan.accumulate:
+    if plan.batch // processes < plan.accumulate:
         faults.append(
-            f"accumulate={plan.accumulate}: more parts than the {plan.batch // world.size} "
+            f"accumulate={plan.accumulate}: more parts than the {plan.batch // processes} "
             "pictures of a process"
         )
     if len(plan.mean) != 3:

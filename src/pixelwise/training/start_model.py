@@ -17,7 +17,7 @@ from pixelwise.inference.model_file import read_model, shipped_models
 from pixelwise.models.build import build
 from pixelwise.models.checkpoint import saved_class_names
 from pixelwise.models.weights import read_tensors
-from pixelwise.training.plan import read_plan
+from pixelwise.training.plan import NOT_OF_NETWORK, read_plan
 from pixelwise.training.run_folder import RunFolder
 
 __all__ = ["StartModel", "Tensors", "misfits", "read_start_model", "shapes_of"]
@@ -81,6 +81,14 @@ def shapes_of(
     Raises:
         UsageError: it cannot be built.
     """
+    foreign = sorted(NOT_OF_NETWORK & network.keys())
+    if foreign:
+        raise UsageError(
+            "these are no options of a network",
+            where="network",
+            got=", ".join(foreign),
+            fix="leave them out",
+        )
     with torch.device("meta"):
         return build(
             architecture, classes=classes, encoder=encoder, in_channels=bands, **network

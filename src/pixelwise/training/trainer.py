@@ -105,7 +105,7 @@ class Trainer:
         self._layout = layout
         # The network of the materials is the whole one, in which the best weights are kept.
         network = materials.network if world.size == 1 else copy.deepcopy(materials.network)
-        self._network = network.to(self._device, memory_format=layout)
+        self._network = network.to(self._device).to(memory_format=layout)
         quicken_depthwise(self._network)
         self._averaged = copy.deepcopy(self._network).eval()
         self._autocast = _PRECISIONS[self._plan.precision]
@@ -183,6 +183,8 @@ class Trainer:
                 if self._is_late(saved):
                     self._save()
                     saved = time.monotonic()
+        if self._pictures:
+            self._time()
         progress.epoch += 1
         progress.batch = 0
         if self._is_scored(progress.epoch):
