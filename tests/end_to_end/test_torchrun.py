@@ -82,7 +82,7 @@ def children(process):
 
 
 def wait_for_steps(process, run, count):
-    until = time.monotonic() + 200
+    until = time.monotonic() + 400
     while not (run / "log.jsonl").is_file() or len(lines(run)) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
@@ -101,7 +101,7 @@ def alone(fork_together, data, tmp_path_factory):
 def together(start_together, data, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "together"
     process = start_together("-m", "pixelwise", *options(data, run))
-    out, error = process.communicate(timeout=200)
+    out, error = process.communicate(timeout=400)
     assert process.returncode == 0, error
     return run, out
 
@@ -162,7 +162,7 @@ def test_shards_train_and_score_as_one_and_go_on_in_one(fork_together, data, alo
 def end(process, pids):
     """Waits for the end; gives how many seconds it took, and that no process is left."""
     begun = time.monotonic()
-    process.communicate(timeout=200)
+    process.communicate(timeout=400)
     assert process.returncode != 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
     return time.monotonic() - begun

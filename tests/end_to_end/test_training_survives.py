@@ -28,7 +28,6 @@ from functools import partial
 from pathlib import Path
 import onnxscript
 import torch
-import torch.onnx._internal.exporter
 from benchmarks.training_soak import end, start, work
 from pixelwise.cli import main
 

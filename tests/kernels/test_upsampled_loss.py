@@ -188,6 +188,17 @@ def test_a_union_costs_the_sum_of_its_probabilities():
     np.testing.assert_allclose(gradient.ravel(), expected, atol=1e-6)
 
 
+def test_a_union_of_all_or_of_none_counts_for_nothing():
+    candidates = np.concatenate([np.eye(4), np.ones((1, 4)), np.zeros((1, 4))]).astype(bool)
+    logits, target, *others = simple(candidates=candidates, label_smoothing=0.3)
+    assert (target > 3).any()
+    total, gradient = kernels.upsampled_loss_gradient(logits, target, *others)
+    target[target > 3] = 255
+    again, other = kernels.upsampled_loss_gradient(logits, target, *others)
+    assert again == total
+    np.testing.assert_array_equal(other, gradient)
+
+
 def test_a_union_that_is_all_but_impossible_keeps_its_loss():
     logits = np.array([0, -300, -302], np.float32).reshape(1, 3, 1, 1)
     candidates = np.concatenate([np.eye(3, dtype=bool), [[False, True, True]]])

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from pixelwise.errors import ArrayError, UsageError
-from pixelwise.losses.upsampled import upsampled_cross_entropy
+from pixelwise.kernels import LossRule
+from pixelwise.losses.chunked import chunked_loss
+from pixelwise.losses.upsampled import SummedLoss, upsampled_cross_entropy
 
 FEW = settings(max_examples=40, deadline=None)
 
@@ -144,12 +146,20 @@ def test_the_gradient_is_the_slope_of_the_loss(options):
     )
 
 
+def in_chunks(logits, target, *, alignment="half_pixel", **options):
+    """What runs on other devices, on this one."""
+    rule = LossRule(logits.shape[1], **options)
+    return SummedLoss.apply(logits, target, alignment == "corners", rule, chunked_loss)
+
+
 @pytest.mark.parametrize("options", EVERY_OPTION)
 @pytest.mark.parametrize("size", [(26, 35), (7, 9), (3, 4), (100, 1)])
 def test_chunks_in_plain_torch_give_the_same_as_the_kernel(options, size):
     logits, target = case_of(size=size, ids=len(options.get("candidates", "12345")))
-    exact = both(upsampled_cross_entropy, logits.double(), target, ignore_index=255, **options)
-    assert_close(both(upsampled_cross_entropy, logits, target, ignore_index=255, **options), exact)
+    options = {"ignore_index": 255} | options
+    fused = both(upsampled_cross_entropy, logits, target, **options)
+    for exact in (logits, logits.double()):
+        assert_close(fused, both(in_chunks, exact, target, **options))
 
 
 @pytest.mark.parametrize("options", EVERY_OPTION)
@@ -209,13 +219,13 @@ def test_short_floats_are_raised_before_they_are_enlarged(dtype):
     assert torch.equal(gradient, expected.to(dtype))
 
 
-def test_autocast_does_not_reach_into_it():
+@pytest.mark.parametrize("loss", [upsampled_cross_entropy, in_chunks])
+def test_autocast_does_not_reach_into_it(loss):
     logits, target = case_of()
-    for exact in (logits, logits.double()):
-        expected = both(upsampled_cross_entropy, exact, target, ignore_index=255)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            actual = both(upsampled_cross_entropy, exact, target, ignore_index=255)
-        assert torch.equal(actual[1], expected[1])
+    expected = both(loss, logits, target, ignore_index=255)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = both(loss, logits, target, ignore_index=255)
+    assert torch.equal(actual[1], expected[1])
 
 
 def test_the_gradient_lies_as_the_logits_do():

@@ -209,6 +209,13 @@ def test_a_budget_below_an_epoch_is_told():
     assert any("one epoch takes some" in warning for warning in choice.warnings)
 
 
+def test_a_budget_beside_given_epochs_is_told():
+    choice = chosen(street(), budget=600, epochs=3)
+    assert choice.plan.epochs == 3
+    assert any("a budget of 10.0 min changes nothing" in warning for warning in choice.warnings)
+    assert not any("changes nothing" in warning for warning in chosen(street(), epochs=3).warnings)
+
+
 def test_too_little_memory_cuts_the_batch():
     plan = chosen(street(), dataclasses.replace(LAPTOP, memory=GIB)).plan
     assert plan.batch == 8

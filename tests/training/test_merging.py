@@ -179,6 +179,12 @@ def test_classes_that_a_table_lacks_are_ignored_and_told(make_set):
     assert data.notes == ("one: ignored: road",)
 
 
+def test_a_set_without_any_class_of_the_table_is_an_error(make_set):
+    one = make_set(table("one", "road", "car"), [[0, 1]])
+    with pytest.raises(ClassTableError, match="one: none of its classes is there: road, car"):
+        training_data([one], classes=table("all", "cell", "tree"))
+
+
 def test_many_classes_and_unions_need_wide_values(make_set):
     names = [f"c{number}" for number in range(255)]
     one = make_set(table("one", *names[:2]), [[0, 1]])

@@ -137,6 +137,8 @@ def test_a_name_that_is_nearly_right_is_offered(wrong, meant):
         {"data": []},
         {"data": [{"path": "x", "pth": "y"}]},
         {"card": {"name": ""}},
+        {"network": {"classes": 3}},
+        {"network": {"weights": "x.pth", "pytorch_file": True}},
     ],
     ids=str,
 )
@@ -152,7 +154,9 @@ def test_a_changed_plan_is_checked_like_a_new_one():
         plan.changed(epochs=0)
 
 
-@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"a: [", b"\xff\xfe", b"3"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1, 2]", b"a: [", b"\xff\xfe", b"3", b"seed: 2020-13-45", b"[" * 5000]
+)
 def test_a_file_that_is_no_plan_is_an_error_that_names_it(tmp_path, content):
     path = tmp_path / "plan.yaml"
     path.write_bytes(content)

@@ -25,6 +25,7 @@ from torch.distributed.distributed_c10d import Store
 __all__ = ["Lifeline", "limited"]
 
 _GRACE_SECONDS = 3.0
+_HELLO_SECONDS = 10.0
 _KEY = "lifeline"
 _TOKEN_BYTES = 16
 _LONGEST_WORD = 1000
@@ -148,7 +149,7 @@ def _accept(store: Store, count: int, *, host: str, patience: float) -> dict[soc
         store.set(_KEY, f"{server.getsockname()[1]} {token.hex()}")
         while len(others) < count:
             connection, _ = server.accept()
-            connection.settimeout(patience)
+            connection.settimeout(_HELLO_SECONDS)
             hello = _last_word(connection)
             # Anybody may knock at an open port.
             if not hmac.compare_digest(hello[: 2 * _TOKEN_BYTES].encode(), token.hex().encode()):

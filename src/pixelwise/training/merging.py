@@ -32,6 +32,7 @@ __all__ = ["OwnTerms", "TrainingData", "training_data", "with_run_splits"]
 
 _NOTHING = -1
 _MOST_NAMES = 3
+_MOST_LOST = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +202,8 @@ def _by_name(datasets: Sequence[Dataset], table: ClassTable, *, own: bool) -> li
         places = {number: each if len(each) < len(table) else () for number, each in found.items()}
         lost = [info.name for info in dataset.classes if not places[info.id]]
         if len(lost) == len(dataset.classes):
-            faults.append(f"{dataset.root.name}: none of its classes is there: {listed(lost)}")
+            some = ", ".join(lost[:_MOST_LOST]) + (" …" if len(lost) > _MOST_LOST else "")
+            faults.append(f"{dataset.root.name}: none of its classes is there: {some}")
         notes = [f"{dataset.root.name}: ignored: {', '.join(lost)}"] if lost else []
         plans.append(_Plan(dataset, places, notes=tuple(notes)))
     if faults:

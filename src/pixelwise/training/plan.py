@@ -37,7 +37,16 @@ _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 _MOST_SHOWN = 20
 
 NOT_OF_NETWORK = frozenset(
-    "class_names classes encoder encoder_weights in_channels pytorch_file source weights".split()
+    (
+        "class_names",
+        "classes",
+        "encoder",
+        "encoder_weights",
+        "in_channels",
+        "pytorch_file",
+        "source",
+        "weights",
+    )
 )
 """What is no option of a network: the data or other choices decide it, or it reads files."""
 

@@ -217,9 +217,7 @@ def read_classes(name: str) -> ClassTable | ClassFile:
     return read_table(name)
 
 
-def check_plan(
-    plan: TrainingPlan, processes: int, pictures: int, grid: tuple[int, int]
-) -> None:
+def check_plan(plan: TrainingPlan, processes: int, pictures: int, grid: tuple[int, int]) -> None:
     """Makes sure that a complete plan can be carried out.
 
     Args:
