@@ -4,10 +4,10 @@
 
 Plain is `torch.nn.functional.interpolate` and `torch.nn.functional.cross_entropy`. All sides run in
 one process, in turns, on the same number of threads; the table shows medians, of the time on the
-clock and of that on the processor, which other programs on the machine disturb less. Chunked is what runs
-on devices other than the CPU, here on the CPU. Errors are those of the gradient against float64,
-over its largest entry. Peak memory is that of a process that does nothing else, above its imports
-and its input.
+clock and of that on the processor, which other programs on the machine disturb less. Chunked is
+what runs on devices other than the CPU, here on the CPU. Errors are those of the gradient against
+float64, over its largest entry. Peak memory is that of a process that does nothing else, above its
+imports and its input.
 """
 
 from __future__ import annotations
@@ -206,11 +206,14 @@ def main() -> None:
     options = parser.parse_args()
     about = machine()
     cores = usable_cores()
-    protocol = f"in turns, median of {options.repeats}; on one thread: bound to one core"
+    protocol = (
+        f"in turns, median of {options.repeats}; on one thread: bound to one core; "
+        f"load average of other programs at the start: {os.getloadavg()[0]:.1f}"
+    )
     print(f"{about}\n{protocol}\n")
     print(
-        f"{'case':44}{'path':15}{'threads':>7}{'median':>12}{'least':>12}{'× plain':>9}{'processor':>12}{'× plain':>9}"
-        f"{'peak MiB':>10}{'1/':>6}{'gradient error':>16}"
+        f"{'case':44}{'path':15}{'threads':>7}{'median':>12}{'least':>12}{'× plain':>9}"
+        f"{'processor':>12}{'× plain':>9}{'peak MiB':>10}{'1/':>6}{'gradient error':>16}"
     )
     rows = []
     for threads in sorted({cores, 1}, reverse=True):

@@ -163,3 +163,11 @@ def test_a_run_is_over_when_it_says_so_and_has_a_model(folder):
     assert folder.is_over()
     folder.log.write_text('{"event": "start"}\n')
     assert not folder.is_over()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "checkpoint.json"])
+def test_a_run_has_begun_with_its_first_checkpoint(tmp_path, name):
+    folder = RunFolder(tmp_path)
+    assert not folder.is_begun()
+    (tmp_path / name).touch()
+    assert folder.is_begun()

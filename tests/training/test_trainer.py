@@ -485,6 +485,13 @@ def test_only_some_epochs_are_scored_and_the_last_tenth_always(materials, run):
     assert [line["epoch"] + 1 for line in lines(folder, "score")] == [7, 14, 19, 20]
 
 
+def test_all_steps_are_timed_however_seldom_the_log_has_one(materials, run):
+    folder = run(materials(epochs=3, log_every=3))
+    timed = [json.loads(line) for line in folder.timing.read_text().splitlines()]
+    # Epochs of four steps: the last of each stand in no line of the log.
+    assert [line["step"] for line in timed if line["event"] == "step"] == [3, 4, 6, 8, 9, 12]
+
+
 def test_the_best_weights_are_kept_not_the_last(materials, run, tmp_path):
     seen = []
 
