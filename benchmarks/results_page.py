@@ -14,7 +14,9 @@ from pixelwise.inference.card import Card, Score
 from pixelwise.inference.model_file import read_model, shipped_models
 
 PAGE = Path("docs/results.md")
-NOT_MEASURED = "**Not measured yet.** The commands below do it, in about half an hour of one free core."
+NOT_MEASURED = (
+    "**Not measured yet.** The commands below do it, in about half an hour of one free core."
+)
 
 
 def shipped_text(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> str:

@@ -143,6 +143,21 @@ def _value(text: str, *, words: bool) -> object:
         return value
 
 
+def _give_table(fixed: dict[str, object]) -> None:
+    """`--classes` of a single data set is its own table, as in `pixelwise data`, unless YAML."""
+    sources, classes = fixed.get("data"), fixed.get("classes")
+    if not isinstance(classes, str) or not isinstance(sources, list) or len(sources) != 1:
+        return
+    if Path(classes).suffix.lower() not in (".yaml", ".yml") and isinstance(sources[0], dict):
+        sources[0]["classes"] = classes
+        del fixed["classes"]
+
+
+def _lasting(value: object) -> str:
+    """A path that means the same when the run goes on from another folder; a pattern as it is."""
+    return str(value.absolute()) if isinstance(value, Path) else str(value)
+
+
 def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
     """What is not left to be chosen: the plan's file first, then the flags."""
     from pixelwise.training.plan import TrainingPlan, read_choices
@@ -151,8 +166,8 @@ def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
     fixed: dict[str, object] = {} if plan is None else read_choices(plan)
     if arguments["data"]:
         told = {name: arguments[name] for name in _OPENING if arguments[name] is not None}
-        told = {name: str(value) for name, value in told.items()}
-        fixed["data"] = [{"path": str(path), **told} for path in arguments["data"]]
+        told = {name: _lasting(value) for name, value in told.items()}
+        fixed["data"] = [{"path": _lasting(path), **told} for path in arguments["data"]]
     if arguments["finetune"] is not None:
         # The plan may be of another start and name weights of the encoder; the flag is still heard.
         fixed |= {"start_from": arguments["finetune"], "encoder_weights": None}
@@ -160,6 +175,7 @@ def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
         if arguments.get(name) is not None and name != "data":
             words = TrainingPlan.model_fields[name].annotation in (str, str | None)
             fixed[name] = _value(arguments[name], words=words)
+    _give_table(fixed)
     if not fixed.get("data"):
         raise UsageError(
             "there is no data to learn from",

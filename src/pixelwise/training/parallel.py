@@ -64,6 +64,10 @@ class Wrapped:
         """As `SegmentationNetwork.all_logits`."""
         return self._forward(image)
 
+    def compiled(self) -> Wrapped:
+        """The same, through torch.compile; the network itself stays as it is."""
+        return Wrapped(torch.compile(self._forward), self._part)
+
     def part(self, *, last: bool) -> AbstractContextManager[object]:
         """Around forward and backward of a part of the batch: only the last one averages."""
         return self._part(last)

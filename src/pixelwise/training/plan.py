@@ -6,11 +6,13 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from reprlib import repr as short_repr
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixelwise.errors import UsageError, did_you_mean
 from pixelwise.formats.files import write_atomic
@@ -35,6 +37,7 @@ _Value = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 _MOST_SHOWN = 20
+_MOST_BYTES = 1 << 20
 
 NOT_OF_NETWORK = frozenset(
     (
@@ -49,6 +52,18 @@ NOT_OF_NETWORK = frozenset(
     )
 )
 """What is no option of a network: the data or other choices decide it, or it reads files."""
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """No deeper than options of networks go: YAML can make much of few bytes."""
+    for name, value in options.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(part, bool | int | float | str | None) for part in parts):
+            raise ValueError(f"{name}: a number, a word, or a list of them")
+    return options
+
+
+_Options = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class _Part(BaseModel):
@@ -99,7 +114,8 @@ class TrainingPlan(_Part):
 
     Attributes:
         data: the data sets.
-        classes: file that says how the classes of several data sets become one table, or None.
+        classes: file that says how the classes of the data sets become one table, or that table;
+            None: the classes of the data.
         train: split to learn from; several with "+" between them.
         validation: split to score on; None: a part of `train` is kept back, by groups.
         validation_share: of the pictures of `train` that are kept back where there is no split.
@@ -161,7 +177,7 @@ class TrainingPlan(_Part):
     architecture: str = "unet"
     encoder: str = "mobilenetv2_100"
     encoder_weights: str | None = "shipped"
-    network: dict[str, Any] = Field(default_factory=dict)
+    network: _Options = Field(default_factory=dict)
     start_from: str | None = None
     freeze_encoder_norm: bool = True
 
@@ -220,6 +236,13 @@ class TrainingPlan(_Part):
             raise ValueError(f"mean has {len(self.mean)} bands, std {len(self.std)}")
         return self
 
+    @property
+    def fingerprint(self) -> str:
+        """The same for plans that train alike, wherever their files lie."""
+        elsewhere = {"card", "checkpoint_seconds", "classes", "data", "start_from", "workers"}
+        chosen = self.model_dump_json(exclude=elsewhere | {"encoder_weights"})
+        return sha256(chosen.encode()).hexdigest()
+
     def changed(self, **choices: object) -> TrainingPlan:
         """The plan with other choices, checked like a new one."""
         return make_plan({**self.model_dump(), **choices}, where="the plan")
@@ -251,7 +274,7 @@ def _fault(place: tuple[int | str, ...], kind: str, message: str, value: object)
     if kind == "extra_forbidden":
         return f"{name}: no such choice ({did_you_mean(name, TrainingPlan.model_fields)})"
     reason = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{name}={value!r}: {reason}" if name else reason
+    return f"{name}={short_repr(value)}: {reason}" if name else reason
 
 
 def read_choices(path: Path) -> dict[str, object]:
@@ -261,7 +284,11 @@ def read_choices(path: Path) -> dict[str, object]:
         UsageError: the file cannot be read.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES:,} bytes")
+        content = yaml.safe_load(text.decode())
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         # ValueError: bytes that are no text, or a date that is none.
         raise UsageError(

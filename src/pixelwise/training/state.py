@@ -39,6 +39,7 @@ class Progress:
         scale: of the loss in float16; 0 in other precisions.
         log_length: bytes of the log up to here.
         threads: of PyTorch; sums depend on their number.
+        plan: fingerprint of the plan.
         ended: why the run is over; empty before.
     """
 
@@ -56,6 +57,7 @@ class Progress:
     scale: float = 0.0
     log_length: int = 0
     threads: int = 1
+    plan: str = ""
     ended: str = ""
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -23,13 +22,15 @@ from torch import nn
 
 from pixelwise.data.faults import Fault
 from pixelwise.data.loader import Batch
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.losses import supervise_all
 from pixelwise.models.checkpoint import save_weights
 from pixelwise.training.checkpoints import Checkpoints
 from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.distributed import World, from_first, gather_values, sum_over
 from pixelwise.training.events import read_events
 from pixelwise.training.log_lines import rounded, score_line
+from pixelwise.training.memory import peak_mib
 from pixelwise.training.observers import Observer
 from pixelwise.training.optimiser import (
     follow_average,
@@ -109,7 +110,8 @@ class Trainer:
         quicken_depthwise(self._network)
         self._averaged = copy.deepcopy(self._network).eval()
         self._autocast = _PRECISIONS[self._plan.precision]
-        self._wrapped = wrap(self._network, world, self._plan.strategy, precision=self._autocast)
+        wrapped = wrap(self._network, world, self._plan.strategy, precision=self._autocast)
+        self._wrapped = wrapped.compiled() if self._plan.compile else wrapped
         shard(self._averaged, world, self._plan.strategy)
         self._optimizer = make_optimizer(self._network, self._plan)
         self._sharded = world.size > 1 and self._plan.strategy == "fsdp"
@@ -121,12 +123,11 @@ class Trainer:
             self._optimizer,
             sharded=self._sharded,
         )
-        if self._plan.compile:
-            self._network.compile()
         self._progress = Progress(
             accumulate=self._plan.accumulate,
             scale=_FIRST_SCALE if self._autocast is torch.float16 else 0.0,
             threads=torch.get_num_threads(),
+            plan=self._plan.fingerprint,
         )
         self._names = tuple(entry.name for entry in materials.protocol.dataset.entries)
         self._clock = time.monotonic()
@@ -139,6 +140,7 @@ class Trainer:
         Raises:
             DatasetError: too many pictures cannot be read.
             EngineError: the loss is no number again and again, or the memory does not suffice.
+            UsageError: the plan is not the one that the run began with.
             OutputError: a file of the run cannot be written; the last checkpoint is whole.
         """
         resumed = self._checkpoints.is_there()
@@ -275,13 +277,14 @@ class Trainer:
     ) -> torch.Tensor:
         with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
             logits = self._wrapped(image)
-        weights = (1.0, *(self._plan.auxiliary_weight for _ in logits[1:]))
-        alignment = self._network.alignment
-        total = torch.zeros((), device=self._device)
-        for scores, weight in zip(logits, weights, strict=True):
-            loss = self._materials.loss(scores, target, alignment=alignment, counts=counts)
-            total = total + weight * loss
-        return total
+        return supervise_all(
+            self._materials.loss,
+            logits,
+            target,
+            weights=(1.0, *(self._plan.auxiliary_weight for _ in logits[1:])),
+            alignment=self._network.alignment,
+            counts=counts,
+        )
 
     def _gradient_norm(self) -> float:
         gradients = [
@@ -421,6 +424,12 @@ class Trainer:
 
     def _load(self) -> None:
         self._progress = self._checkpoints.load()
+        if self._progress.plan != self._plan.fingerprint:
+            raise UsageError(
+                "the plan of the run was changed since it began",
+                where=str(self._folder.plan),
+                fix="undo that, or begin a new run: pixelwise train --plan FILE --finetune RUN",
+            )
         torch.set_num_threads(self._progress.threads)
 
     def _save(self) -> None:
@@ -443,7 +452,7 @@ class Trainer:
             "step": self._progress.step,
             "seconds": round(seconds, 3),
             "images_per_second": round(self._pictures / max(seconds, 1e-9), 1),
-            "memory_mib": _peak_mib(self._device),
+            "memory_mib": peak_mib(self._device),
         }
         self._timed(event)
         self._start_clock()
@@ -486,9 +495,3 @@ def _mixed(seed: int, step: int, rank: int) -> int:
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _peak_mib(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device) // 2**20)
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
