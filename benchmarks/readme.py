@@ -4,6 +4,7 @@ python -m benchmarks.decode --json benchmarks/results/decode.json
 python -m benchmarks.predict --json benchmarks/results/predict.json
 python -m benchmarks.loading --json benchmarks/results/loading.json
 python -m benchmarks.check --json benchmarks/results/check.json
+python -m benchmarks.training_step --json benchmarks/results/training_step.json
 python -m benchmarks.readme
 """
 
@@ -123,6 +124,23 @@ def loading_rows(results: dict[str, Any]) -> list[str]:
     return rows
 
 
+def training_rows(results: dict[str, Any]) -> list[str]:
+    """A training step against the peer's network and loss, each in both precisions."""
+    cases: dict[tuple[str, str], dict[str, float]] = {}
+    for row in results["rows"]:
+        cases.setdefault((row["case"], row["what"]), {})[row["side"]] = row["median_ms"]
+    rows = []
+    for (case, what), sides in cases.items():
+        own = sides["pixelwise"]
+        peers = {side: time for side, time in sides.items() if not side.startswith("pixelwise")}
+        usual = ", ".join(f"{side} {time:.0f} ms" for side, time in peers.items())
+        times = ", ".join(f"{time / own:.1f}×" for time in peers.values())
+        rows.append(
+            f"| training {what}, batch 4, {case}, one core | {usual} | {own:.0f} ms | {times} |"
+        )
+    return rows
+
+
 def check_text(results: dict[str, Any]) -> str:
     """Speed and memory of the check."""
     rates = results["speed"]["pairs_per_second"]
@@ -144,13 +162,15 @@ def main() -> None:
         *decode_rows(decode),
         *predict_rows(predict),
         *loading_rows(loading),
+        *training_rows(read_results("training_step")),
         "",
         f"On white noise, {full_loop_text(decode)} {check_text(check)}",
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
         f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}. Made by "
         "`python -m benchmarks.decode`, `python -m benchmarks.predict`, "
-        "`python -m benchmarks.loading` and `python -m benchmarks.readme`.",
+        "`python -m benchmarks.loading`, `python -m benchmarks.training_step` (processor time, "
+        "bfloat16 on our side) and `python -m benchmarks.readme`.",
     ]
     text = put_between(README.read_text(), "benchmarks", "\n".join(table))
     README.write_text(put_between(text, "models", models_text()))
