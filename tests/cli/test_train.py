@@ -50,7 +50,6 @@ def test_no_validation_split_can_be_asked_for():
     assert _value("null", words=True) is None
 
 
-@pytest.mark.timeout(240)
 def test_choices_that_do_not_go_together_leave_no_folder(command, tmp_path):
     run = tmp_path / "run"
     code, _, error = command("train", NUCLEI, "-o", run, "--epochs", 1, "--crop", "130x130")

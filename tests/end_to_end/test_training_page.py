@@ -31,7 +31,6 @@ def folder(tmp_path_factory):
     return place
 
 
-@pytest.mark.timeout(900)
 def test_commands_run_in_their_order(folder):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [line for line in lines if not any(word in line for word in LEFT_OUT)]
