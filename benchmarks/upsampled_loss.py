@@ -1,6 +1,6 @@
 """Upsampling + cross-entropy, forward and backward, against plain PyTorch, on random scores.
 
-    python -m benchmarks.upsampled_loss [--repeats N] [--json FILE]
+    python -m benchmarks.upsampled_loss [--repeats N] [--threads N ...] [--json FILE]
 
 Plain is `torch.nn.functional.interpolate` and `torch.nn.functional.cross_entropy`. All sides run in
 one process, in turns, on the same number of threads; the table shows medians, of the time on the
@@ -198,14 +198,20 @@ def machine() -> str:
     return f"{describe_machine()}; torch {torch.__version__}; kernels: {kind}"
 
 
+def bind(threads: int) -> None:
+    """On one thread to one core; else to all that there are."""
+    cores = range(os.cpu_count() or 1)
+    os.sched_setaffinity(0, cores[-1:] if threads == 1 else cores)
+
+
 def main() -> None:
     """Prints the table, and writes it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({usable_cores(), 1})[::-1])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     about = machine()
-    cores = usable_cores()
     protocol = (
         f"in turns, median of {options.repeats}; on one thread: bound to one core; "
         f"load average of other programs at the start: {os.getloadavg()[0]:.1f}"
@@ -216,9 +222,8 @@ def main() -> None:
         f"{'processor':>12}{'× plain':>9}{'peak MiB':>10}{'1/':>6}{'gradient error':>16}"
     )
     rows = []
-    for threads in sorted({cores, 1}, reverse=True):
-        if threads == 1:
-            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    for threads in options.threads:
+        bind(threads)
         for case in CASES:
             for row in measure(case, threads, options.repeats):
                 rows.append(row)

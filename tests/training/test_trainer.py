@@ -519,3 +519,36 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(materials, run):
     for score in lines(folder, "score"):
         losses = [line["loss"] for line in lines(folder, "step") if line["epoch"] == score["epoch"]]
         assert score["loss_train"] == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_a_run_does_not_go_on_by_a_changed_plan(materials, run):
+    folder = run(materials())
+    before = folder.checkpoint.read_bytes()
+    with pytest.raises(UsageError, match="changed since it began"):
+        run(materials(epochs=5))
+    assert folder.checkpoint.read_bytes() == before
+    run(materials(workers=2))
+
+
+def test_a_run_does_not_go_on_with_other_classes(materials, run):
+    made = materials()
+    run(made)
+    others = tuple(replace(info, name=f"{info.name} 2") for info in made.classes)
+    classes = replace(made.classes, classes=others)
+    with pytest.raises(UsageError, match="classes of its data"):
+        run(replace(made, classes=classes))
+
+
+def test_a_compiled_step_learns_the_same(materials, run, monkeypatch):
+    calls = []
+
+    def through_dynamo(call, real=torch.compile):
+        calls.append(call)
+        # The default one calls a C++ compiler for minutes.
+        return real(call, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", through_dynamo)
+    first = lines(run(materials(), "plain"), "step")
+    second = lines(run(materials(compile=True), "compiled"), "step")
+    assert len(calls) == 1
+    assert [line["loss"] for line in first] == pytest.approx([line["loss"] for line in second])

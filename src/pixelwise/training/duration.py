@@ -15,6 +15,7 @@ from pixelwise.errors import EngineError
 from pixelwise.losses import SegmentationLoss, parse_loss
 from pixelwise.models.build import build
 from pixelwise.models.network import SegmentationNetwork
+from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.optimiser import follow_average, make_optimizer
 from pixelwise.training.plan import TrainingPlan
 
@@ -120,6 +121,7 @@ class _Trial:
         self._layout = torch.channels_last if plan.channels_last else torch.contiguous_format
         self._network = _network(plan, classes).to(device).train()
         self._network.to(memory_format=self._layout)
+        quicken_depthwise(self._network)
         if plan.freeze_encoder_norm:
             self._network.encoder.eval()
         self._optimizer = make_optimizer(self._network, plan)

@@ -22,6 +22,7 @@ from pixelwise.data.loader import Batch, Batches
 from pixelwise.errors import EngineError, UsageError
 from pixelwise.losses import SegmentationLoss
 from pixelwise.models.network import SegmentationNetwork
+from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.optimiser import make_optimizer, set_learning_rate
 from pixelwise.training.plan import TrainingPlan
 
@@ -119,6 +120,7 @@ class _Trial:
         self._layout = torch.channels_last if plan.channels_last else torch.contiguous_format
         self._network = copy.deepcopy(network).to(device).train()
         self._network.to(memory_format=self._layout)
+        quicken_depthwise(self._network)
         if plan.freeze_encoder_norm:
             self._network.encoder.eval()
         self._optimizer = make_optimizer(self._network, plan)

@@ -106,6 +106,8 @@ def choose_plan(
         seed=draft.seed,
     )
     choice = choose(seen, machine(), budget_seconds=budget_seconds, fixed=fixed)
+    if "batch" not in fixed:
+        choice = _shared(choice, processes)
     if choice.plan.instances == "borders":
         train, validation = bring_together(splits.trains, splits.validations, choice.plan)
     grid = grid_of(choice.plan, classes=len(train.classes))
@@ -113,6 +115,15 @@ def choose_plan(
     # What becomes of the data is to be known before anything is trained.
     warnings = (*splits.notes, *train.notes, *choice.warnings)
     return Prepared(replace(choice, warnings=warnings), train, validation, splits)
+
+
+def _shared(choice: Choice, processes: int) -> Choice:
+    """The plan with a batch that the processes can share evenly."""
+    batch = -(-choice.plan.batch // processes) * processes
+    if batch == choice.plan.batch:
+        return choice
+    reasons = {**choice.reasons, "batch": f"the next multiple of {processes} processes"}
+    return replace(choice, plan=choice.plan.changed(batch=batch), reasons=reasons)
 
 
 def train(

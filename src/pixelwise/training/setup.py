@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -63,6 +65,12 @@ class Materials:
     loss: SegmentationLoss
     protocol: Protocol
     notes: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for runs of one plan on the same classes."""
+        classes = [*self.classes.names, *self.batches.dataset.classes.names]
+        return sha256(json.dumps([self.plan.fingerprint, *classes]).encode()).hexdigest()
 
     def description(self, steps: int) -> Mapping[str, object]:
         """The first line of the log."""

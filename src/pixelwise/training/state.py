@@ -39,7 +39,7 @@ class Progress:
         scale: of the loss in float16; 0 in other precisions.
         log_length: bytes of the log up to here.
         threads: of PyTorch; sums depend on their number.
-        plan: fingerprint of the plan.
+        plan: fingerprint of the plan and the classes.
         ended: why the run is over; empty before.
     """
 

@@ -127,7 +127,7 @@ class Trainer:
             accumulate=self._plan.accumulate,
             scale=_FIRST_SCALE if self._autocast is torch.float16 else 0.0,
             threads=torch.get_num_threads(),
-            plan=self._plan.fingerprint,
+            plan=materials.fingerprint,
         )
         self._names = tuple(entry.name for entry in materials.protocol.dataset.entries)
         self._clock = time.monotonic()
@@ -140,7 +140,7 @@ class Trainer:
         Raises:
             DatasetError: too many pictures cannot be read.
             EngineError: the loss is no number again and again, or the memory does not suffice.
-            UsageError: the plan is not the one that the run began with.
+            UsageError: the plan or the classes are not those that the run began with.
             OutputError: a file of the run cannot be written; the last checkpoint is whole.
         """
         resumed = self._checkpoints.is_there()
@@ -424,9 +424,9 @@ class Trainer:
 
     def _load(self) -> None:
         self._progress = self._checkpoints.load()
-        if self._progress.plan != self._plan.fingerprint:
+        if self._progress.plan != self._materials.fingerprint:
             raise UsageError(
-                "the plan of the run was changed since it began",
+                "the plan of the run, or the classes of its data, were changed since it began",
                 where=str(self._folder.plan),
                 fix="undo that, or begin a new run: pixelwise train --plan FILE --finetune RUN",
             )
