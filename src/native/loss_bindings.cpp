@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "axis_tables.hpp"
@@ -150,17 +152,25 @@ double upsampled_loss(const Input<float, 4>& logits, bool channels_last,
     return run_loss(job, kernels, threads);
 }
 
+// In the type of the ids, as many at once as there is room for.
 template <class Id>
 bool has_ids_outside(const Input<Id, 3>& target, std::int64_t rows, std::int64_t ignore_index) {
+    using Unsigned = std::make_unsigned_t<Id>;
+    require(rows > 0, "a table without rows");
+    if (static_cast<std::uint64_t>(rows) > std::numeric_limits<Unsigned>::max()) return false;
+    const Unsigned limit = static_cast<Unsigned>(rows);  // negative ids are above it
+    const bool possible = static_cast<std::int64_t>(static_cast<Id>(ignore_index)) == ignore_index;
+    const Id ignored = possible ? static_cast<Id>(ignore_index) : Id{0};
     const Id* const ids = target.data();
     const std::size_t count = target.size();
     nb::gil_scoped_release release;
-    bool outside = false;
+    Unsigned outside = 0;
     for (std::size_t i = 0; i < count; ++i) {
-        const std::int64_t id = static_cast<std::int64_t>(ids[i]);
-        outside |= (id < 0 || id >= rows) && id != ignore_index;
+        const Unsigned is_outside = static_cast<Unsigned>(ids[i]) >= limit;
+        const Unsigned counts = ids[i] != ignored;
+        outside |= is_outside & counts;
     }
-    return outside;
+    return outside != 0;
 }
 
 }  // namespace

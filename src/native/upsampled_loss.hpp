@@ -25,15 +25,15 @@ struct LossJob {
     std::int32_t width;
     AxisTable rows;
     AxisTable columns;
-    const void* target;  // [images, rows.size, columns.size] of whole numbers of id_bytes
-    std::int32_t id_bytes;  // 1 and 2: unsigned, 4 and 8: signed
+    const void* target;     // [images, rows.size, columns.size] of whole numbers
+    std::int32_t id_bytes;  // of each; 1 and 2: unsigned, 4 and 8: signed
     std::int64_t ignore_index;
     std::int32_t table_rows;     // ids below it: the classes, then the unions
     const float* row_weights;    // [table_rows], below 0: counts for nothing; null: 1 for all
     const float* class_weights;  // [classes], for label smoothing
-    // [table_rows - classes, classes]: candidates, then the others
+    // [table_rows - classes, classes]: the candidates of each union, then the other classes
     const std::int32_t* union_orders;
-    const std::int32_t* union_sizes;   // [table_rows - classes], candidates of each
+    const std::int32_t* union_sizes;  // [table_rows - classes], candidates of each
     float label_smoothing;
     float focal_gamma;
     std::int32_t band_rows;  // rows of scores in a band; the last band of an image has the rest
