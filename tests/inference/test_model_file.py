@@ -41,12 +41,27 @@ def test_the_street_model_ships():
     assert card.command.startswith("python -m pixelwise.training.street")
 
 
+@pytest.mark.parametrize("name", sorted(shipped_models()))
+def test_every_model_that_ships_is_small_and_says_what_it_is(name):
+    model = read_model(name)
+    card = model.card
+    assert len(model.content) <= 12_000_000
+    assert card.name == name
+    assert card.scores[0].metric == "mIoU"
+    assert "pictures" in card.scores[0].protocol or "photos" in card.scores[0].protocol
+    assert "pixelwise" in card.command
+    assert "/" not in card.data
+    for licence in (card.weights_licence, card.data_licence):
+        assert licence
+        assert licence != "not stated"
+
+
 @pytest.mark.parametrize("name", ["streat", "Street", "street.onnx", "missing/street.onnx", ""])
 def test_an_unknown_name_offers_the_known_ones(name):
     with pytest.raises(UnknownModelError) as caught:
         find_model(name)
     assert caught.value.where == name
-    assert "known: street" in caught.value.fix
+    assert f"known: {', '.join(sorted(shipped_models()))}" in caught.value.fix
 
 
 def test_a_near_name_is_offered():
