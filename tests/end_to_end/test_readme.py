@@ -47,11 +47,14 @@ def test_the_commands_do_what_they_say(work, command_environment):
         ["bash", "-c", script],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         env=command_environment | {"PYTHON": sys.executable},
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [
+        line for line in done.stderr.splitlines() if not line.startswith(("epoch ", "stopped "))
+    ]
+    assert (done.returncode, told) == (0, [])
     for name in ("photo", "one", "below/*"):
         (labels,) = (work / "out" / "labels").glob(f"{name}.png")
         assert labels.is_file()

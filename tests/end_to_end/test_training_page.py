@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -31,7 +30,7 @@ def folder(tmp_path_factory):
     return place
 
 
-def test_commands_run_in_their_order(folder):
+def test_commands_run_in_their_order(folder, command_environment):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [line for line in lines if not any(word in line for word in LEFT_OUT)]
     assert len(commands) >= 5
@@ -41,7 +40,7 @@ def test_commands_run_in_their_order(folder):
         done = subprocess.run(
             [sys.executable, "-m", "pixelwise", *arguments],
             cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "2"},
+            env=command_environment,
             capture_output=True,
             text=True,
             timeout=600,
@@ -55,10 +54,15 @@ def test_commands_run_in_their_order(folder):
         assert (run / name).exists(), name
 
 
-def test_code_runs(folder):
+def test_code_runs(folder, command_environment):
     for code in blocks("python"):
         subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, check=True, timeout=300, capture_output=True
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env=command_environment,
+            check=True,
+            timeout=300,
+            capture_output=True,
         )
 
 
