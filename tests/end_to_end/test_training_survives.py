@@ -13,9 +13,7 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks.training_soak import fingerprint, make_data, tiny_plan
 from pixelwise.training.run_folder import RunFolder
@@ -357,17 +355,3 @@ def test_a_step_that_does_not_fit_is_halved(trainings, data, tmp_path):
     halved = [line for line in log if line["event"] == "smaller batches"]
     assert halved
     assert halved[0] == {"event": "smaller batches", "micro_batch": 4}
-
-
-def test_a_huge_picture_to_score_is_a_clear_error(trainings, tmp_path):
-    data = make_data(tmp_path / "data")
-    generator = np.random.default_rng(0)
-    image = generator.integers(0, 255, (3000, 3000, 3), np.uint8)
-    Image.fromarray(image).save(data / "images" / "val" / "0.png", compress_level=0)
-    Image.fromarray(image[..., 0] // 128).save(data / "masks" / "val" / "0.png")
-    plan = tiny_plan(data, workers=0)
-    code, text = trainings.run(folder=tmp_path / "run", plan=plan, memory=400 * 2**20)
-    assert code == 2, text
-    assert "memory does not suffice" in text
-    assert "images/val/0.png" in text
-    assert "Traceback" not in text
