@@ -107,11 +107,12 @@ class Lifeline:
 
     def _lose(self, reason: str) -> None:
         """Gives the process a moment to end in order, since its collectives fail too."""
+        # Before anybody here hears of it, or a word of leaving would reach the others first.
+        if self._rank == 0:
+            self._send(reason)
         self._reason = reason
         self._noticed.set()
         self._all_finished.set()
-        if self._rank == 0:
-            self._send(reason)
         if not self._left.wait(_GRACE_SECONDS):
             _end(f"another process of the training is gone\n  {reason}")
 
