@@ -17,7 +17,7 @@ test: .venv-dev/installed
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
-	$(DEV)/python -m pytest
+	$(DEV)/python -m pytest --numprocesses auto --dist loadfile
 
 benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.decode
