@@ -402,7 +402,8 @@ def _precision_and_recall(
     found, invented = right.cumsum(axis=-1), wrong.cumsum(axis=-1)
     precision = np.full(outcomes.shape[:2], np.nan)
     recall = np.full((len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
-    falling = found / (found + invented + np.spacing(1))
+    counted = found + invented
+    falling = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
     falling = np.maximum.accumulate(falling[..., ::-1], axis=-1)[..., ::-1]
     for area in np.flatnonzero(objects).tolist():
         recalls = found[area] / objects[area]
