@@ -398,22 +398,22 @@ def _precision_and_recall(
     objects: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision `[areas, thresholds]` and recall `[areas, detections]` of one class."""
+    present = np.flatnonzero(objects)
+    outcomes, needed = outcomes[present], objects[present, None]
     right, wrong = (outcomes == _RIGHT) * weights, (outcomes == _WRONG) * weights
-    found, invented = right.cumsum(axis=-1), wrong.cumsum(axis=-1)
-    precision = np.full(outcomes.shape[:2], np.nan)
-    recall = np.full((len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
-    counted = found + invented
-    falling = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
+    found = right.cumsum(axis=-1)
+    counted = found + wrong.cumsum(axis=-1)
+    falling = np.zeros((*outcomes.shape[:2], len(weights) + 1))  # 0 beyond the last detection
+    np.divide(found, counted, out=falling[..., :-1], where=counted > 0)
     falling = np.maximum.accumulate(falling[..., ::-1], axis=-1)[..., ::-1]
-    for area in np.flatnonzero(objects).tolist():
-        recalls = found[area] / objects[area]
-        for threshold in range(len(_THRESHOLDS)):
-            places = np.searchsorted(recalls[threshold], _RECALLS)
-            curve = np.append(falling[area, threshold], 0.0)
-            precision[area, threshold] = curve[places].mean()
-        for place, most in enumerate(_MOST_DETECTIONS):
-            found_by_few = right[area][:, ranks < most].sum(axis=-1)
-            recall[area, place] = (found_by_few / objects[area]).mean()
+    recalls = found / needed[..., None]
+    places = [[row.searchsorted(_RECALLS) for row in rows] for rows in recalls]
+    curves = np.take_along_axis(falling, np.array(places), axis=-1)
+    precision = np.full((len(_AREAS), len(_THRESHOLDS)), np.nan)
+    precision[present] = curves.mean(axis=-1)
+    recall = np.full((len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
+    for place, most in enumerate(_MOST_DETECTIONS):
+        recall[present, place] = (right[..., ranks < most].sum(axis=-1) / needed).mean(axis=-1)
     return precision, recall
 
 
