@@ -116,7 +116,7 @@ def test_classes_without_objects_are_left_out():
 def test_nothing_counted_scores_nan():
     scores = matched([]).compute()
     assert all(np.isnan(getattr(scores, field.name)).all() for field in fields(scores))
-    nothing = (TrueObjects(np.array([], int)), Detections(np.array([], int), np.array([])))
+    nothing = (TrueObjects([]), Detections([], []))
     assert np.isnan(matched([nothing]).compute().ap)
 
 
