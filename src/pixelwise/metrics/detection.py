@@ -172,7 +172,7 @@ class AveragePrecision:
         """The scores of all pictures so far; NaN where there is nothing to find.
 
         Args:
-            times: how often each picture counts, `[N]`, 0 and more, in the order of `pictures`:
+            times: how often each picture counts, whole numbers `[N]` in the order of `pictures`:
                 one draw of a bootstrap. Nothing is matched again. Copies of a detection count one
                 after the other. None: each once.
 
@@ -181,12 +181,12 @@ class AveragePrecision:
         """
         weights = np.ones(len(self._pictures)) if times is None else np.asarray(times, np.float64)
         if weights.shape != (len(self._pictures),) or not (
-            np.isfinite(weights).all() and (weights >= 0).all()
+            np.isfinite(weights).all() and (weights >= 0).all() and (weights % 1 == 0).all()
         ):
             raise ArrayError(
                 "times say of each picture how often it counts",
                 where="argument times",
-                got=f"{list(weights.shape)}, expected [{len(self._pictures)}], 0 and more",
+                got=f"{list(weights.shape)}, expected [{len(self._pictures)}] whole numbers",
                 fix="numpy.random.default_rng().multinomial(n, [1 / n] * n)",
             )
         if self._ordered is None:
