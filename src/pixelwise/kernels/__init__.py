@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pixelwise.kernels.axis import Axis
 from pixelwise.kernels.backend import COMPILED
+from pixelwise.kernels.confusion import confusion_counts
 from pixelwise.kernels.decode import (
     decode_confidence,
     decode_labels,
@@ -15,6 +16,7 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
+from pixelwise.kernels.distances import near_borders, nearest_distances
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
@@ -29,6 +31,7 @@ __all__ = [
     "Regions",
     "blend",
     "blur",
+    "confusion_counts",
     "count_labels",
     "decode_confidence",
     "decode_labels",
@@ -36,6 +39,8 @@ __all__ = [
     "decode_probability",
     "decode_scores",
     "label_regions",
+    "near_borders",
+    "nearest_distances",
     "normalise",
     "undo_png_filters",
     "upsampled_loss_gradient",
