@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -102,6 +103,47 @@ void near_borders(const Input<Label, 2>& labels, int distance, int fill,
     (sizeof(Label) == 1 ? kernels.near_borders8 : kernels.near_borders16)(job, workspace.of(0));
 }
 
+template <class Label>
+nb::tuple contour_points(const Input<Label, 2>& labels, int classes, const char* variant) {
+    require(labels.size() > 0 && labels.shape(0) < LONGEST_SIDE && labels.shape(1) < LONGEST_SIDE,
+            "a side without pixels, or too long");
+    require(classes >= 1 && classes <= 65536, "1 to 65536 classes");
+    const std::size_t size = static_cast<std::size_t>(classes);
+    auto counts = std::make_unique<std::int64_t[]>(size);
+    std::unique_ptr<std::int32_t[]> points;
+    std::size_t total = 0;
+    {
+        nb::gil_scoped_release release;
+        std::vector<std::int64_t> places(size);
+        ContourJob job{};
+        job.labels = labels.data();
+        job.height = static_cast<std::int32_t>(labels.shape(0));
+        job.width = static_cast<std::int32_t>(labels.shape(1));
+        job.classes = classes;
+        job.counts = counts.get();
+        job.places = places.data();
+        const MetricKernels& kernels = kernels_named(variant);
+        const auto run = sizeof(Label) == 1 ? kernels.contours8 : kernels.contours16;
+        const Workspaces workspace(1, kernels.contour_bytes(job));
+        run(job, workspace.of(0));
+        for (std::size_t c = 0; c < size; ++c) {
+            places[c] = static_cast<std::int64_t>(total);
+            total += static_cast<std::size_t>(counts[c]);
+        }
+        points.reset(new std::int32_t[2 * total + 1]);
+        job.points = points.get();
+        run(job, workspace.of(0));
+    }
+    const std::size_t shape[2] = {total, 2};
+    nb::capsule points_owner(points.get(),
+                             [](void* p) noexcept { delete[] static_cast<std::int32_t*>(p); });
+    nb::ndarray<nb::numpy, std::int32_t> found(points.release(), 2, shape, points_owner);
+    nb::capsule counts_owner(counts.get(),
+                             [](void* p) noexcept { delete[] static_cast<std::int64_t*>(p); });
+    nb::ndarray<nb::numpy, std::int64_t> many(counts.release(), 1, &size, counts_owner);
+    return nb::make_tuple(found, many);
+}
+
 // Makes the box, its last row and column included, hold all the points.
 void widen(NearestJob& job, const std::int32_t* points, std::int64_t count) {
     for (std::int64_t n = 0; n < count; ++n) {
@@ -166,6 +208,8 @@ void add_metrics(nb::module_& module) {
     const auto label_function = [&](auto label) {
         module.def("near_borders", &near_borders<decltype(label)>, "labels"_a.noconvert(),
                    "distance"_a, "fill"_a, "out"_a.noconvert(), "variant"_a = "");
+        module.def("contour_points", &contour_points<decltype(label)>, "labels"_a.noconvert(),
+                   "classes"_a, "variant"_a = "");
     };
     label_function(std::uint8_t{});
     label_function(std::uint16_t{});

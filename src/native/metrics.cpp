@@ -112,6 +112,67 @@ static void near_borders(const BorderJob& job, char* workspace) {
     std::memcpy(out + done, labels + done, sizeof(Label) * (pixels - done));
 }
 
+// ---- Contours -----------------------------------------------------------------------------
+
+constexpr int PACK = 8;  // marks that are looked at together
+
+static std::size_t padded(std::int32_t width) {
+    return (static_cast<std::size_t>(width) + PACK - 1) / PACK * PACK;
+}
+
+static std::size_t contour_bytes(const ContourJob& job) {
+    Carver carver{nullptr, 0};
+    carver.take<std::uint8_t>(padded(job.width));
+    return carver.used;
+}
+
+// Marks the pixels of row y with a neighbour of another label, or at the picture's edge.
+template <class Label>
+static void mark_contour(const ContourJob& job, int y, std::uint8_t* marks) {
+    const std::size_t width = static_cast<std::size_t>(job.width);
+    const Label* const row = static_cast<const Label*>(job.labels) + y * width;
+    if (y == 0 || y == job.height - 1) {
+        std::memset(marks, 1, width);
+        return;
+    }
+    const Label* const above = row - width;
+    const Label* const below = row + width;
+    for (std::size_t x = 1; x + 1 < width; ++x) {
+        const Label differing = static_cast<Label>((row[x] ^ above[x]) | (row[x] ^ below[x]) |
+                                                   (row[x] ^ row[x - 1]) | (row[x] ^ row[x + 1]));
+        marks[x] = differing != 0;
+    }
+    marks[0] = marks[width - 1] = 1;
+}
+
+template <class Label>
+static void contours(const ContourJob& job, char* workspace) {
+    Carver carver{workspace, 0};
+    std::uint8_t* const marks = carver.take<std::uint8_t>(padded(job.width));
+    std::memset(marks, 0, padded(job.width));
+    for (int y = 0; y < job.height; ++y) {
+        const Label* const row =
+            static_cast<const Label*>(job.labels) + static_cast<std::size_t>(y) * job.width;
+        mark_contour<Label>(job, y, marks);
+        for (int first = 0; first < job.width; first += PACK) {
+            std::uint64_t any;
+            std::memcpy(&any, marks + first, sizeof any);
+            if (any == 0) continue;
+            for (int x = first; x < least(first + PACK, job.width); ++x) {
+                const std::int32_t id = row[x];
+                if (!marks[x] || id >= job.classes) continue;
+                if (job.points) {
+                    std::int32_t* const point = job.points + 2 * job.places[id]++;
+                    point[0] = y;
+                    point[1] = x;
+                } else {
+                    ++job.counts[id];
+                }
+            }
+        }
+    }
+}
+
 // ---- Distances ----------------------------------------------------------------------------
 
 constexpr std::int32_t FAR = 1 << 28;  // stands for a column without others
@@ -189,6 +250,9 @@ const MetricKernels metric_kernels = {
     border_bytes,
     near_borders<std::uint8_t>,
     near_borders<std::uint16_t>,
+    contour_bytes,
+    contours<std::uint8_t>,
+    contours<std::uint16_t>,
     nearest_bytes,
     nearest};
 

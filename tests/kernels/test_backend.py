@@ -56,6 +56,7 @@ assert kernels.upsampled_loss_sum(*loss) == total > 0
 assert gradient.shape == (1, 3, 5, 6)
 assert kernels.confusion_counts(labels, labels, 3).trace() == labels.size
 assert kernels.near_borders(labels, 1, fill=9).shape == labels.shape
+assert kernels.contour_points(labels, 3).counts.sum() > 0
 points = np.array([[0, 0], [3, 4]], np.int32)
 assert kernels.nearest_distances(points, points[:1]).tolist() == [0, 5]
 print(labels.tobytes().hex())
@@ -82,11 +83,13 @@ def test_public_names_are_pinned():
     assert kernels.__all__ == [
         "COMPILED",
         "Axis",
+        "Contours",
         "LossRule",
         "Regions",
         "blend",
         "blur",
         "confusion_counts",
+        "contour_points",
         "count_labels",
         "decode_confidence",
         "decode_labels",

@@ -56,6 +56,23 @@ def test_what_is_near_a_border_stays(labels, distance):
         np.testing.assert_array_equal(twin, expected)
 
 
+@settings(max_examples=40)
+@given(label_maps(), st.sampled_from([1, 2, 9, 65_536]))
+def test_contours_are_what_has_another_neighbour(labels, classes):
+    wide = np.pad(labels.astype(int), 1, constant_values=-1)
+    expected = [[] for _ in range(classes)]
+    for y, x in np.ndindex(labels.shape):
+        neighbours = (wide[y, x + 1], wide[y + 2, x + 1], wide[y + 1, x], wide[y + 1, x + 2])
+        if labels[y, x] < classes and any(id_ != labels[y, x] for id_ in neighbours):
+            expected[labels[y, x]].append([y, x])
+    for function in (kernels.contour_points, reference_metrics.contour_points):
+        found = function(labels, classes)
+        assert found.counts.tolist() == [len(points) for points in expected]
+        assert found.points.dtype == np.int32
+        for points, wanted in list(zip(found.by_class(), expected, strict=True))[:10]:
+            assert points.tolist() == wanted
+
+
 @pytest.mark.skipif(not kernels.COMPILED, reason="the variants are compiled")
 @settings(max_examples=40)
 @given(label_maps(), st.integers(1, 9), point_lists(), SPACINGS)
@@ -69,6 +86,10 @@ def test_all_variants_give_the_same_bits(labels, distance, lists, spacing):
             out = np.empty_like(labels)
             _native.near_borders(labels, distance, 7, out, variant)
             np.testing.assert_array_equal(out, expected)
+        found = _native.contour_points(labels, 9, variant)
+        expected_contours = kernels.contour_points(labels, 9)
+        np.testing.assert_array_equal(found[0], expected_contours.points)
+        np.testing.assert_array_equal(found[1], expected_contours.counts)
         squares = np.empty(len(lists[0]))
         _native.nearest_squares(*lists, *spacing, squares, variant)
         np.testing.assert_array_equal(np.sqrt(squares), apart)
@@ -97,6 +118,10 @@ def test_borders_refuse_what_they_cannot_take(distance, fill, said):
 def test_borders_refuse_other_arrays():
     with pytest.raises(ArrayError, match="labels has the wrong type"):
         kernels.near_borders(np.zeros((3, 3)), 1, fill=1)
+    with pytest.raises(ArrayError, match="labels has the wrong shape"):
+        kernels.contour_points(np.zeros(3, np.uint8), 1)
+    with pytest.raises(UsageError, match="classes"):
+        kernels.contour_points(np.zeros((3, 3), np.uint8), 0)
 
 
 @pytest.mark.parametrize(

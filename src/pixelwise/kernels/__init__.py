@@ -16,22 +16,24 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
-from pixelwise.kernels.distances import near_borders, nearest_distances
+from pixelwise.kernels.distances import contour_points, near_borders, nearest_distances
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
-from pixelwise.kernels.types import Regions
+from pixelwise.kernels.types import Contours, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
 __all__ = [
     "COMPILED",
     "Axis",
+    "Contours",
     "LossRule",
     "Regions",
     "blend",
     "blur",
     "confusion_counts",
+    "contour_points",
     "count_labels",
     "decode_confidence",
     "decode_labels",

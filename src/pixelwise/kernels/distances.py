@@ -12,12 +12,12 @@ from pixelwise.errors import ArrayError, UsageError
 from pixelwise.kernels import reference_metrics
 from pixelwise.kernels.backend import COMPILED
 from pixelwise.kernels.checks import labels_array, whole_number
-from pixelwise.kernels.types import Labels
+from pixelwise.kernels.types import Contours, Labels
 
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["check_spacing", "near_borders", "nearest_distances"]
+__all__ = ["check_spacing", "contour_points", "near_borders", "nearest_distances"]
 
 _LONGEST_SIDE = 2**24
 
@@ -51,6 +51,26 @@ def near_borders(labels: Labels, distance: int, *, fill: int) -> Labels:
     out = np.empty_like(labels)
     _native.near_borders(labels, distance, fill, out)
     return out
+
+
+def contour_points(labels: Labels, classes: int) -> Contours:
+    """The pixels of each class that have a neighbour of another label, or at the picture's edge.
+
+    Neighbours are above, below, left and right.
+
+    Args:
+        labels: uint8 or uint16 [H, W].
+        classes: labels from here on are of no class, and have no contour; 1 to 65536.
+
+    Raises:
+        ArrayError: labels are not such an array.
+        UsageError: classes is outside its range.
+    """
+    labels = labels_array(labels)
+    classes = whole_number("classes", classes, least=1, most=65536)
+    if not COMPILED:
+        return reference_metrics.contour_points(labels, classes)
+    return Contours(*_native.contour_points(labels, classes))
 
 
 def nearest_distances(

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.kernels.types import Labels
+from pixelwise.kernels.types import Contours, Labels
 
-__all__ = ["confusion_counts", "near_borders", "nearest_distances"]
+__all__ = ["confusion_counts", "contour_points", "near_borders", "nearest_distances"]
 
 _PAIRS_AT_ONCE = 1 << 20
 
@@ -43,6 +43,22 @@ def near_borders(labels: Labels, distance: int, *, fill: int) -> Labels:
     far = rows[span - 1 :] >= span
     out[distance : height - distance, distance : width - distance][far] = fill
     return out
+
+
+def contour_points(labels: Labels, classes: int) -> Contours:
+    """See `pixelwise.kernels.contour_points`."""
+    on_contour = np.ones(labels.shape, bool)
+    middle = labels[1:-1, 1:-1]
+    across, down = middle == labels[1:-1, :-2], middle == labels[:-2, 1:-1]
+    across &= middle == labels[1:-1, 2:]
+    down &= middle == labels[2:, 1:-1]
+    on_contour[1:-1, 1:-1] = ~(across & down)
+    on_contour &= labels < classes
+    rows, columns = np.nonzero(on_contour)
+    ids = labels[rows, columns]
+    order = np.argsort(ids, kind="stable")
+    points = np.stack([rows[order], columns[order]], axis=1).astype(np.int32)
+    return Contours(points, np.bincount(ids, minlength=classes).astype(np.int64))
 
 
 def nearest_distances(

@@ -12,7 +12,7 @@ from pixelwise import kernels
 from pixelwise.kernels.checks import whole_number
 from pixelwise.kernels.types import Labels
 from pixelwise.metrics import figures
-from pixelwise.metrics.pictures import Rule, Width, contours_of, pictures_of
+from pixelwise.metrics.pictures import Rule, Width, pictures_of
 
 __all__ = ["BoundaryFScore", "BoundaryFScores", "BoundaryIoU", "BoundaryIoUScores"]
 
@@ -185,18 +185,15 @@ def _band_counts(
 ) -> NDArray[np.int64]:
     near_truth = kernels.near_borders(truth, distance, fill=classes)
     near_predicted = kernels.near_borders(prediction, distance, fill=classes)
-    near_both = np.where(near_truth == near_predicted, near_truth, near_truth.dtype.type(classes))
-    counts = [
-        kernels.count_labels(labels, classes + 1)[:classes]
-        for labels in (near_both, near_truth, near_predicted)
-    ]
-    return np.stack(counts)
+    # One class more holds what is not near, or ignored.
+    pairs = kernels.confusion_counts(near_truth, near_predicted, classes + 1)
+    return np.stack([pairs.diagonal(), pairs.sum(1), pairs.sum(0)])[:, :classes]
 
 
 def _contour_counts(
     truth: Labels, prediction: Labels, classes: int, tolerance: float
 ) -> NDArray[np.int64]:
-    true, found = contours_of(truth, classes), contours_of(prediction, classes)
+    true, found = kernels.contour_points(truth, classes), kernels.contour_points(prediction, classes)
     counts = np.zeros((4, classes), np.int64)
     counts[1], counts[3] = found.counts, true.counts
     points = zip(true.by_class(), found.by_class(), strict=True)

@@ -13,7 +13,7 @@ from pixelwise import kernels
 from pixelwise.kernels.distances import check_spacing
 from pixelwise.kernels.types import Labels
 from pixelwise.metrics import figures
-from pixelwise.metrics.pictures import Rule, contours_of, pictures_of
+from pixelwise.metrics.pictures import Rule, pictures_of
 
 __all__ = ["SurfaceDistances", "SurfaceScores"]
 
@@ -129,7 +129,7 @@ def _picture_sums(
     truth: Labels, prediction: Labels, classes: int, spacing: tuple[float, float]
 ) -> NDArray[np.float64]:
     """`SurfaceDistances.class_counts` of one picture."""
-    true, found = contours_of(truth, classes), contours_of(prediction, classes)
+    true, found = kernels.contour_points(truth, classes), kernels.contour_points(prediction, classes)
     sums = np.zeros((4, classes))
     sums[2] = (true.counts > 0) & (found.counts > 0)
     sums[3] = (true.counts > 0) ^ (found.counts > 0)
