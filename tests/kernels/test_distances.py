@@ -107,6 +107,12 @@ def test_distances_are_those_of_all_pairs(lists, spacing):
     np.testing.assert_array_equal(found, twin)
 
 
+def test_pictures_higher_than_16_bits_are_measured():
+    points = np.array([[70_000, 3], [0, 0]], np.int32)
+    others = np.array([[70_000, 0], [66_000, 2]], np.int32)
+    assert kernels.nearest_distances(points, others).tolist() == [3, np.hypot(66_000, 2)]
+
+
 @pytest.mark.parametrize(
     ("distance", "fill", "said"), [(0, 1, "distance"), (1.5, 1, "distance"), (1, 256, "fill")]
 )
