@@ -154,36 +154,62 @@ void widen(NearestJob& job, const std::int32_t* points, std::int64_t count) {
     }
 }
 
-void nearest_squares(const Input<std::int32_t, 2>& points, const Input<std::int32_t, 2>& others,
-                     double row_spacing, double column_spacing, const Output<double, 1>& out,
-                     const char* variant) {
-    require(points.shape(1) == 2 && others.shape(1) == 2 && others.shape(0) > 0,
-            "points of two coordinates, and others among them");
+void check_points(const Input<std::int32_t, 2>& points, const Input<std::int64_t, 1>& counts) {
+    std::uint64_t total = 0;
+    for (std::size_t c = 0; c < counts.shape(0); ++c) {
+        require(counts.data()[c] >= 0 &&
+                    static_cast<std::uint64_t>(counts.data()[c]) <= points.shape(0) - total,
+                "counts that are not those of the points");
+        total += static_cast<std::uint64_t>(counts.data()[c]);
+    }
+    require(points.shape(1) == 2 && total == points.shape(0),
+            "counts that are not those of the points");
+    const std::int32_t* const all = points.data();
+    require(std::all_of(all, all + 2 * total,
+                        [](std::int32_t place) { return place >= 0 && place < (1 << 24); }),
+            "a point outside every picture");
+}
+
+// The squared distance from each point to the nearest of the others of its class; where these are
+// none, the answer stays as it is.
+void nearest_squares(const Input<std::int32_t, 2>& points, const Input<std::int64_t, 1>& counts,
+                     const Input<std::int32_t, 2>& others,
+                     const Input<std::int64_t, 1>& other_counts, double row_spacing,
+                     double column_spacing, const Output<double, 1>& out, const char* variant) {
+    require(counts.shape(0) == other_counts.shape(0), "counts of other classes");
     require(out.shape(0) == points.shape(0), "an output of another size");
     require(row_spacing > 0 && column_spacing > 0, "a spacing above 0");
+    check_points(points, counts);
+    check_points(others, other_counts);
+    const MetricKernels& kernels = kernels_named(variant);
+    nb::gil_scoped_release release;
+    std::vector<NearestJob> jobs;
+    std::size_t bytes = 0;
     NearestJob job{};
     job.points = points.data();
-    job.count = static_cast<std::int64_t>(points.shape(0));
     job.others = others.data();
-    job.other_count = static_cast<std::int64_t>(others.shape(0));
-    job.top = others.data()[0];
-    job.left = others.data()[1];
-    job.bottom = job.top;
-    job.right = job.left;
-    widen(job, job.points, job.count);
-    widen(job, job.others, job.other_count);
-    constexpr std::int32_t LONGEST = 1 << 24;
-    require(job.top >= 0 && job.left >= 0 && job.bottom < LONGEST && job.right < LONGEST,
-            "a point outside every picture");
-    ++job.bottom;
-    ++job.right;
     job.row_spacing = row_spacing;
     job.column_spacing = column_spacing;
     job.out = out.data();
-    const MetricKernels& kernels = kernels_named(variant);
-    nb::gil_scoped_release release;
-    const Workspaces workspace(1, kernels.nearest_bytes(job));
-    kernels.nearest(job, workspace.of(0));
+    for (std::size_t c = 0; c < counts.shape(0); ++c) {
+        job.count = counts.data()[c];
+        job.other_count = other_counts.data()[c];
+        if (job.count > 0 && job.other_count > 0) {
+            job.top = job.bottom = job.points[0];
+            job.left = job.right = job.points[1];
+            widen(job, job.points, job.count);
+            widen(job, job.others, job.other_count);
+            ++job.bottom;
+            ++job.right;
+            bytes = std::max(bytes, kernels.nearest_bytes(job));
+            jobs.push_back(job);
+        }
+        job.points += 2 * job.count;
+        job.others += 2 * job.other_count;
+        job.out += job.count;
+    }
+    const Workspaces workspace(1, bytes);
+    for (const NearestJob& of_class : jobs) kernels.nearest(of_class, workspace.of(0));
 }
 
 }  // namespace
@@ -214,8 +240,8 @@ void add_metrics(nb::module_& module) {
     label_function(std::uint8_t{});
     label_function(std::uint16_t{});
     module.def("nearest_squares", &nearest_squares, "points"_a.noconvert(),
-               "others"_a.noconvert(), "row_spacing"_a, "column_spacing"_a, "out"_a.noconvert(),
-               "variant"_a = "");
+               "counts"_a.noconvert(), "others"_a.noconvert(), "other_counts"_a.noconvert(),
+               "row_spacing"_a, "column_spacing"_a, "out"_a.noconvert(), "variant"_a = "");
 }
 
 }  // namespace pixelwise

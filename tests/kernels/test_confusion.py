@@ -67,9 +67,7 @@ def test_threads_share_the_pixels():
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 7, (2, 1100, 1000), np.uint8)
     one = kernels.confusion_counts(truth, prediction, 7, threads=1)
-    np.testing.assert_array_equal(
-        kernels.confusion_counts(truth, prediction, 7, threads=5), one
-    )
+    np.testing.assert_array_equal(kernels.confusion_counts(truth, prediction, 7, threads=5), one)
     assert one.sum() == truth.size
     prediction[-1, -1] = 7
     with pytest.raises(ArrayError, match=r"prediction holds ids .*\n  ids \[7\]"):

@@ -36,9 +36,7 @@ def eroded(mask):
     """By 3×3, with nothing around the picture."""
     wide = np.pad(mask, 1)
     height, width = mask.shape
-    return np.all(
-        [wide[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0
-    )
+    return np.all([wide[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
 
 
 def band_of(mask, distance):
@@ -197,7 +195,9 @@ def test_bands_are_of_whole_pixels():
 @pytest.mark.parametrize("kind", [BoundaryIoU, BoundaryFScore])
 def test_only_counts_of_one_protocol_merge(kind):
     for other in (kind(3), kind(2, ignore_index=255), kind(2, pixels=3), kind(2, ratio=0.5)):
-        with pytest.raises(ArrayError, match="one protocol can be merged\n  2 classes, ignore None"):
+        with pytest.raises(
+            ArrayError, match="one protocol can be merged\n  2 classes, ignore None"
+        ):
             kind(2).merge(other)
 
 

@@ -71,8 +71,16 @@ def test_under_ignored_pixels_a_device_takes_any_prediction():
         (torch.tensor([0, 4]), torch.tensor([0, 0]), r"truth holds ids .*\n  ids \[4\]"),
         (torch.tensor([0, 0]), torch.tensor([0, -2]), r"prediction holds ids .*\n  ids \[-2\]"),
         (torch.tensor([0, 0]), torch.tensor([0]), r"differ in size\n  truth \(2,\)"),
-        (torch.tensor([0.0]), torch.tensor([0]), "truth must hold integer .*\n  dtype torch.float32"),
-        (torch.tensor([0]), torch.tensor([True]), "prediction must hold integer .*\n  dtype bool"),
+        (
+            torch.tensor([0.0]),
+            torch.tensor([0]),
+            "truth must hold integer .*\n  dtype torch.float32",
+        ),
+        (
+            torch.tensor([0]),
+            torch.tensor([True]),
+            "prediction must hold integer .*\n  dtype torch.bool",
+        ),
     ],
 )
 def test_tensors_that_cannot_be_counted_are_errors_everywhere(truth, prediction, said):

@@ -95,7 +95,9 @@ def test_boundary_iou_counts_the_authors_pixels(case, ratio):
     metric = BoundaryIoU(classes, ignore_index=IGNORED, ratio=ratio)
     metric.update(truth, prediction)
     for id_ in range(classes):
-        bands = [authors_band((ids == id_) & (truth != IGNORED), ratio) for ids in (truth, prediction)]
+        bands = [
+            authors_band((ids == id_) & (truth != IGNORED), ratio) for ids in (truth, prediction)
+        ]
         expected = [(bands[0] & bands[1]).sum(), bands[0].sum(), bands[1].sum()]
         assert metric.class_counts[:, id_].tolist() == expected
 

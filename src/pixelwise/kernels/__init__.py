@@ -16,7 +16,7 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
-from pixelwise.kernels.distances import contour_points, near_borders, nearest_distances
+from pixelwise.kernels.distances import contour_distances, contour_points, near_borders
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
@@ -33,6 +33,7 @@ __all__ = [
     "blend",
     "blur",
     "confusion_counts",
+    "contour_distances",
     "contour_points",
     "count_labels",
     "decode_confidence",
@@ -42,7 +43,6 @@ __all__ = [
     "decode_scores",
     "label_regions",
     "near_borders",
-    "nearest_distances",
     "normalise",
     "undo_png_filters",
     "upsampled_loss_gradient",

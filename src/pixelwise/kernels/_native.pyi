@@ -127,7 +127,9 @@ def contour_points(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
 def nearest_squares(
     points: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int64],
     others: npt.NDArray[np.int32],
+    other_counts: npt.NDArray[np.int64],
     row_spacing: float,
     column_spacing: float,
     out: npt.NDArray[np.float64],

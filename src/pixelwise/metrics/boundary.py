@@ -96,9 +96,7 @@ class BoundaryIoU:
     def compute(self) -> BoundaryIoUScores:
         """The scores of everything counted so far; all NaN when nothing was."""
         scores = figures.iou(self.class_counts)
-        return BoundaryIoUScores(
-            scores, float(figures.mean_of_defined(scores)), str(self._width)
-        )
+        return BoundaryIoUScores(scores, float(figures.mean_of_defined(scores)), str(self._width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,14 +191,10 @@ def _band_counts(
 def _contour_counts(
     truth: Labels, prediction: Labels, classes: int, tolerance: float
 ) -> NDArray[np.int64]:
-    true, found = kernels.contour_points(truth, classes), kernels.contour_points(prediction, classes)
-    counts = np.zeros((4, classes), np.int64)
-    counts[1], counts[3] = found.counts, true.counts
-    points = zip(true.by_class(), found.by_class(), strict=True)
-    for id_, (of_truth, of_prediction) in enumerate(points):
-        if len(of_truth) and len(of_prediction):
-            apart = kernels.nearest_distances(of_prediction, of_truth)
-            counts[0, id_] = np.count_nonzero(apart <= tolerance)
-            apart = kernels.nearest_distances(of_truth, of_prediction)
-            counts[2, id_] = np.count_nonzero(apart <= tolerance)
-    return counts
+    true, found = (kernels.contour_points(labels, classes) for labels in (truth, prediction))
+    counts = []
+    for contours, others in ((found, true), (true, found)):
+        is_near = kernels.contour_distances(contours, others) <= tolerance
+        ids = np.repeat(np.arange(classes), contours.counts)
+        counts += [np.bincount(ids[is_near], minlength=classes), contours.counts]
+    return np.stack(counts)

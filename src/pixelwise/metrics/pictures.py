@@ -73,9 +73,7 @@ class Rule:
     def require_same(self, other: Rule) -> None:
         """Raises ArrayError unless the other is this rule."""
         if other != self:
-            raise ArrayError(
-                "only counts of one protocol can be merged", got=f"{self} · {other}"
-            )
+            raise ArrayError("only counts of one protocol can be merged", got=f"{self} · {other}")
 
     def __str__(self) -> str:
         width = "" if self.width is None else f", {self.width}"
