@@ -130,3 +130,16 @@ def test_pairs_that_do_not_fit_are_refused():
     with pytest.raises(ArrayError, match=r"ids \[0\], expected 0 … 2 or 0 \(ignored\)|outside"):
         check_ids(ids + 3, ids, 3, 0)
     check_ids(ids, ids + 9, 3, 0)
+
+
+@pytest.mark.skipif(not kernels.COMPILED, reason="the guards are compiled")
+def test_the_compiled_loop_guards_its_memory():
+    from pixelwise.kernels import _native
+
+    ids, counts = np.zeros(4, np.uint8), np.zeros((2, 2), np.int64)
+    with pytest.raises(ValueError, match="different sizes"):
+        _native.confusion_counts(ids, ids[:3], False, 0, counts, 1)
+    with pytest.raises(ValueError, match="a count for each pair"):
+        _native.confusion_counts(ids, ids, False, 0, np.zeros((2, 3), np.int64), 1)
+    with pytest.raises(ValueError, match="variant"):
+        _native.confusion_counts(ids, ids, False, 0, counts, 1, "none")

@@ -159,6 +159,26 @@ def test_distances_refuse_other_contours(others, said):
         kernels.contour_distances(made([[0, 0]]), others)
 
 
+@pytest.mark.skipif(not kernels.COMPILED, reason="the guards are compiled")
+def test_the_compiled_loops_guard_their_memory():
+    from pixelwise.kernels import _native
+
+    labels, points, counts = np.zeros((3, 3), np.uint8), np.zeros((2, 2), np.int32), np.array([2])
+    for call in (
+        lambda: _native.near_borders(labels, 2, 1, labels.copy()),
+        lambda: _native.near_borders(labels, 1, 256, labels.copy()),
+        lambda: _native.near_borders(labels, 1, 1, np.zeros((3, 4), np.uint8)),
+        lambda: _native.near_borders(labels, 1, 1, labels),
+        lambda: _native.contour_points(labels, 0),
+        lambda: _native.nearest_squares(points, counts + 1, points, counts, 1, 1, np.zeros(2)),
+        lambda: _native.nearest_squares(points, counts, points - 1, counts, 1, 1, np.zeros(2)),
+        lambda: _native.nearest_squares(points, counts, points, counts, 1, 1, np.zeros(3)),
+        lambda: _native.nearest_squares(points, counts, points, counts, 0, 1, np.zeros(2)),
+    ):
+        with pytest.raises(ValueError, match=r"\w"):
+            call()
+
+
 @pytest.mark.parametrize("spacing", [1.0, (1.0,), (1.0, 0.0), (1.0, np.nan), (np.inf, 1), "ab"])
 def test_a_spacing_is_two_lengths(spacing):
     with pytest.raises(UsageError, match="height and width of a pixel"):
