@@ -193,14 +193,15 @@ def fit_temperature(
     """
     classes = logits.shape[2]
     whole = np.ones((classes, 1))
-    every = _newton(logits, truth, whole, np.zeros(classes), np.ones(1), ridge=0.0)
+    planes = np.ascontiguousarray(logits.transpose(0, 2, 1))
+    every = _newton(planes, truth, whole, np.zeros(classes), np.ones(1), ridge=0.0)
     if kind == "global":
         return float(1 / every[0])
     present = np.bincount(truth.reshape(-1), minlength=classes) > 0
     basis = np.eye(classes)[:, present]
     rest = np.where(present, 0, every[0])
     start = np.full(basis.shape[1], every[0])
-    found = rest + basis @ _newton(logits, truth, basis, rest, start, ridge=_RIDGE)
+    found = rest + basis @ _newton(planes, truth, basis, rest, start, ridge=_RIDGE)
     return tuple((1 / found).tolist())
 
 
@@ -264,7 +265,7 @@ def _folds(groups: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def _newton(
-    logits: NDArray[np.float32],
+    planes: NDArray[np.float32],
     truth: NDArray[np.integer],
     basis: NDArray[np.float64],
     rest: NDArray[np.float64],
@@ -272,17 +273,17 @@ def _newton(
     *,
     ridge: float,
 ) -> NDArray[np.float64]:
-    """Parameters x of least NLL of the scores times `rest + basis @ x`, and a little of their own.
+    """Parameters x of least NLL of logits `[N, C, P]` times `rest + basis @ x`, near the start.
 
     Damped: a step is halved until it lowers the loss.
     """
 
     def loss_at(x: NDArray[np.float64]) -> float:
-        return _nll(logits, truth, rest + basis @ x) + ridge / 2 * float(((x - start) ** 2).sum())
+        return _nll(planes, truth, rest + basis @ x) + ridge / 2 * float(((x - start) ** 2).sum())
 
     place, loss = start, loss_at(start)
     for _ in range(_ROUNDS):
-        gradient, curvature = _derivatives(logits, truth, rest + basis @ place)
+        gradient, curvature = _derivatives(planes, truth, rest + basis @ place)
         slope = basis.T @ gradient + ridge * (place - start)
         bend = basis.T @ curvature @ basis + (ridge + 1e-9) * np.eye(len(place))
         step = np.linalg.solve(bend, slope)
@@ -302,41 +303,44 @@ def _newton(
 
 
 def _nll(
-    logits: NDArray[np.float32], truth: NDArray[np.integer], scale: NDArray[np.float64]
+    planes: NDArray[np.float32], truth: NDArray[np.integer], scale: NDArray[np.float64]
 ) -> float:
+    """Mean over pixels, of logits `[N, C, P]` times the scale of each class."""
     total = 0.0
-    for own, ids in zip(logits, truth, strict=True):
-        scores = own * scale
-        scores -= scores.max(1, keepdims=True)
-        right = np.take_along_axis(scores, ids[:, None].astype(np.intp), 1)[:, 0]
-        total += float((np.log(np.exp(scores).sum(1)) - right).sum())
+    for own, ids in zip(planes, truth, strict=True):
+        scores = own * scale[:, None]
+        scores -= scores.max(0)
+        right = np.take_along_axis(scores, ids[None].astype(np.intp), 0)
+        total += float((np.log(np.exp(scores).sum(0)) - right).sum())
     return total / truth.size
 
 
 def _derivatives(
-    logits: NDArray[np.float32], truth: NDArray[np.integer], scale: NDArray[np.float64]
+    planes: NDArray[np.float32], truth: NDArray[np.integer], scale: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of the mean NLL by the scale of each class: gradient `[C]` and Hessian `[C, C]`."""
-    classes = logits.shape[2]
+    classes = planes.shape[1]
     gradient, curvature = np.zeros(classes), np.zeros((classes, classes))
-    for own, ids in zip(logits, truth, strict=True):
+    for own, ids in zip(planes, truth, strict=True):
         scores = own.astype(np.float64)
-        weighed = scores * _softmax(scores * scale)
-        right = np.take_along_axis(scores, ids[:, None].astype(np.intp), 1)[:, 0]
-        gradient += weighed.sum(0) - np.bincount(ids, right, classes)
-        curvature += np.diag((weighed * scores).sum(0)) - weighed.T @ weighed
+        weighed = scores * _softmax(scores * scale[:, None])
+        right = np.take_along_axis(scores, ids[None].astype(np.intp), 0)[0]
+        gradient += weighed.sum(1) - np.bincount(ids, right, classes)
+        curvature += np.diag((weighed * scores).sum(1)) - weighed @ weighed.T
     return gradient / truth.size, curvature / truth.size
 
 
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(scores - scores.max(-1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(-1, keepdims=True)
+    """Over the first axis: NumPy reduces a short last one slowly."""
+    powers = np.exp(scores - scores.max(0))
+    shares: NDArray[np.float64] = powers / powers.sum(0)
     return shares
 
 
 def _probabilities(logits: NDArray[np.float32], temperature: Temperature) -> NDArray[np.float32]:
-    scale = np.broadcast_to(1 / np.asarray(temperature), logits.shape[2])
-    return np.stack([_softmax(own * scale).astype(np.float32) for own in logits])
+    """`[N, P, C]`, as the logits are."""
+    scale = np.broadcast_to(1 / np.asarray(temperature), logits.shape[2])[:, None]
+    return np.stack([_softmax(own.T * scale).T.astype(np.float32) for own in logits])
 
 
 def _sums(

@@ -98,9 +98,9 @@ def fit_threshold(
     allowed = (1 - coverage) * (len(sizes) + 1) - 1
     lost = np.cumsum(weight[order])
     within = int(np.searchsorted(lost, allowed + _ROUNDED, side="right"))
-    if within == len(order):
+    if within == len(order) or np.isinf(lost_above.reshape(-1)[order[within]]):
         return 1.0
-    return float(min(1.0, lost_above.reshape(-1)[order[within]]) * (1 - _ROUNDING))
+    return float(lost_above.reshape(-1)[order[within]]) * (1 - _ROUNDING)
 
 
 def set_figures(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pixelwise.classes import ClassTable
 from pixelwise.data import Dataset, Fault, MultiLabelTarget, Sample, mapped
 from pixelwise.data.borders import BORDER_CLASSES, with_borders
+from pixelwise.data.duplicates import perceptual_hash
 from pixelwise.data.groups import find_groups
 from pixelwise.data.parallel import in_order
 from pixelwise.errors import ClassTableError, DatasetError, PixelwiseError
@@ -30,7 +32,7 @@ _IGNORED = 65_535
 _SEED = 0
 _PIXELS = 1 << 18
 _VALUES = 1 << 25  # 128 MB of float32
-_LEAST_PIXELS, _MOST_PIXELS = 64, 8192
+_LEAST_PIXELS, _MOST_PIXELS = 64, 4096
 _BAND_VALUES = 1 << 22
 _LEFT_OUT_SHARE = 0.001
 _AHEAD = 2
@@ -42,8 +44,8 @@ class PixelSample:
 
     Attributes:
         names: of the pictures.
-        groups: int64 `[N]`: a number for each, the same for those that belong together by their
-            names.
+        groups: int64 `[N]`: a number for each, the same for those that belong together.
+        grouping: in words.
         logits: float32 `[N, P, C]`: the model's scores, before any temperature.
         truth: uint16 `[N, P]`: channels.
         counts: int64 `[N, 3, C]`: of all counted pixels of each picture, those that are of the
@@ -53,6 +55,7 @@ class PixelSample:
 
     names: tuple[str, ...]
     groups: NDArray[np.int64]
+    grouping: str
     logits: NDArray[np.float32]
     truth: NDArray[np.uint16]
     counts: NDArray[np.int64]
@@ -99,16 +102,19 @@ def sample_pixels(
     model: Model,
     dataset: Dataset,
     *,
+    by: Literal["group", "image"] = "group",
     workers: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> PixelSample:
     """Predicts every picture once and keeps some of its pixels.
 
-    Some 262,000 pixels are drawn in all, 64 to 8,192 of each picture, and at most 128 MB of scores.
+    Some 262,000 pixels are drawn in all, 64 to 4,096 of each picture, and at most 128 MB of scores.
 
     Args:
         model: as `pixelwise predict` loads it.
         dataset: under the model's classes: see `in_classes_of`.
+        by: "group": frames of one video, tiles of one scene and so on belong together, as far as
+            names and looks tell; "image": every picture is independent of the others.
         workers: threads that read ahead.
         progress: called with 1 for every picture.
 
@@ -130,6 +136,7 @@ def sample_pixels(
     logits: list[NDArray[np.float32]] = []
     truths: list[NDArray[np.uint16]] = []
     counts: list[NDArray[np.int64]] = []
+    hashes: list[int] = []
     faults: list[Fault] = []
     reading = in_order(
         lambda place: _read(dataset, place),
@@ -149,6 +156,7 @@ def sample_pixels(
                 matrix = ConfusionMatrix(classes, ignore_index=_IGNORED)
                 matrix.update(truth, channel[segmentation.labels])
                 places.append(place)
+                hashes.append(perceptual_hash(sample.image))
                 logits.append(own[0])
                 truths.append(own[1])
                 counts.append(
@@ -158,9 +166,14 @@ def sample_pixels(
                 progress(1)
     _check(dataset, faults, len(places))
     names = tuple(dataset.entries[place].name for place in places)
+    groups, grouping = np.arange(len(names), dtype=np.int64), "every picture by itself"
+    if by == "group":
+        found = find_groups(names, np.array(hashes, np.uint64))
+        groups, grouping = found.of.astype(np.int64), found.reason
     return PixelSample(
         names=names,
-        groups=find_groups(names, None).of.astype(np.int64),
+        groups=groups,
+        grouping=grouping,
         logits=np.stack(logits),
         truth=np.stack(truths),
         counts=np.stack(counts),
