@@ -110,7 +110,9 @@ def bootstraps(units: Counts, random: np.random.Generator) -> dict[str, tuple[fl
     speed = float((apart**3).sum() / (6 * (apart**2).sum() ** 1.5))
     tails = [bias + NORMAL.inv_cdf(tail) for tail in (0.025, 0.975)]
     accelerated = [NORMAL.cdf(bias + tail / (1 - speed * tail)) for tail in tails]
-    of_draw = score((sums[:, None] - flat).reshape(DRAWS * count, -1)).reshape(DRAWS, count)
+    # A picture that was not drawn cannot be left out.
+    without = sums[:, None] - np.where(times[..., None] > 0, flat, 0)
+    of_draw = score(without.reshape(DRAWS * count, -1)).reshape(DRAWS, count)
     middle = (times * of_draw).sum(1, keepdims=True) / count
     errors = np.sqrt((count - 1) / count * (times * (of_draw - middle) ** 2).sum(1))
     ratio = (drawn - value) / np.maximum(errors, 1e-12)
