@@ -36,9 +36,13 @@ class _Commands(TyperGroup):
 
     # Typer takes its types from click or carries click itself, by its version: hence Any.
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), "data", "train"]
+        return [*super().list_commands(ctx), "calibrate", "data", "train"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name == "calibrate":
+            from pixelwise.cli.calibrate import app as calibrate
+
+            return typer.main.get_command(calibrate)
         if cmd_name == "data":
             from pixelwise.cli.data import app as data
 

@@ -53,6 +53,11 @@ class Model:
         return self._file.card
 
     @property
+    def file(self) -> ModelFile:
+        """The model file that it was loaded from."""
+        return self._file
+
+    @property
     def sha256(self) -> str:
         """Hash of the model file."""
         return self._file.sha256
@@ -158,6 +163,7 @@ class Model:
         source: ImageSource,
     ) -> Segmentation:
         height, width = scores.shape[1:]
+        card = self.card.postprocessing
         provenance = Provenance(
             model=self.card.name,
             model_hash=self.sha256,
@@ -170,10 +176,12 @@ class Model:
             return Segmentation(
                 scores=scores,
                 classes=self.classes,
-                geometry=score_geometry(plan, (height, width), self.card.postprocessing),
+                geometry=score_geometry(plan, (height, width), card),
                 provenance=provenance,
                 image=picture,
                 threads=self._threads,
+                temperature=card.temperature,
+                set_threshold=None if card.conformal is None else card.conformal.threshold,
             )
         except ArrayError as error:
             raise EngineError(
