@@ -5,6 +5,9 @@ python -m benchmarks.predict --json benchmarks/results/predict.json
 python -m benchmarks.loading --json benchmarks/results/loading.json
 python -m benchmarks.check --json benchmarks/results/check.json
 python -m benchmarks.training_step --json benchmarks/results/training_step.json
+python -m benchmarks.upsampled_loss --threads 1 --json benchmarks/results/upsampled_loss.json
+python -m benchmarks.metrics --json benchmarks/results/metrics.json
+python -m benchmarks.panoptic --json benchmarks/results/panoptic.json
 python -m benchmarks.readme
 """
 
@@ -141,6 +144,54 @@ def training_rows(results: dict[str, Any]) -> list[str]:
     return rows
 
 
+def loss_rows(results: dict[str, Any]) -> list[str]:
+    """Enlarging and cross-entropy, forward and backward, in processor time."""
+    rows = []
+    for row in results["rows"]:
+        if row["path"] != "fused":
+            continue
+        plain = next(
+            other
+            for other in results["rows"]
+            if (other["case"], other["path"]) == (row["case"], "plain PyTorch")
+        )
+        rows.append(
+            f"| scores → loss and gradient, {row['case']}, one core | torch interpolate + "
+            f"cross_entropy {plain['processor_ms']:.0f} ms, {plain['peak_mib']:.0f} MiB "
+            f"| {row['processor_ms']:.0f} ms, {row['peak_mib']:.0f} MiB "
+            f"| {row['processor_ratio']:.0f}×, 1/{row['memory_ratio']:.0f} of the memory |"
+        )
+    return rows
+
+
+def metric_rows(results: dict[str, Any]) -> list[str]:
+    """Each metric against its peers, in processor time."""
+    cases: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for row in results["rows"]:
+        cases.setdefault((row["metric"], row["classes"]), {})[row["path"]] = row
+    rows = []
+    for (metric, classes), paths in cases.items():
+        own = paths.pop("pixelwise")["processor_ms"]
+        usual = ", ".join(f"{name} {row['processor_ms']:.0f} ms" for name, row in paths.items())
+        times = ", ".join(f"{row['processor_times_faster']:.0f}×" for row in paths.values())
+        if paths:
+            rows.append(
+                f"| {metric}, 1024×2048, {classes} classes, one core "
+                f"| {usual} | {own:.1f} ms | {times} |"
+            )
+    return rows
+
+
+def panoptic_rows(results: dict[str, Any]) -> list[str]:
+    """Counting segments of panoptic maps."""
+    return [
+        f"| panoptic quality, {row['step']}, {row['case']}, one core "
+        f"| panopticapi's steps {row['panopticapi_ms']:.0f} ms | {row['median_ms']:.1f} ms "
+        f"| {row['ratio']:.0f}× |"
+        for row in results["rows"]
+    ]
+
+
 def check_text(results: dict[str, Any]) -> str:
     """Speed and memory of the check."""
     rates = results["speed"]["pairs_per_second"]
@@ -163,14 +214,18 @@ def main() -> None:
         *predict_rows(predict),
         *loading_rows(loading),
         *training_rows(read_results("training_step")),
+        *loss_rows(read_results("upsampled_loss")),
+        *metric_rows(read_results("metrics")),
+        *panoptic_rows(read_results("panoptic")),
         "",
         f"On white noise, {full_loop_text(decode)} {check_text(check)}",
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
         f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}. Made by "
         "`python -m benchmarks.decode`, `python -m benchmarks.predict`, "
-        "`python -m benchmarks.loading`, `python -m benchmarks.training_step` (processor time, "
-        "bfloat16 on our side) and `python -m benchmarks.readme`.",
+        "`python -m benchmarks.loading`, `python -m benchmarks.training_step` (bfloat16 on our "
+        "side), `python -m benchmarks.upsampled_loss`, `python -m benchmarks.metrics` (these three "
+        "in processor time), `python -m benchmarks.panoptic` and `python -m benchmarks.readme`.",
     ]
     text = put_between(README.read_text(), "benchmarks", "\n".join(table))
     README.write_text(put_between(text, "models", models_text()))
