@@ -79,6 +79,11 @@ class RunFolder:
         """The finished model file."""
         return self.path / "model.onnx"
 
+    @property
+    def unscored(self) -> Path:
+        """The model file while it is scored."""
+        return self.path / "model.unscored.onnx"
+
     def is_begun(self) -> bool:
         """Whether there is a checkpoint, whole or in shards."""
         return any(self.checkpoint.with_suffix(end).is_file() for end in (".safetensors", ".json"))

@@ -33,6 +33,7 @@ from pixelwise.training.class_file import ClassFile, read_class_file
 from pixelwise.training.distributed import World
 from pixelwise.training.merging import TrainingData, training_data, with_run_splits
 from pixelwise.training.plan import DataSource, TrainingPlan
+from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.scoring import Protocol
 from pixelwise.training.start_model import read_start_model
 from pixelwise.training.warm_start import warm_start
@@ -123,6 +124,8 @@ def prepare_training(
     world: World,
     *,
     begun: bool = False,
+    groups: ScoreGroups | None = None,
+    counts: NDArray[np.int64] | None = None,
 ) -> Materials:
     """Builds everything that the plan names.
 
@@ -133,6 +136,9 @@ def prepare_training(
         world: the processes that work on it.
         begun: a checkpoint brings the weights: those to start from are not read, and need not be
             there any more.
+        groups: which pictures to score on belong together; None where each stands alone.
+        counts: int64 `[N, K]`: pixels of each value in each picture to learn from; None if they
+            are not known: then all are read where the plan needs them.
 
     Raises:
         UsageError: choices that do not go together.
@@ -156,7 +162,8 @@ def prepare_training(
     remainder = 1 if network.alignment == "corners" else 0
     check_plan(plan, world.size, len(train.dataset), (multiple, remainder))
     workers = usable_cores() if plan.workers is None else plan.workers
-    counts = _counts(plan, train.dataset, workers)
+    if counts is None:
+        counts = _counts(plan, train.dataset, workers)
     return Materials(
         plan=plan,
         classes=classes,
@@ -183,6 +190,7 @@ def prepare_training(
             preprocessing=_preprocessing(plan, multiple=multiple, remainder=remainder),
             postprocessing=Postprocessing(alignment=network.alignment),
             workers=workers,
+            groups=groups,
         ),
         notes=notes,
     )

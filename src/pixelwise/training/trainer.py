@@ -130,8 +130,9 @@ class Trainer:
             plan=materials.fingerprint,
         )
         self._names = tuple(entry.name for entry in materials.protocol.dataset.entries)
-        self._clock = time.monotonic()
-        self._pictures = 0
+        groups = materials.protocol.groups
+        self._groups = None if groups is None else groups.of
+        self._start_clock()
         self._steps = len(materials.batches)
 
     def run(self) -> Outcome:
@@ -367,6 +368,7 @@ class Trainer:
             classes=self._materials.classes,
             names=self._names,
             counts=scored.pictures,
+            groups=self._groups,
         )
 
     def _picture_counts(self, scored: Scored) -> PictureCounts:
@@ -374,7 +376,7 @@ class Trainer:
         return PictureCounts(
             epoch=self._progress.epoch - 1,
             names=self._names,
-            groups=None,
+            groups=self._groups,
             classes=classes.names,
             colours=tuple(info.colour for info in classes),
             counts=scored.pictures,
