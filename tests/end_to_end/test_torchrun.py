@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 SIZE = (48, 64)
 PLAN = {
     "architecture": "unet",
-    "encoder": "mobilenetv2_100",
+    "encoder": "test_efficientnet",
     "encoder-weights": "null",
     # Dropout is drawn anew in every process, and PyTorch's batch normalisation loses three digits
     # in channels_last.
-    "network": '{"dropout": 0.0}',
+    "network": '{"decoder_channels": [8, 8, 8, 8], "dropout": 0.0}',
     "channels-last": "false",
     "precision": "float32",
     "crop": "64x64",
