@@ -20,6 +20,7 @@ from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.training.picture_counts import Interval, PictureCounts
 from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.scoring import IGNORED, Protocol, check_faults, counted
+from pixelwise.training.wording import counted as number_of
 
 __all__ = ["FileScores", "channels_of", "score_file"]
 
@@ -173,7 +174,7 @@ def _read(dataset: Dataset, place: int) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 def _words(names: str, pictures: int, classes: str) -> str:
     return (
-        f"{names}, {pictures:,} pictures, {classes} classes, original size, one confusion matrix "
+        f"{names}, {number_of(pictures, 'picture')}, {classes} classes, original size, one confusion matrix "
         "over all pictures"
     )
 

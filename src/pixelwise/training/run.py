@@ -27,6 +27,7 @@ from pixelwise.training.rate_search import RateSearch, search_rate
 from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.setup import (
     bring_together,
+    check_names,
     check_plan,
     open_sources,
     prepare_training,
@@ -103,6 +104,7 @@ def choose_plan(
         DatasetError: the data cannot be used.
     """
     draft = make_plan({**fixed, "instances": "merge"}, where="the choices")
+    check_names(draft)
     splits = draw_splits(open_sources(draft), draft, bar=bar)
     train, validation = bring_together(splits.trains, splits.validations, draft)
     statistics = _statistics(splits, train, draft)
@@ -183,6 +185,7 @@ def train(
                 show(prepared.choice)
             holding.enter_context(folder.held())
             folder.check_free()
+            holding.enter_context(folder.left_free_by_errors())
             write_splits(prepared.splits, folder.splits)
             write_plan(prepared.choice.plan, folder.plan, prepared.choice.reasons)
             counts = prepared.counts

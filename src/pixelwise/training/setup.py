@@ -23,11 +23,12 @@ from pixelwise.data.loader import Batches
 from pixelwise.data.row_reader import Mixing
 from pixelwise.data.sampling import Aim, Weighted
 from pixelwise.data.statistics import gather
-from pixelwise.errors import DatasetError, UsageError
+from pixelwise.errors import DatasetError, UsageError, did_you_mean
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
 from pixelwise.kernels.checks import usable_cores
 from pixelwise.losses import SegmentationLoss, class_weights, parse_loss
-from pixelwise.models.build import build
+from pixelwise.models.build import ARCHITECTURES, build
+from pixelwise.models.encoders.make import check_encoder
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.training.class_file import ClassFile, read_class_file
 from pixelwise.training.distributed import World
@@ -39,7 +40,14 @@ from pixelwise.training.start_model import read_start_model
 from pixelwise.training.warm_start import warm_start
 from pixelwise.version import VERSION
 
-__all__ = ["Materials", "bring_together", "check_plan", "open_sources", "prepare_training"]
+__all__ = [
+    "Materials",
+    "bring_together",
+    "check_names",
+    "check_plan",
+    "open_sources",
+    "prepare_training",
+]
 
 _MOST_SHOWN = 10
 _AIM_POWER = 0.5
@@ -273,6 +281,42 @@ def check_plan(plan: TrainingPlan, processes: int, pictures: int, grid: tuple[in
             got="; ".join(faults),
             fix="change the choices named above",
         )
+
+
+def check_names(plan: TrainingPlan) -> None:
+    """Makes sure that what the plan names is there, before all the data is read.
+
+    Args:
+        plan: with those choices that are fixed; its others are known.
+
+    Raises:
+        UsageError: lists every name that is not known.
+        UnknownModelError, ModelFileError, WeightsError: training cannot start from the model.
+    """
+    faults = []
+    if plan.architecture not in ARCHITECTURES:
+        told = did_you_mean(plan.architecture, ARCHITECTURES)
+        faults.append(f"there is no architecture {plan.architecture!r} ({told})")
+    for check in (
+        lambda: check_encoder(plan.encoder),
+        lambda: parse_loss(
+            plan.loss, classes=2, ignore_index=255, label_smoothing=plan.label_smoothing
+        ),
+    ):
+        try:
+            check()
+        except UsageError as error:
+            faults.append(f"{error.what} ({error.got})")
+    if faults:
+        raise UsageError(
+            "choices of the plan name what is not there",
+            where="the choices",
+            got="\n  ".join(faults),
+            fix="look for names with: pixelwise models --architectures, pixelwise models "
+            '--encoders TEXT; a loss is a sum of names, such as "cross-entropy + 0.5 dice"',
+        )
+    if plan.start_from is not None:
+        read_start_model(plan.start_from)
 
 
 def _augmentation(plan: TrainingPlan) -> Augmentation:
