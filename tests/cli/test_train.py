@@ -93,3 +93,15 @@ def test_after_an_error_before_the_training_the_same_folder_can_be_taken(command
     assert code == 2
     assert "missing.safetensors" in error
     RunFolder(run).check_free()
+
+
+def test_a_wrong_plan_is_told_by_its_file(command, tmp_path):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("epoch: 3\nbatch: 0\n")
+    code, _, error = command("train", NUCLEI, "-o", tmp_path / "run", "--plan", plan)
+    assert code == 2
+    for told in (f"{plan}, and the flags", "epoch: no such choice (did you mean epochs", "batch=0"):
+        assert told in error
+    code, _, error = command("train", NUCLEI, "-o", tmp_path / "run", "--plan", tmp_path / "none")
+    assert code == 2
+    assert "  No such file or directory\n" in error

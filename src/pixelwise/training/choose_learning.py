@@ -9,6 +9,7 @@ from pixelwise.training.choose_input import Scale, size_text
 from pixelwise.training.duration import Duration
 from pixelwise.training.fingerprint import ClassFacts, Fingerprint
 from pixelwise.training.machine import Machine
+from pixelwise.training.wording import counted
 
 __all__ = [
     "choose_batch",
@@ -228,7 +229,7 @@ def _choose_scorings(choices: Choices, epoch: float, scoring: float) -> None:
         patience,
         f"almost a third of {scorings} scorings: until the rate has fallen, scores go up and down"
         if patience
-        else f"{counted(scorings, 'scoring')} and no more: the last, at the lowest rate, is the best",
+        else f"{counted(scorings, 'scoring')} only, and the last, at the lowest rate, is the best",
     )
 
 

@@ -174,8 +174,8 @@ def _read(dataset: Dataset, place: int) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 def _words(names: str, pictures: int, classes: str) -> str:
     return (
-        f"{names}, {number_of(pictures, 'picture')}, {classes} classes, original size, one confusion matrix "
-        "over all pictures"
+        f"{names}, {number_of(pictures, 'picture')}, {classes} classes, original size, one "
+        "confusion matrix over all pictures"
     )
 
 

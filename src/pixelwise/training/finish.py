@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelwise.errors import WeightsError
 from pixelwise.export.onnx import export_model, write_card
 from pixelwise.inference.card import Card, Score
 from pixelwise.inference.predictor import load
 from pixelwise.models.checkpoint import load_tensors
+from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.weights import read_tensors
 from pixelwise.training.examples import final_examples
 from pixelwise.training.file_scores import FileScores, channels_of, score_file
@@ -56,10 +58,11 @@ def finish(
 
     Raises:
         EngineError: the exported network does not answer as the trained one.
+        WeightsError: the best weights are gone or broken.
         OutputError: the file cannot be written.
     """
     network = materials.network.cpu().eval()
-    load_tensors(network, read_tensors(folder.best), where=str(folder.best))
+    _load_best(network, folder)
     protocol = materials.protocol
     rule = protocol.preprocessing
     height, width = (side * max(32, rule.multiple) + rule.remainder for side in _TRACED_SIDES)
@@ -79,6 +82,14 @@ def finish(
         seed=materials.plan.seed,
     )
     return Finished(folder.model, scores, write_report(folder.path))
+
+
+def _load_best(network: SegmentationNetwork, folder: RunFolder) -> None:
+    try:
+        load_tensors(network, read_tensors(folder.best), where=str(folder.best))
+    except WeightsError as error:
+        fix = f"begin a new run: pixelwise train --plan {folder.plan} -o NEW"
+        raise WeightsError(error.what, where=error.where, got=error.got, fix=fix) from None
 
 
 def _scoring(total: int, observer: Observer | None) -> Callable[[int], object] | None:

@@ -30,7 +30,7 @@ from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.distributed import World, from_first, gather_values, sum_over
 from pixelwise.training.events import read_events
 from pixelwise.training.log_lines import rounded, score_line
-from pixelwise.training.memory import peak_mib
+from pixelwise.training.memory import peak_mib, to_device
 from pixelwise.training.observers import Observer
 from pixelwise.training.optimiser import (
     follow_average,
@@ -201,10 +201,11 @@ class Trainer:
 
     def _step(self, batch: Batch) -> None:
         progress, plan = self._progress, self._plan
-        target = torch.from_numpy(batch.masks).to(self._device)
-        images = torch.from_numpy(batch.images).to(self._device)  # [B, 3, H, W]
+        images = to_device(batch.images, self._device)  # [B, 3, H, W]
         images = images.contiguous(memory_format=self._layout)
-        counts = sum_over(self._world, self._materials.loss.counts(target))
+        target = to_device(batch.masks, self._device)
+        # Counted on the processor, which would have to wait for a GPU.
+        counts = sum_over(self._world, self._materials.loss.counts(torch.from_numpy(batch.masks)))
         rate = learning_rate(plan, progress.step, plan.epochs * self._steps)
         set_learning_rate(self._optimizer, rate)
         loss = self._gradients(images, target, counts)
