@@ -34,6 +34,12 @@ def test_pictures_alone_are_in_no_groups():
     assert groups_of(Groups(of, "none", "a test", 1.0), [1, 2]) is None
 
 
+def test_the_folder_of_a_split_is_no_group():
+    of = np.array([0, 0, 1, 1], np.int32)
+    assert groups_of(Groups(of, "folders", "a test", 1.0), [2, 3]) is None
+    assert groups_of(Groups(of, "video", "a test", 1.0), [2, 3]) == ScoreGroups("video", (1, 1))
+
+
 def test_data_sets_share_no_group():
     both = joined_groups([films(3, 3, 5), None], [3, 2])
     assert both is not None

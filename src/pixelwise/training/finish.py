@@ -108,7 +108,7 @@ def _figures(found: FileScores) -> tuple[Score, ...]:
     if interval is not None:
         sure = (
             f"; 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} % by drawing "
-            f"{found.drawn}"
+            + found.drawn
         )
     return (
         Score(metric="mIoU", value=round(scores.mean_iou, 4), protocol=found.protocol + sure),

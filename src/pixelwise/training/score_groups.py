@@ -66,7 +66,9 @@ class ScoreGroups:
 def groups_of(groups: Groups, places: Sequence[int]) -> ScoreGroups | None:
     """The groups of some of the samples; None where each stands alone."""
     found = tuple(groups.of[list(places)].tolist())
-    if groups.kind == "none" or len(set(found)) == len(found):
+    several = len(set(found))
+    # A single folder is that of the split.
+    if groups.kind == "none" or several == len(found) or (groups.kind, several) == ("folders", 1):
         return None
     return ScoreGroups(groups.kind, found)
 
