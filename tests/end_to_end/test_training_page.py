@@ -30,23 +30,17 @@ def folder(tmp_path_factory):
     return place
 
 
-def test_commands_run_in_their_order(folder, command_environment):
+def test_commands_run_in_their_order(folder, fork_together):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [line for line in lines if not any(word in line for word in LEFT_OUT)]
     assert len(commands) >= 5
+    # Forked from a process that has loaded PyTorch, which would take seconds each time.
+    code = f"import os; os.chdir({str(folder)!r}); from pixelwise.__main__ import main; main()"
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "pixelwise"
-        done = subprocess.run(
-            [sys.executable, "-m", "pixelwise", *arguments],
-            cwd=folder,
-            env=command_environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        ((done,),) = fork_together(code, [arguments], processes=1)
+        assert done.code == 0, f"{command}\n{done.out}\n{done.error}"
     run = folder / "out" / "runs" / "nuclei"
     told = re.findall(r"`([a-z_]+\.[a-z]+|[a-z]+/)`", PAGE[PAGE.index("## The folder of a run") :])
     files = {name for name in told if not name.startswith("recipes")}

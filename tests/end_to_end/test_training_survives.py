@@ -167,8 +167,13 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("workers", [0, 2, 4])
-@pytest.mark.parametrize("moments", [list(MOMENTS)[:4], list(MOMENTS)[4:7], list(MOMENTS)[7:]])
+BEFORE_BATCHES, SAVING, LATER = list(MOMENTS)[:4], list(MOMENTS)[4:7], list(MOMENTS)[7:]
+
+
+@pytest.mark.parametrize(
+    ("moments", "workers"),
+    [(BEFORE_BATCHES, 2), *((group, count) for group in (SAVING, LATER) for count in (0, 2, 4))],
+)
 def test_a_killed_run_goes_on_to_the_same_bits(trainings, data, whole, tmp_path, moments, workers):
     order = {"folder": tmp_path / "run", "plan": tiny_plan(data, workers=workers)}
     for moment in moments:
@@ -180,19 +185,25 @@ def test_a_killed_run_goes_on_to_the_same_bits(trainings, data, whole, tmp_path,
 
 
 def test_a_run_that_ended_before_its_model_goes_on_to_it(trainings, data, whole, tmp_path):
-    """Killed after the last step, then on a full disk, then to the end, then once more."""
+    """On a full disk, then killed while the model is scored, then to the end, then once more."""
     folder = tmp_path / "run"
     order = {"folder": folder, "plan": tiny_plan(data)}
     assert trainings.run(**order) == (0, "")
     code, text = trainings.run(**order, export=True, file_size=50_000)
     assert code == 2
-    assert "model.onnx" in text
+    assert "model.unscored.onnx" in text
     assert f"pixelwise train --resume {folder}" in text
     assert "Traceback" not in text
     assert not (folder / "model.onnx").exists()
     assert fingerprint(folder) == whole
+    kill = ("open", "images/val/1.png", 1, signal.SIGKILL)
+    code, text = trainings.run(**order, export=True, kill=kill)
+    assert code == -signal.SIGKILL, text
+    assert (folder / "model.unscored.onnx").exists()
+    assert not (folder / "model.onnx").exists()
     code, text = trainings.run(command=["train", "--resume", str(folder)])
     assert code == 0, text
+    assert not (folder / "model.unscored.onnx").exists()
     made = fingerprint(folder)
     model = made.pop("model.onnx")
     assert made == whole

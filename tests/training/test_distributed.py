@@ -132,7 +132,7 @@ from pixelwise.errors import OutputError, PixelwiseError
 from pixelwise.training.distributed import *
 mode, who, other = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 try:
-    with join_world("cpu", patience=4 if mode == "hangs" else 60) as world:
+    with join_world("cpu", patience=8 if mode == "hangs" else 60) as world:
         odd = gather_values(world, os.getpid())[who]
         if world.rank == who:
             if mode == "killed":
@@ -164,7 +164,7 @@ TOLD = {
     ("fails", 0, "waits"): "stopped: the disk is full",
     ("fails", 1, "waits"): "stopped: the disk is full",
     ("interrupted", 0, "waits"): "was interrupted",
-    ("hangs", 0, "waits"): "did not answer for 4 s",
+    ("hangs", 0, "waits"): "did not answer for 8 s",
 }
 FINE = [("late", 0, "finishes"), ("late", 1, "finishes"), ("stopped", 1, "wakes it")]
 CASES = [*KILLED, *TOLD, *FINE]

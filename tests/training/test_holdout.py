@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -150,3 +152,33 @@ def test_part_of_statistics_are_those_of_the_part(make_data):
     np.testing.assert_array_equal(part.counts, again.counts)
     for name in ("sizes", "labelled", "ignored", "objects", "hashes", "digests", "offsets"):
         np.testing.assert_array_equal(getattr(part, name), getattr(again, name), err_msg=name)
+
+
+def test_the_statistics_are_those_of_the_pictures_learned_from(make_data):
+    dataset = make_data(*(f"a{number}" for number in range(10)), unlabelled=("a3",))
+    grey = dataset.root / "images" / "a3.png"
+    Image.open(grey).convert("L").save(grey)
+    parts = with_validation(dataset)
+    expected, _ = gather(parts.train)
+    for field in fields(expected):
+        if field.name == "ignored_by_colour":
+            continue
+        told, wanted = getattr(parts.statistics, field.name), getattr(expected, field.name)
+        np.testing.assert_array_equal(told, wanted, err_msg=field.name)
+
+
+def test_groups_of_a_split_are_told_from_all_pictures(make_data):
+    places = ("train/tile_1", "train/tile_2", "val/tile_3", "val/tile_4")
+    dataset = make_data(*(f"{place}/{part}" for place in places for part in "ab"))
+    entries = tuple(
+        pixelwise.data.Entry(e.image, e.truth, split=e.image.split("/")[1]) for e in dataset.entries
+    )
+    dataset = Dataset(dataset.root, dataset.layout, dataset.classes, entries, dataset.truth)
+    groups = with_validation(dataset).groups
+    assert groups is not None
+    assert groups.told() == "tiles of 2 scenes"
+    assert groups.drawn is None
+
+
+def test_pictures_that_stand_alone_are_in_no_groups(make_data):
+    assert with_validation(make_data("a", "b", "c", "d", "e")).groups is None

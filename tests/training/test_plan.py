@@ -187,3 +187,9 @@ def test_every_choice_is_explained():
     told = explanations()
     assert set(told) == set(TrainingPlan.model_fields)
     assert all(len(text) > 5 for text in told.values())
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(UsageError) as caught:
+        make_plan({"epochs": 3}, where="a test")
+    assert caught.value.got == "data: missing"

@@ -153,6 +153,9 @@ def test_the_place_is_told_from_the_first_moment_and_while_scoring():
     scoring = {"event": "scoring", "done": 3, "total": 5}
     assert standing(START, step(200), scoring).place == ["epoch 2/10", "scoring 3/5"]
     assert standing(START, step(200), scoring, step(210)).place == ["epoch 3/10", "step 10/100"]
+    stopped = {"event": "stopped", "epoch": 2, "why": "done"}
+    assert standing(START, step(200), scoring, stopped).place == ["writing the model"]
+    assert standing(START, stopped, scoring).place == ["the model", "scoring 3/5"]
     assert standing(START, step(500)).share == 0.5
 
 

@@ -97,10 +97,19 @@ def test_the_protocol_stands_with_the_score(make_run):
 
 def test_groups_are_named(make_run):
     run = make_run(pictures=40)
-    rewrite_counts(run, lambda _: None, groups=[number // 10 for number in range(40)])
+    rewrite_counts(run, lambda _: None, groups=[number // 4 for number in range(40)])
     report = make_report(run.folder)
     assert report.facts()["interval"]["by"] == "groups of pictures"
-    assert "jackknife over 4 groups of pictures" in " ".join(report.protocol)
+    assert "jackknife over 10 groups of pictures" in " ".join(report.protocol)
+    assert not warned(run, "too narrow")
+
+
+def test_few_groups_are_not_drawn(make_run):
+    run = make_run(pictures=40)
+    rewrite_counts(run, lambda _: None, groups=[number // 10 for number in range(40)])
+    report = make_report(run.folder)
+    assert report.facts()["interval"]["by"] == "pictures"
+    assert report.facts()["interval"]["drawn_from"] == 40
     assert warned(run, "come in 4 groups only")
 
 

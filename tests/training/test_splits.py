@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pixelwise.errors import DatasetError, OutputError, UsageError
 from pixelwise.training.plan import make_plan
+from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.setup import open_sources
 from pixelwise.training.splits import draw_splits, read_splits, write_splits
 
@@ -53,6 +55,23 @@ def test_splits_come_back_in_their_order(make, tmp_path):
     ):
         assert names(one) == names(other)
     assert read.notes == drawn.notes
+
+
+def test_groups_are_kept_with_the_names(make, tmp_path):
+    plan = plan_of(make())
+    path = tmp_path / "splits.json"
+    drawn = draw_splits(open_sources(plan), plan)
+    assert drawn.score_groups is None
+    write_splits(replace(drawn, groups=(ScoreGroups("video", (4, 4)),)), path)
+    assert read_splits(path, open_sources(plan)).score_groups == ScoreGroups("video", (4, 4))
+    written = json.loads(path.read_text())
+    del written["sets"][0]["groups"]
+    path.write_text(json.dumps(written))
+    assert read_splits(path, open_sources(plan)).groups == (None,)
+    written["sets"][0]["groups"] = {"kind": "video", "of": [1]}
+    path.write_text(json.dumps(written))
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_splits(path, open_sources(plan))
 
 
 def test_no_picture_is_on_both_sides_and_the_seed_decides(make):

@@ -39,7 +39,18 @@ def test_a_real_allocation_that_fails_is_a_lack_of_memory():
         torch.empty(2**60, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 memory format"), ValueError("x")])
+def test_a_convolution_that_cannot_be_prepared_lacks_memory():
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 memory format"),
+        RuntimeError("could not create a primitive descriptor for a convolution"),
+        ValueError("x"),
+    ],
+)
 def test_other_errors_are_none(error):
     assert not is_out_of_memory(error)
     with pytest.raises(type(error)), lack_of_memory_told("x"):

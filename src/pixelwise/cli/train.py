@@ -159,8 +159,12 @@ def _lasting(value: object) -> str:
 
 
 def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
-    """What is not left to be chosen: the plan's file first, then the flags."""
-    from pixelwise.training.plan import TrainingPlan, read_choices
+    """What is not left to be chosen: the plan's file first, then the flags.
+
+    Raises:
+        UsageError: lists every choice that cannot be.
+    """
+    from pixelwise.training.plan import TrainingPlan, make_plan, read_choices
 
     plan = arguments["plan"]
     fixed: dict[str, object] = {} if plan is None else read_choices(plan)
@@ -181,6 +185,7 @@ def _fixed(arguments: Mapping[str, Any]) -> dict[str, object]:
             "there is no data to learn from",
             fix="give the folder of a data set: pixelwise train DATA -o runs/a",
         )
+    make_plan(fixed, where="the flags" if plan is None else f"{plan}, and the flags")
     return fixed
 
 

@@ -9,6 +9,7 @@ from pixelwise.training.choose_input import Scale, size_text
 from pixelwise.training.duration import Duration
 from pixelwise.training.fingerprint import ClassFacts, Fingerprint
 from pixelwise.training.machine import Machine
+from pixelwise.training.wording import counted
 
 __all__ = [
     "choose_batch",
@@ -228,7 +229,7 @@ def _choose_scorings(choices: Choices, epoch: float, scoring: float) -> None:
         patience,
         f"almost a third of {scorings} scorings: until the rate has fallen, scores go up and down"
         if patience
-        else f"{scorings} scorings are few, and the last, at the lowest rate, are the best",
+        else f"{counted(scorings, 'scoring')} only, and the last, at the lowest rate, is the best",
     )
 
 
@@ -241,7 +242,7 @@ def _choose_augmentation(choices: Choices, seen: Fingerprint) -> None:
             f"pictures of {seen.bands} bands are no photos: their values mean what they are",
         )
         return
-    often = f"each picture is seen {epochs:,} times"
+    often = f"each picture is seen {counted(epochs, 'time')}"
     if epochs >= _OFTEN:
         choices.set("augmentation", "strong", f"{often}: it must look another each time")
     elif epochs >= _SOMETIMES:

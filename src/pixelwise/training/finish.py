@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pixelwise.errors import WeightsError
 from pixelwise.export.onnx import export_model, write_card
 from pixelwise.inference.card import Card, Score
 from pixelwise.inference.predictor import load
 from pixelwise.models.checkpoint import load_tensors
+from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.weights import read_tensors
 from pixelwise.training.examples import final_examples
 from pixelwise.training.file_scores import FileScores, channels_of, score_file
+from pixelwise.training.observers import Observer
 from pixelwise.training.report import Report, write_report
 from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.setup import Materials
@@ -39,24 +44,35 @@ class Finished:
     report: Report
 
 
-def finish(materials: Materials, folder: RunFolder) -> Finished:
+def finish(
+    materials: Materials, folder: RunFolder, *, observer: Observer | None = None
+) -> Finished:
     """Exports the best weights, scores the file, and writes the scores into its card.
+
+    Until then the file bears another name: a model file of a run has its scores.
+
+    Args:
+        materials: what was trained.
+        folder: of the run.
+        observer: told how far the scoring is.
 
     Raises:
         EngineError: the exported network does not answer as the trained one.
+        WeightsError: the best weights are gone or broken.
         OutputError: the file cannot be written.
     """
     network = materials.network.cpu().eval()
-    load_tensors(network, read_tensors(folder.best), where=str(folder.best))
+    _load_best(network, folder)
     protocol = materials.protocol
     rule = protocol.preprocessing
     height, width = (side * max(32, rule.multiple) + rule.remainder for side in _TRACED_SIDES)
     card = _card(materials, ())
-    content = export_model(network, card, folder.model, example_size=(height, width))
-    model = load(folder.model, engine="onnxruntime")
-    scores = score_file(model, protocol)
+    content = export_model(network, card, folder.unscored, example_size=(height, width))
+    model = load(folder.unscored, engine="onnxruntime")
+    scores = score_file(model, protocol, progress=_scoring(len(protocol.dataset), observer))
     figures = tuple(figure for each in scores for figure in _figures(each))
     write_card(content, _card(materials, figures), folder.model)
+    folder.unscored.unlink(missing_ok=True)
     channel = channels_of(model.classes)
     final_examples(
         folder,
@@ -68,6 +84,21 @@ def finish(materials: Materials, folder: RunFolder) -> Finished:
     return Finished(folder.model, scores, write_report(folder.path))
 
 
+def _load_best(network: SegmentationNetwork, folder: RunFolder) -> None:
+    try:
+        load_tensors(network, read_tensors(folder.best), where=str(folder.best))
+    except WeightsError as error:
+        fix = f"begin a new run: pixelwise train --plan {folder.plan} -o NEW"
+        raise WeightsError(error.what, where=error.where, got=error.got, fix=fix) from None
+
+
+def _scoring(total: int, observer: Observer | None) -> Callable[[int], object] | None:
+    if observer is None:
+        return None
+    done = itertools.count(1)
+    return lambda _: observer.on_event({"event": "scoring", "done": next(done), "total": total})
+
+
 def _figures(found: FileScores) -> tuple[Score, ...]:
     """Mean IoU with its interval, and pixel accuracy, as the card holds them."""
     scores, interval = found.scores, found.interval
@@ -77,7 +108,7 @@ def _figures(found: FileScores) -> tuple[Score, ...]:
     if interval is not None:
         sure = (
             f"; 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} % by the "
-            f"jackknife over {interval.units} pictures"
+            f"jackknife over {found.units}"
         )
     return (
         Score(metric="mIoU", value=round(scores.mean_iou, 4), protocol=found.protocol + sure),

@@ -13,6 +13,7 @@ from pixelwise.data.groups import Groups, find_groups
 from pixelwise.data.split import SplitBy, split
 from pixelwise.data.statistics import Statistics, gather
 from pixelwise.errors import DatasetError, UsageError
+from pixelwise.training.score_groups import ScoreGroups, groups_of
 
 __all__ = ["Parts", "part_of", "with_validation"]
 
@@ -47,11 +48,15 @@ class Parts(NamedTuple):
         train: pictures to learn from.
         validation: pictures to score on.
         note: how they were told apart, in a sentence.
+        statistics: of the pictures to learn from.
+        groups: of the pictures to score on; None where each stands alone.
     """
 
     train: Dataset
     validation: Dataset
     note: str
+    statistics: Statistics
+    groups: ScoreGroups | None
 
 
 def with_validation(
@@ -104,7 +109,9 @@ def with_validation(
     if len(held) and len(places):
         note = f"{len(places):,} pictures{of} to learn from, {len(held):,} of split {scored!r} to "
         note += f"score on{beside}"
-        return Parts(dataset.subset(places.tolist()), dataset.subset(held.tolist()), note)
+        # Films are told from all there is: a split of a single one shows no other to compare with.
+        groups = find_groups([entry.name for entry in dataset.entries], statistics.hashes)
+        return _parts(dataset, statistics, groups, places, held, note)
     if len(places) < 2:
         raise DatasetError(
             "a training needs two labelled pictures at least: one to learn from, one to score on",
@@ -114,10 +121,29 @@ def with_validation(
             "which truths cannot be read",
         )
     whole = dataset.subset(places.tolist())
-    kept, how = _kept_back(whole, part_of(statistics, places), share, seed)
+    facts = part_of(statistics, places)
+    groups = find_groups([entry.name for entry in whole.entries], facts.hashes)
+    kept, how = _kept_back(whole, facts, groups, share, seed)
     note = f"{len(kept):,} of {len(places):,} pictures{of} are kept back to score on: {how}{beside}"
     rest = np.setdiff1d(np.arange(len(whole)), kept)
-    return Parts(whole.subset(rest.tolist()), whole.subset(kept.tolist()), note)
+    return _parts(whole, facts, groups, rest, kept, note)
+
+
+def _parts(
+    dataset: Dataset,
+    statistics: Statistics,
+    groups: Groups,
+    learned: NDArray[np.intp],
+    scored: NDArray[np.intp],
+    note: str,
+) -> Parts:
+    return Parts(
+        dataset.subset(learned.tolist()),
+        dataset.subset(scored.tolist()),
+        note,
+        part_of(statistics, learned),
+        groups_of(groups, scored.tolist()),
+    )
 
 
 def _train_name(dataset: Dataset, wanted: str) -> str:
@@ -164,17 +190,25 @@ def part_of(statistics: Statistics, places: NDArray[np.intp]) -> Statistics:
         for field in fields(statistics)
         if field.name in _BY_SAMPLE
     }
-    pixels = statistics.pixels[rows]
+    # Forms of pictures that are not among these are none of theirs.
+    forms, first, form_of = np.unique(arrays["form_of"], return_index=True, return_inverse=True)
+    seen = [form for _, form in sorted(zip(first, forms, strict=True)) if form >= 0]
+    numbers = {form: number for number, form in enumerate(seen)}
+    arrays["form_of"] = np.array([numbers.get(form, -1) for form in forms], np.int16)[form_of]
     return replace(
-        statistics, **arrays, offsets=offsets, places=statistics.places[rows], pixels=pixels
+        statistics,
+        **arrays,
+        forms=tuple(statistics.forms[form] for form in seen),
+        offsets=offsets,
+        places=statistics.places[rows],
+        pixels=statistics.pixels[rows],
     )
 
 
 def _kept_back(
-    dataset: Dataset, statistics: Statistics, share: float, seed: int
+    dataset: Dataset, statistics: Statistics, groups: Groups, share: float, seed: int
 ) -> tuple[NDArray[np.intp], str]:
     """Places of the pictures kept back, and how they were chosen."""
-    groups = find_groups([entry.name for entry in dataset.entries], statistics.hashes)
     beside = ""
     if groups.kind != "none":
         kind = _KINDS[groups.kind]

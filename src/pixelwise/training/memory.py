@@ -1,12 +1,26 @@
-"""The most memory that a training has taken."""
+"""Memory: from arrays to a device, and the most that a training has taken."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
-__all__ = ["peak_mib"]
+__all__ = ["peak_mib", "to_device"]
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """The array as a tensor; on the processor it is the same memory.
+
+    A GPU fetches it from memory that stays in its place, while the processor goes on: the array
+    may be written anew at once.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def peak_mib(device: torch.device) -> int:

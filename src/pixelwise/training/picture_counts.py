@@ -176,7 +176,7 @@ def read_picture_counts(path: Path) -> PictureCounts | None:
             "the counts of the validation pictures cannot be read",
             where=str(path),
             got=str(error).splitlines()[0],
-            fix="score again: pixelwise train --resume RUN",
+            fix="remove the file: the report goes without an interval and worst pictures then",
         ) from None
     return PictureCounts(file.epoch, file.names, file.groups, file.classes, file.colours, counts)
 

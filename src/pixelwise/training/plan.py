@@ -39,6 +39,8 @@ _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 _MOST_SHOWN = 20
 _MOST_BYTES = 1 << 20
 
+_OF_PAIRS = ("missing", "too_long", "tuple_type")
+
 NOT_OF_NETWORK = frozenset(
     (
         "class_names",
@@ -273,6 +275,10 @@ def _fault(place: tuple[int | str, ...], kind: str, message: str, value: object)
     name = ".".join(str(step) for step in place)
     if kind == "extra_forbidden":
         return f"{name}: no such choice ({did_you_mean(name, TrainingPlan.model_fields)})"
+    if kind in _OF_PAIRS and place[0] == "crop":
+        return f"crop={short_repr(value)}: two sides, such as 385x513"
+    if kind == "missing":
+        return f"{name}: missing"
     reason = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{name}={short_repr(value)}: {reason}" if name else reason
 
@@ -294,8 +300,9 @@ def read_choices(path: Path) -> dict[str, object]:
         raise UsageError(
             "the plan cannot be read",
             where=str(path),
-            got=str(error),
-            fix="give a YAML file as `pixelwise train DATA --dry-run` prints it",
+            got=(error.strerror if isinstance(error, OSError) else None)
+            or " ".join(str(error).split()),
+            fix="give a YAML file such as the plan.yaml in the folder of a run",
         ) from None
     if not isinstance(content, dict):
         raise UsageError(

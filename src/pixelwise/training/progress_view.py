@@ -89,7 +89,7 @@ class Standing:
                 self._step = event.step - 1
                 self._seen = None
             case Stopped():
-                self._ended = event.why
+                self._ended, self._scoring = event.why, None
             case _:
                 pass
 
@@ -138,9 +138,13 @@ class Standing:
 
     @property
     def place(self) -> list[str]:
-        """The epoch, and the step within it."""
+        """The epoch, and the step within it; after the last one, what becomes of the model."""
         if self._plan is None:
             return ["getting ready"]
+        if self._ended:
+            if self._scoring is None:
+                return ["writing the model"]
+            return ["the model", f"scoring {self._scoring.done}/{self._scoring.total}"]
         epoch = f"epoch {self._epoch + 1}/{self._plan.epochs}"
         if self._scoring is not None:
             return [epoch, f"scoring {self._scoring.done}/{self._scoring.total}"]

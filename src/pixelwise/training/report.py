@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pixelwise.formats.files import write_atomic
 from pixelwise.training.events import Quarantined, RolledBack, Score, SmallerBatches
 from pixelwise.training.history import History, read_history
-from pixelwise.training.picture_counts import Interval
+from pixelwise.training.picture_counts import Interval, PictureCounts
+from pixelwise.training.score_groups import LEAST_GROUPS
 from pixelwise.training.wording import counted, percent
 from pixelwise.version import VERSION
 
@@ -18,7 +19,6 @@ __all__ = ["ClassScore", "Report", "WorstPicture", "make_report", "write_report"
 
 _WORST = 12
 _FEW_PICTURES = 30
-_FEW_GROUPS = 10
 _FEW_WITH_CLASS = 3
 _LOW_IOU = 0.05
 _FELL_BY = 0.03
@@ -168,7 +168,7 @@ def make_report(run_folder: Path) -> Report:
         UsageError: the folder holds no run, or a file of it cannot be read.
     """
     history = read_history(run_folder)
-    interval = None if history.counts is None else history.counts.interval()
+    interval = None if history.counts is None else _interval(history.counts)
     classes = _class_scores(history)
     return Report(
         history=history,
@@ -182,6 +182,15 @@ def make_report(run_folder: Path) -> Report:
             *_warnings_of_classes(classes, pictures=history.start.val if history.start else 0),
         ),
     )
+
+
+def _interval(counts: PictureCounts) -> Interval | None:
+    """By groups where there are enough of them, as in the card of the finished model."""
+    return (replace(counts, groups=None) if _has_few_groups(counts) else counts).interval()
+
+
+def _has_few_groups(counts: PictureCounts) -> bool:
+    return counts.groups is not None and len(set(counts.groups)) < LEAST_GROUPS
 
 
 def _class_scores(history: History) -> tuple[ClassScore, ...]:
@@ -248,7 +257,8 @@ def _protocol(history: History, interval: Interval | None) -> list[str]:
 
 
 def _units(history: History) -> str:
-    grouped = history.counts is not None and history.counts.groups is not None
+    counts = history.counts
+    grouped = counts is not None and counts.groups is not None and not _has_few_groups(counts)
     return "groups of pictures" if grouped else "pictures"
 
 
@@ -327,11 +337,11 @@ def _warnings_of_data(history: History, interval: Interval | None) -> list[str]:
             f"{counted(start.val, 'validation picture')} only: the score says little about other "
             "pictures."
         )
-    in_groups = history.counts is not None and history.counts.groups is not None
-    if interval is not None and in_groups and interval.units < _FEW_GROUPS:
+    counts = history.counts
+    if interval is not None and counts is not None and _has_few_groups(counts):
         told.append(
-            f"The validation pictures come in {counted(interval.units, 'group')} only, and "
-            "pictures of a group are alike: the interval is a rough guess."
+            f"The validation pictures come in {counted(len(set(counts.groups or ())), 'group')} "
+            "only, and pictures of a group are alike: the interval is too narrow."
         )
     if history.counts is None and history.best is not None:
         told.append("There are no counts of single pictures, and so no interval.")

@@ -8,7 +8,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pixelwise.data.statistics import gather
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.data.statistics import Statistics, gather
 from pixelwise.errors import OutputError
 from pixelwise.formats.files import sweep_leftovers
 from pixelwise.training.choose import Choice, choose
@@ -24,6 +27,7 @@ from pixelwise.training.rate_search import RateSearch, search_rate
 from pixelwise.training.run_folder import RunFolder
 from pixelwise.training.setup import (
     bring_together,
+    check_names,
     check_plan,
     open_sources,
     prepare_training,
@@ -48,12 +52,15 @@ class Prepared:
         train: what is learned from.
         validation: what is scored.
         splits: pictures of both, by data set.
+        counts: int64 `[N, K]`: pixels of each value in each picture to learn from; None where
+            they are not known.
     """
 
     choice: Choice
     train: TrainingData
     validation: TrainingData
     splits: Splits
+    counts: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +89,9 @@ def choose_plan(
     bar: Bar | None = None,
     processes: int = 1,
 ) -> Prepared:
-    """Reads all the data once and fills in what is not fixed.
+    """Reads all the data and fills in what is not fixed.
+
+    The data is read once; where its classes are brought to others, what is learned from twice.
 
     Args:
         fixed: choices of `TrainingPlan`; `data` is one of them.
@@ -95,9 +104,11 @@ def choose_plan(
         DatasetError: the data cannot be used.
     """
     draft = make_plan({**fixed, "instances": "merge"}, where="the choices")
+    check_names(draft)
     splits = draw_splits(open_sources(draft), draft, bar=bar)
     train, validation = bring_together(splits.trains, splits.validations, draft)
-    statistics, _ = gather(train.dataset)
+    statistics = _statistics(splits, train, draft)
+    counts: NDArray[np.int64] | None = statistics.counts
     seen = fingerprint(
         train.dataset,
         statistics,
@@ -110,11 +121,20 @@ def choose_plan(
         choice = _shared(choice, processes)
     if choice.plan.instances == "borders":
         train, validation = bring_together(splits.trains, splits.validations, choice.plan)
+        counts = None
     grid = grid_of(choice.plan, classes=len(train.classes))
     check_plan(choice.plan, processes, len(train.dataset), grid)
     # What becomes of the data is to be known before anything is trained.
     warnings = (*splits.notes, *train.notes, *choice.warnings)
-    return Prepared(replace(choice, warnings=warnings), train, validation, splits)
+    return Prepared(replace(choice, warnings=warnings), train, validation, splits, counts)
+
+
+def _statistics(splits: Splits, train: TrainingData, plan: TrainingPlan) -> Statistics:
+    """Of the pictures to learn from, under the classes of the training."""
+    if plan.classes is None and len(splits.statistics) == 1:
+        # Its classes keep their order, and `places` and `counts` go by that.
+        return replace(splits.statistics[0], classes=train.dataset.classes)
+    return gather(train.dataset)[0]
 
 
 def _shared(choice: Choice, processes: int) -> Choice:
@@ -154,6 +174,7 @@ def train(
         EngineError: the training cannot go on; its last good state is kept.
     """
     folder = RunFolder(output)
+    counts = None
     with join_world() as world, ExitStack() as holding:
         if world.is_first:
             folder.check_free()
@@ -164,9 +185,11 @@ def train(
                 show(prepared.choice)
             holding.enter_context(folder.held())
             folder.check_free()
+            holding.enter_context(folder.left_free_by_errors())
             write_splits(prepared.splits, folder.splits)
             write_plan(prepared.choice.plan, folder.plan, prepared.choice.reasons)
-        return _go_on(folder, world, observer)
+            counts = prepared.counts
+        return _go_on(folder, world, observer, counts)
 
 
 def resume(output: Path, *, observer: Observer | None = None) -> Run:
@@ -186,26 +209,27 @@ def resume(output: Path, *, observer: Observer | None = None) -> Run:
         return _go_on(folder, world, observer)
 
 
-def _go_on(folder: RunFolder, world: World, observer: Observer | None) -> Run:
+def _go_on(
+    folder: RunFolder,
+    world: World,
+    observer: Observer | None,
+    counts: NDArray[np.int64] | None = None,
+) -> Run:
+    started = time.monotonic()
     barrier(world)
     plan = read_plan(folder.plan)
     splits = read_splits(folder.splits, open_sources(plan))
     same_everywhere(world, folder.plan.read_text() + folder.splits.read_text(), what="run folder")
     train, validation = bring_together(splits.trains, splits.validations, plan)
-    return _run(plan, train, validation, folder, world, observer)
-
-
-def _run(
-    plan: TrainingPlan,
-    train: TrainingData,
-    validation: TrainingData,
-    folder: RunFolder,
-    world: World,
-    observer: Observer | None,
-) -> Run:
-    started = time.monotonic()
-    begun = folder.is_begun()
-    materials = prepare_training(plan, train, validation, world, begun=begun)
+    materials = prepare_training(
+        plan,
+        train,
+        validation,
+        world,
+        begun=folder.is_begun(),
+        groups=splits.score_groups,
+        counts=counts,
+    )
     views = Observers(
         [
             *([] if observer is None else [observer]),
@@ -215,8 +239,7 @@ def _run(
     was_over = folder.is_over()
     with _told(folder), closing(views):
         outcome = Trainer(materials, folder, world, observer=views).run()
-    with _told(folder):
-        finished = finish(materials, folder) if world.is_first else None
+        finished = finish(materials, folder, observer=views) if world.is_first else None
     return Run(folder, outcome, finished, was_over, time.monotonic() - started)
 
 
@@ -243,7 +266,9 @@ def find_rate(prepared: Prepared, *, progress: Callable[[int], object] | None = 
     """
     plan = prepared.choice.plan
     with join_world() as world:
-        materials = prepare_training(plan, prepared.train, prepared.validation, world)
+        materials = prepare_training(
+            plan, prepared.train, prepared.validation, world, counts=prepared.counts
+        )
         return search_rate(
             plan,
             materials.network,

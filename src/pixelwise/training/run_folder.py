@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pixelwise.errors import OutputError, OutputExistsError, UsageError
+from pixelwise.errors import OutputError, OutputExistsError, PixelwiseError, UsageError
 from pixelwise.formats.files import make_folder, sweep_leftovers, write_atomic
 
 __all__ = ["Log", "RunFolder"]
@@ -79,6 +79,11 @@ class RunFolder:
         """The finished model file."""
         return self.path / "model.onnx"
 
+    @property
+    def unscored(self) -> Path:
+        """The model file while it is scored."""
+        return self.path / "model.unscored.onnx"
+
     def is_begun(self) -> bool:
         """Whether there is a checkpoint, whole or in shards."""
         return any(self.checkpoint.with_suffix(end).is_file() for end in (".safetensors", ".json"))
@@ -133,6 +138,21 @@ class RunFolder:
                     fix="wait until it has ended, or choose another folder",
                 )
             yield
+
+    @contextmanager
+    def left_free_by_errors(self) -> Iterator[None]:
+        """Takes the plan back where an error comes before the training: none can go on from it."""
+        try:
+            yield
+        except PixelwiseError:
+            if {entry.name for entry in self.path.iterdir()} <= {
+                _LOCK,
+                self.plan.name,
+                self.splits.name,
+            }:
+                self.plan.unlink(missing_ok=True)
+                self.splits.unlink(missing_ok=True)
+            raise
 
     def check_begun(self) -> None:
         """Makes sure that a run can go on here.

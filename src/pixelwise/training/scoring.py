@@ -27,6 +27,7 @@ from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.training.distributed import World, gather_values, sum_over
 from pixelwise.training.merging import OwnTerms
+from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.step_faults import lack_of_memory_told
 
 __all__ = ["IGNORED", "Protocol", "Scored", "Seen", "check_faults", "counted", "score"]
@@ -48,6 +49,7 @@ class Protocol:
         classes: how many channels there are.
         preprocessing, postprocessing: of the card that the model will have.
         workers: threads that read.
+        groups: which pictures belong together; None where each stands alone.
     """
 
     dataset: Dataset
@@ -58,6 +60,7 @@ class Protocol:
     preprocessing: Preprocessing
     postprocessing: Postprocessing
     workers: int
+    groups: ScoreGroups | None = None
 
 
 @dataclass(frozen=True, eq=False)

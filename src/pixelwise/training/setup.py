@@ -23,22 +23,31 @@ from pixelwise.data.loader import Batches
 from pixelwise.data.row_reader import Mixing
 from pixelwise.data.sampling import Aim, Weighted
 from pixelwise.data.statistics import gather
-from pixelwise.errors import DatasetError, UsageError
+from pixelwise.errors import DatasetError, UsageError, did_you_mean
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
 from pixelwise.kernels.checks import usable_cores
 from pixelwise.losses import SegmentationLoss, class_weights, parse_loss
-from pixelwise.models.build import build
+from pixelwise.models.build import ARCHITECTURES, build
+from pixelwise.models.encoders.make import check_encoder
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.training.class_file import ClassFile, read_class_file
 from pixelwise.training.distributed import World
 from pixelwise.training.merging import TrainingData, training_data, with_run_splits
 from pixelwise.training.plan import DataSource, TrainingPlan
+from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.scoring import Protocol
 from pixelwise.training.start_model import read_start_model
 from pixelwise.training.warm_start import warm_start
 from pixelwise.version import VERSION
 
-__all__ = ["Materials", "bring_together", "check_plan", "open_sources", "prepare_training"]
+__all__ = [
+    "Materials",
+    "bring_together",
+    "check_names",
+    "check_plan",
+    "open_sources",
+    "prepare_training",
+]
 
 _MOST_SHOWN = 10
 _AIM_POWER = 0.5
@@ -123,6 +132,8 @@ def prepare_training(
     world: World,
     *,
     begun: bool = False,
+    groups: ScoreGroups | None = None,
+    counts: NDArray[np.int64] | None = None,
 ) -> Materials:
     """Builds everything that the plan names.
 
@@ -133,6 +144,9 @@ def prepare_training(
         world: the processes that work on it.
         begun: a checkpoint brings the weights: those to start from are not read, and need not be
             there any more.
+        groups: which pictures to score on belong together; None where each stands alone.
+        counts: int64 `[N, K]`: pixels of each value in each picture to learn from; None if they
+            are not known: then all are read where the plan needs them.
 
     Raises:
         UsageError: choices that do not go together.
@@ -156,7 +170,8 @@ def prepare_training(
     remainder = 1 if network.alignment == "corners" else 0
     check_plan(plan, world.size, len(train.dataset), (multiple, remainder))
     workers = usable_cores() if plan.workers is None else plan.workers
-    counts = _counts(plan, train.dataset, workers)
+    if counts is None:
+        counts = _counts(plan, train.dataset, workers)
     return Materials(
         plan=plan,
         classes=classes,
@@ -183,6 +198,7 @@ def prepare_training(
             preprocessing=_preprocessing(plan, multiple=multiple, remainder=remainder),
             postprocessing=Postprocessing(alignment=network.alignment),
             workers=workers,
+            groups=groups,
         ),
         notes=notes,
     )
@@ -265,6 +281,42 @@ def check_plan(plan: TrainingPlan, processes: int, pictures: int, grid: tuple[in
             got="; ".join(faults),
             fix="change the choices named above",
         )
+
+
+def check_names(plan: TrainingPlan) -> None:
+    """Makes sure that what the plan names is there, before all the data is read.
+
+    Args:
+        plan: with those choices that are fixed; its others are known.
+
+    Raises:
+        UsageError: lists every name that is not known.
+        UnknownModelError, ModelFileError, WeightsError: training cannot start from the model.
+    """
+    faults = []
+    if plan.architecture not in ARCHITECTURES:
+        told = did_you_mean(plan.architecture, ARCHITECTURES)
+        faults.append(f"there is no architecture {plan.architecture!r} ({told})")
+    for check in (
+        lambda: check_encoder(plan.encoder),
+        lambda: parse_loss(
+            plan.loss, classes=2, ignore_index=255, label_smoothing=plan.label_smoothing
+        ),
+    ):
+        try:
+            check()
+        except UsageError as error:
+            faults.append(f"{error.what} ({error.got})")
+    if faults:
+        raise UsageError(
+            "choices of the plan name what is not there",
+            where="the choices",
+            got="\n  ".join(faults),
+            fix="look for names with: pixelwise models --architectures, pixelwise models "
+            '--encoders TEXT; a loss is a sum of names, such as "cross-entropy + 0.5 dice"',
+        )
+    if plan.start_from is not None:
+        read_start_model(plan.start_from)
 
 
 def _augmentation(plan: TrainingPlan) -> Augmentation:

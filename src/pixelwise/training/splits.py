@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from pixelwise.data import Dataset
 from pixelwise.data.entries import Entries
-from pixelwise.data.statistics import gather
+from pixelwise.data.groups import GroupKind
+from pixelwise.data.statistics import Statistics, gather
 from pixelwise.errors import DatasetError
 from pixelwise.formats.files import write_atomic
 from pixelwise.training.holdout import Parts, with_validation
 from pixelwise.training.plan import TrainingPlan
+from pixelwise.training.score_groups import ScoreGroups, joined_groups
 
 __all__ = ["Bar", "Splits", "draw_splits", "read_splits", "write_splits"]
 
@@ -33,11 +35,20 @@ class Splits:
     Attributes:
         trains, validations: a data set each, in the order of the plan.
         notes: how they were told apart.
+        groups: which pictures to score on belong together; None where each stands alone.
+        statistics: of the pictures to learn from; empty where nothing was read.
     """
 
     trains: tuple[Dataset, ...]
     validations: tuple[Dataset, ...]
     notes: tuple[str, ...]
+    groups: tuple[ScoreGroups | None, ...]
+    statistics: tuple[Statistics, ...] = ()
+
+    @property
+    def score_groups(self) -> ScoreGroups | None:
+        """Of all pictures to score on, one data set after the other."""
+        return joined_groups(self.groups, [len(dataset) for dataset in self.validations])
 
 
 def draw_splits(
@@ -71,6 +82,8 @@ def draw_splits(
         tuple(part.train for part in parts),
         tuple(part.validation for part in parts),
         tuple(notes),
+        tuple(part.groups for part in parts),
+        tuple(part.statistics for part in parts),
     )
 
 
@@ -119,9 +132,10 @@ def write_splits(splits: Splits, path: Path) -> None:
             "note": note,
             "train": [entry.image for entry in train.entries],
             "validation": [entry.image for entry in validation.entries],
+            "groups": None if groups is None else {"kind": groups.kind, "of": list(groups.of)},
         }
-        for train, validation, note in zip(
-            splits.trains, splits.validations, splits.notes, strict=True
+        for train, validation, note, groups in zip(
+            splits.trains, splits.validations, splits.notes, splits.groups, strict=True
         )
     ]
     write_atomic(path, _json({"sets": sets}))
@@ -140,7 +154,7 @@ def read_splits(path: Path, datasets: Sequence[Dataset]) -> Splits:
     """
     try:
         sets = json.loads(path.read_bytes())["sets"]
-        told = [(part["train"], part["validation"], part["note"]) for part in sets]
+        told = [(part["train"], part["validation"], part["note"], _groups(part)) for part in sets]
         pairs = list(zip(datasets, told, strict=True))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
@@ -150,10 +164,26 @@ def read_splits(path: Path, datasets: Sequence[Dataset]) -> Splits:
             fix="begin a new run",
         ) from None
     return Splits(
-        tuple(_chosen(dataset, train) for dataset, (train, _, _) in pairs),
-        tuple(_chosen(dataset, validation) for dataset, (_, validation, _) in pairs),
-        tuple(note for _, (_, _, note) in pairs),
+        tuple(_chosen(dataset, train) for dataset, (train, _, _, _) in pairs),
+        tuple(_chosen(dataset, validation) for dataset, (_, validation, _, _) in pairs),
+        tuple(note for _, (_, _, note, _) in pairs),
+        tuple(groups for _, (_, _, _, groups) in pairs),
     )
+
+
+def _groups(part: Mapping[str, Any]) -> ScoreGroups | None:
+    """Runs of earlier versions have none.
+
+    Raises:
+        ValueError: they do not fit the pictures.
+    """
+    told = part.get("groups")
+    if told is None:
+        return None
+    kind, of = told["kind"], tuple(map(int, told["of"]))
+    if kind not in set(get_args(GroupKind)) - {"none"} or len(of) != len(part["validation"]):
+        raise ValueError(f"groups of kind {kind!r} for {len(of):,} pictures")
+    return ScoreGroups(kind, of)
 
 
 def _chosen(dataset: Dataset, images: Sequence[str]) -> Dataset:

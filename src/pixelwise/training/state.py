@@ -110,7 +110,7 @@ def load_state(
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            "the checkpoint does not belong to this run",
+            "the checkpoint is broken, or does not belong to this run",
             where=str(path),
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
             fix="go on with the plan that the run began with, or begin a new run",

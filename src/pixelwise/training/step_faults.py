@@ -22,6 +22,8 @@ __all__ = [
 
 _MOST_IN_A_ROW = 3
 _MOST_SHARE = 0.01
+# What oneDNN says of a convolution that it can do, when there is no memory to prepare it.
+_NO_PRIMITIVE = "could not create a primitive"
 _ONE_VALUE = "Expected more than 1 value per channel"
 
 
@@ -64,8 +66,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether it is an allocation that failed, and nothing else."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    told = str(error)
-    return "DefaultCPUAllocator" in told and "memory" in told
+    told = str(error).strip()
+    return ("DefaultCPUAllocator" in told and "memory" in told) or told == _NO_PRIMITIVE
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.distributed import World, from_first, gather_values, sum_over
 from pixelwise.training.events import read_events
 from pixelwise.training.log_lines import rounded, score_line
-from pixelwise.training.memory import peak_mib
+from pixelwise.training.memory import peak_mib, to_device
 from pixelwise.training.observers import Observer
 from pixelwise.training.optimiser import (
     follow_average,
@@ -130,8 +130,9 @@ class Trainer:
             plan=materials.fingerprint,
         )
         self._names = tuple(entry.name for entry in materials.protocol.dataset.entries)
-        self._clock = time.monotonic()
-        self._pictures = 0
+        groups = materials.protocol.groups
+        self._groups = None if groups is None else groups.of
+        self._start_clock()
         self._steps = len(materials.batches)
 
     def run(self) -> Outcome:
@@ -200,10 +201,11 @@ class Trainer:
 
     def _step(self, batch: Batch) -> None:
         progress, plan = self._progress, self._plan
-        target = torch.from_numpy(batch.masks).to(self._device)
-        images = torch.from_numpy(batch.images).to(self._device)  # [B, 3, H, W]
+        images = to_device(batch.images, self._device)  # [B, 3, H, W]
         images = images.contiguous(memory_format=self._layout)
-        counts = sum_over(self._world, self._materials.loss.counts(target))
+        target = to_device(batch.masks, self._device)
+        # Counted on the processor, which would have to wait for a GPU.
+        counts = sum_over(self._world, self._materials.loss.counts(torch.from_numpy(batch.masks)))
         rate = learning_rate(plan, progress.step, plan.epochs * self._steps)
         set_learning_rate(self._optimizer, rate)
         loss = self._gradients(images, target, counts)
@@ -367,6 +369,7 @@ class Trainer:
             classes=self._materials.classes,
             names=self._names,
             counts=scored.pictures,
+            groups=self._groups,
         )
 
     def _picture_counts(self, scored: Scored) -> PictureCounts:
@@ -374,7 +377,7 @@ class Trainer:
         return PictureCounts(
             epoch=self._progress.epoch - 1,
             names=self._names,
-            groups=None,
+            groups=self._groups,
             classes=classes.names,
             colours=tuple(info.colour for info in classes),
             counts=scored.pictures,

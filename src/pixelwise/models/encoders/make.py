@@ -18,7 +18,7 @@ from pixelwise.models.encoders.timm_encoder import (
     family_of,
 )
 
-__all__ = ["OWN_ATROUS_FORMS", "OWN_ENCODERS", "make_encoder"]
+__all__ = ["OWN_ATROUS_FORMS", "OWN_ENCODERS", "check_encoder", "make_encoder"]
 
 # Name -> maker from (name, in_channels). All others are timm's.
 OWN_ENCODERS: dict[str, Callable[[str, int], Encoder]] = {
@@ -77,6 +77,16 @@ def make_encoder(
         deepest=deepest,
         dilate_first_block=dilate_first_block,
     )
+
+
+def check_encoder(name: str) -> None:
+    """Makes sure that there is an encoder of this name, without building it.
+
+    Raises:
+        UsageError: there is none; names the nearest.
+    """
+    if name not in OWN_ENCODERS:
+        family_of(name)
 
 
 def _own_form(

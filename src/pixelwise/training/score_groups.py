@@ -1,0 +1,95 @@
+"""Which of the scored pictures belong together, and what that means for how sure a score is.
+
+The frames of a film are wrong together. Taken one by one, as if each were a witness of its own,
+they make an interval that is too narrow: it goes by whole groups instead (Davison and Hinkley,
+Bootstrap Methods and their Application, 1997, section 3.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pixelwise.data.groups import GroupKind, Groups
+from pixelwise.training.wording import counted
+
+__all__ = ["LEAST_GROUPS", "ScoreGroups", "groups_of", "joined_groups"]
+
+LEAST_GROUPS = 10
+"""Of fewer groups an interval would be a guess: it goes by pictures, with a word on that."""
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "video": ("frames", "film"),
+    "tiles": ("tiles", "scene"),
+    "folders": ("pictures", "folder"),
+    "session": ("photos", "walk"),
+    "named": ("pictures", "group"),
+}
+
+
+@dataclass(frozen=True)
+class ScoreGroups:
+    """The groups of scored pictures.
+
+    Attributes:
+        kind: what most groups are, as in `pixelwise.data.groups.Groups`; never "none".
+        of: the number of each picture's group, in the order of the pictures.
+    """
+
+    kind: GroupKind
+    of: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many groups there are; a picture alone is one."""
+        return len(set(self.of))
+
+    @property
+    def used(self) -> tuple[int, ...] | None:
+        """Groups that an interval goes by; None where they are too few, and it goes by pictures."""
+        return self.of if self.count >= LEAST_GROUPS else None
+
+    def at(self, places: Sequence[int]) -> ScoreGroups:
+        """The groups of some of the pictures."""
+        return ScoreGroups(self.kind, tuple(self.of[place] for place in places))
+
+    def told(self) -> str:
+        """Such as "frames of 3 films"."""
+        members, group = _WORDS[self.kind]
+        return f"{members} of {counted(self.count, group)}"
+
+    def units(self, count: int) -> str:
+        """So many groups in words, such as "12 films"."""
+        return counted(count, _WORDS[self.kind][1])
+
+
+def groups_of(groups: Groups, places: Sequence[int]) -> ScoreGroups | None:
+    """The groups of some of the samples; None where each stands alone."""
+    found = tuple(groups.of[list(places)].tolist())
+    several = len(set(found))
+    # A single folder is that of the split.
+    if groups.kind == "none" or several == len(found) or (groups.kind, several) == ("folders", 1):
+        return None
+    return ScoreGroups(groups.kind, found)
+
+
+def joined_groups(
+    parts: Sequence[ScoreGroups | None], lengths: Sequence[int]
+) -> ScoreGroups | None:
+    """The groups of several data sets one after the other; None where every picture stands alone.
+
+    Args:
+        parts: of each data set.
+        lengths: pictures of each.
+    """
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    of: list[int] = []
+    for part, length in zip(parts, lengths, strict=True):
+        own = tuple(range(length)) if part is None else part.of
+        first = max(of, default=-1) + 1
+        of += [first + number for number in own]
+    kinds = {part.kind for part in known}
+    alike = len(kinds) == 1 and len(known) == len(parts)
+    return ScoreGroups(known[0].kind if alike else "named", tuple(of))
