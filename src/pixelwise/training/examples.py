@@ -18,6 +18,7 @@ from pixelwise.data.dataset import Dataset
 from pixelwise.data.drawing import IGNORED, draw_labels
 from pixelwise.data.findings import background_of
 from pixelwise.data.viewable import viewable
+from pixelwise.data.wording import percent
 from pixelwise.errors import ArrayError, PixelwiseError
 from pixelwise.formats.files import write_atomic
 from pixelwise.formats.png import encode_rgb
@@ -26,7 +27,6 @@ from pixelwise.metrics.confusion import ConfusionMatrix
 from pixelwise.overlay import LegendEntry, draw_legend
 from pixelwise.training.picture_counts import read_picture_counts
 from pixelwise.training.run_folder import RunFolder
-from pixelwise.training.wording import percent
 
 if TYPE_CHECKING:
     from pixelwise.training.scoring import Seen

@@ -12,13 +12,13 @@ from string import Template
 
 from PIL import Image
 
+from pixelwise.data.charts import Curve, chart, small_chart
+from pixelwise.data.wording import counted, duration, escaped, percent
 from pixelwise.errors import PixelwiseError
 from pixelwise.formats.images import read_image
-from pixelwise.training.charts import Curve, chart, small_chart
 from pixelwise.training.events import Quarantined, RolledBack
 from pixelwise.training.history import History, Incident
 from pixelwise.training.report import ClassScore, Report
-from pixelwise.training.wording import counted, duration, escaped, percent
 from pixelwise.version import VERSION
 
 __all__ = ["report_page"]
@@ -72,7 +72,7 @@ def report_page(report: Report) -> str:
 def _template() -> str:
     """The page of the data check, with what a training shows besides."""
     page = resources.files("pixelwise.data").joinpath("report_page.html").read_text("utf-8")
-    style = resources.files("pixelwise.training").joinpath("report_style.css").read_text("utf-8")
+    style = resources.files("pixelwise.data").joinpath("report_style.css").read_text("utf-8")
     return page.replace("</style>", f"{style}</style>", 1)
 
 

@@ -1,0 +1,1 @@
+"""Judging models: scores with their protocol, comparisons, reports."""
