@@ -41,12 +41,14 @@ class Match:
             less what is ignored; classes that the prediction does not tell apart are one.
         of_truth: uint16 `[65,536]`: channel of an id of the truth; `IGNORED` where none counts.
         of_prediction: uint16 `[65,536]`: channel of a predicted id; C where it is wrong anywhere.
+        ignores: whether a class of the truth is ignored.
         notes: what goes where under another name, in short sentences.
     """
 
     classes: ClassTable
     of_truth: NDArray[np.uint16]
     of_prediction: NDArray[np.uint16]
+    ignores: bool
     notes: tuple[str, ...]
 
 
@@ -203,7 +205,7 @@ class _Links:
             for number, group in enumerate(groups)
         )
         table = ClassTable(self.truth.name, classes, None, self.truth.source)
-        return Match(table, of_truth, of_prediction, tuple(self.notes))
+        return Match(table, of_truth, of_prediction, bool(self.ignored), tuple(self.notes))
 
     def _groups(self) -> list[tuple[int, ...]]:
         """Places of true classes that are judged as one, each group by its first."""

@@ -66,14 +66,16 @@ def _sizes(evaluation: Evaluation) -> str:
 
 
 def _ignored(evaluation: Evaluation) -> str:
-    table = evaluation.subject.truths.classes
-    rule = "every pixel counts" if table.ignore_index is None else f"id {table.ignore_index}"
-    if not evaluation.ignored:
-        return rule if table.ignore_index is None else f"{rule} of the truth; none occurs"
-    total = evaluation.ignored + int(evaluation.confusion.sum())
+    subject = evaluation.subject
+    number = subject.truths.classes.ignore_index
+    rules = [] if number is None else [f"id {number} of the truth"]
+    rules += ["classes ignored by the map"] if subject.match.ignores else []
+    if not rules:
+        return "nothing: every pixel counts"
+    share = evaluation.ignored / max(1, evaluation.ignored + int(evaluation.confusion.sum()))
     return (
-        f"{rule} of the truth and ignored classes: {percent(evaluation.ignored / total)} of all "
-        "pixels; what is predicted there changes no figure"
+        f"{' and '.join(rules)}: {percent(share)} of all pixels; what is predicted there changes "
+        "no figure"
     )
 
 
