@@ -23,6 +23,8 @@ from pixelwise.errors import ArrayError, UsageError
 from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
+from pixelwise.segments import Segment, class_summary, find_segments
+from pixelwise.temperature import fits_classes, label_confidence, tempered
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,27 +59,6 @@ class Provenance:
     version: str
 
 
-@dataclass(frozen=True)
-class Segment:
-    """One connected region of one class.
-
-    Attributes:
-        info: its class.
-        area: pixels.
-        share: of the picture, 0..1.
-        box: `(x1, y1, x2, y2)` in pixels; x2 and y2 lie just outside.
-        centroid: `(x, y)`, where the upper left pixel's centre is (0, 0).
-        confidence: mean probability of the class over the region, 0..1.
-    """
-
-    info: ClassInfo
-    area: int
-    share: float
-    box: tuple[int, int, int, int]
-    centroid: tuple[float, float]
-    confidence: float
-
-
 class Layer:
     """One class of a `Segmentation`, by itself."""
 
@@ -101,11 +82,11 @@ class Layer:
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:
-        """float32 `[H, W]`, 0..1."""
+        """float32 `[H, W]`, 0..1; calibrated where the model is."""
         source = self._segmentation
         return _read_only(
             kernels.decode_probability(
-                source.scores,
+                source.calibrated_scores,
                 self._index,
                 source.geometry.rows,
                 source.geometry.columns,
@@ -152,6 +133,9 @@ class Segmentation:
         provenance: where the result came from.
         image: the photo, uint8 `[H, W, 3]` RGB, for overlays.
         threads: cores that may be used to work things out; 0 means all.
+        temperature: what scores are divided by before they become probabilities, one for all
+            classes or one for each; `labels` and `logits` never see it.
+        set_threshold: probability from which a class is in `prediction_sets`; None: not known.
 
     Raises:
         ArrayError: an array has the wrong shape, type or values.
@@ -165,6 +149,8 @@ class Segmentation:
         provenance: Provenance,
         image: NDArray[np.uint8] | None = None,
         threads: int = 0,
+        temperature: float | tuple[float, ...] = 1.0,
+        set_threshold: float | None = None,
     ) -> None:
         faults = []
         if scores.dtype != np.float32 or scores.ndim != 3:
@@ -173,6 +159,8 @@ class Segmentation:
             faults.append(f"scores of {scores.shape[0]} classes, the table has {len(classes)}")
         elif not np.isfinite(scores.min(initial=0)) or not np.isfinite(scores.max(initial=0)):
             faults.append("scores that are not finite")
+        if not fits_classes(temperature, len(classes)):
+            faults.append(f"temperature {temperature}, expected one or {len(classes)} above 0")
         if image is not None and (image.dtype != np.uint8 or image.shape != (*geometry.size, 3)):
             height, width = geometry.size
             faults.append(
@@ -185,6 +173,8 @@ class Segmentation:
         self.geometry = geometry
         self.provenance = provenance
         self.threads = threads
+        self.temperature = temperature
+        self.set_threshold = set_threshold
         self.image = None if image is None else _read_only(image)
 
     def __repr__(self) -> str:
@@ -213,11 +203,25 @@ class Segmentation:
         return _read_only(ids.astype(np.uint16)[best])
 
     @cached_property
+    def calibrated_scores(self) -> NDArray[np.float32]:
+        """Scores over temperature, float32 `[C, h, w]`: what probabilities are made of."""
+        return _read_only(tempered(self.scores, self.temperature))
+
+    @cached_property
     def confidence(self) -> NDArray[np.float32]:
-        """Probability of the best class at every pixel, float32 `[H, W]`, 1/C..1."""
+        """Probability of the pixel's class, float32 `[H, W]`, 1/C..1.
+
+        A temperature for each class may make another class likelier than the label; then this may
+        be below 1/C.
+        """
         rows, columns = self.geometry.rows, self.geometry.columns
+        decode = kernels.decode_confidence
+        if not isinstance(self.temperature, tuple):
+            return _read_only(decode(self.calibrated_scores, rows, columns, threads=self.threads))
         return _read_only(
-            kernels.decode_confidence(self.scores, rows, columns, threads=self.threads)
+            label_confidence(
+                self.scores, self.calibrated_scores, self.geometry, threads=self.threads
+            )
         )
 
     @cached_property
@@ -244,15 +248,34 @@ class Segmentation:
         )
 
     def probabilities(self, window: Window | None = None) -> NDArray[np.float32]:
-        """Softmax of the scores, float32 `[C, H, W]`, 0..1, sum 1 at each pixel.
+        """Softmax of the calibrated scores, float32 `[C, H, W]`, 0..1, sum 1 at each pixel.
 
         Raises:
             UsageError: the window is empty or leaves the picture.
         """
         geometry = self.geometry.window(window)
         return kernels.decode_probabilities(
-            self.scores, geometry.rows, geometry.columns, threads=self.threads
+            self.calibrated_scores, geometry.rows, geometry.columns, threads=self.threads
         )
+
+    def prediction_sets(self, window: Window | None = None) -> NDArray[np.bool_]:
+        """Classes that a pixel may be, bool `[C, H, W]`: its label, and all that are likely enough.
+
+        The truth is among them as often as `pixelwise calibrate --coverage` was told, over
+        pictures like those of the calibration: see `Conformal` of the model's card.
+
+        Raises:
+            UsageError: the model has no such calibration, or the window leaves the picture.
+        """
+        if self.set_threshold is None:
+            raise UsageError(
+                "this model does not say from which probability on a class is possible",
+                where=self.provenance.model,
+                fix="calibrate it with a coverage: pixelwise calibrate MODEL DATA --coverage 0.9",
+            )
+        sets = self.probabilities(window) >= np.float32(self.set_threshold)
+        sets |= self.one_hot(window).view(np.bool_)
+        return sets
 
     def one_hot(self, window: Window | None = None) -> NDArray[np.uint8]:
         """uint8 `[C, H, W]`: 1 in the layer of the pixel's class, else 0.
@@ -304,23 +327,7 @@ class Segmentation:
         Args:
             min_area: regions of fewer pixels are left out.
         """
-        regions = kernels.label_regions(self.labels, connectivity=8)
-        certainty = np.bincount(
-            regions.components.ravel(), weights=self.confidence.ravel(), minlength=len(regions.area)
-        )
-        order = np.argsort(-regions.area, kind="stable")
-        return tuple(
-            Segment(
-                info=self.classes.find(int(regions.label[index])),
-                area=int(regions.area[index]),
-                share=float(regions.area[index] / self.labels.size),
-                box=_four_ints(regions.box[index]),
-                centroid=(float(regions.centroid[index, 0]), float(regions.centroid[index, 1])),
-                confidence=float(certainty[index] / regions.area[index]),
-            )
-            for index in order
-            if regions.area[index] >= min_area
-        )
+        return find_segments(self.labels, self.confidence, self.classes, min_area=min_area)
 
     def summary(self) -> dict[str, Any]:
         """Plain data for JSON: per class that occurs its share, box, centroid and regions.
@@ -330,43 +337,11 @@ class Segmentation:
         """
         height, width = self.size
         segments = self.segments()
-        present = []
-        for name, share in self.tags.items():
-            own = [segment for segment in segments if segment.info.name == name]
-            area = sum(segment.area for segment in own)
-            present.append(
-                {
-                    "id": own[0].info.id,
-                    "name": name,
-                    "share": share,
-                    "area": area,
-                    "confidence": sum(part.confidence * part.area for part in own) / area,
-                    "box": [
-                        min(part.box[0] for part in own),
-                        min(part.box[1] for part in own),
-                        max(part.box[2] for part in own),
-                        max(part.box[3] for part in own),
-                    ],
-                    "centroid": [
-                        sum(part.centroid[axis] * part.area for part in own) / area
-                        for axis in (0, 1)
-                    ],
-                    "regions": [
-                        {
-                            "area": part.area,
-                            "box": list(part.box),
-                            "centroid": list(part.centroid),
-                            "confidence": part.confidence,
-                        }
-                        for part in own
-                    ],
-                }
-            )
         return {
             "height": height,
             "width": width,
             "tags": list(self.tags),
-            "classes": present,
+            "classes": [class_summary(name, share, segments) for name, share in self.tags.items()],
             "provenance": asdict(self.provenance),
         }
 
@@ -490,8 +465,3 @@ def _read_only(array: _Array) -> _Array:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _four_ints(values: NDArray[np.int32]) -> tuple[int, int, int, int]:
-    first, second, third, fourth = (int(value) for value in values)
-    return first, second, third, fourth

@@ -89,7 +89,7 @@ def test_the_protocol_stands_with_the_score(make_run):
         "original size",
         "ignored pixels do not count",
         "averaged over the steps with a decay of 0.998",
-        "1,000 draws of 40 pictures",
+        "jackknife over 40 pictures",
         "the epoch was chosen on them",
     ):
         assert words in text
@@ -100,7 +100,7 @@ def test_groups_are_named(make_run):
     rewrite_counts(run, lambda _: None, groups=[number // 10 for number in range(40)])
     report = make_report(run.folder)
     assert report.facts()["interval"]["by"] == "groups of pictures"
-    assert "draws of 4 groups of pictures" in " ".join(report.protocol)
+    assert "jackknife over 4 groups of pictures" in " ".join(report.protocol)
     assert warned(run, "come in 4 groups only")
 
 

@@ -9,14 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import CardError, ClassTableError
+from pixelwise.temperature import fits_classes
 
-__all__ = ["CARD_KEY", "Card", "Postprocessing", "Preprocessing", "Resize", "Score", "read_card"]
+__all__ = [
+    "CARD_KEY",
+    "Card",
+    "Conformal",
+    "Postprocessing",
+    "Preprocessing",
+    "Resize",
+    "Score",
+    "read_card",
+]
 
 CARD_KEY = "pixelwise.card"
 
 # Far beyond any real scaling, and far from where float32 ends.
 _Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
+_Temperature = Annotated[float, Field(ge=0.01, le=100)]
 _Side = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -83,6 +94,21 @@ class Preprocessing(_Part):
         return "; ".join(part for part in ("any size", size, padding, self.colour_order) if part)
 
 
+class Conformal(_Part):
+    """From which probability on a class is in a pixel's prediction set.
+
+    Attributes:
+        coverage: share of the counted pixels of a picture whose truth is in their set, as the mean
+            over pictures that could as well have been among those of the calibration.
+        threshold: calibrated probability from which a class is in the set, 0..1.
+        protocol: the pictures it was found on, and what was measured on others.
+    """
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    protocol: str
+
+
 class Postprocessing(_Part):
     """From the network's scores to the picture.
 
@@ -90,10 +116,15 @@ class Postprocessing(_Part):
         alignment: `"corners"`: the outer scores lie on the centres of the outer input pixels
             (`align_corners=True`); `"half_pixel"`: scores are the centres of equal cells.
         activation: what makes probabilities of the scores.
+        temperature: what the scores are divided by before that, one for all classes or one for
+            each; labels are those of the scores as they are.
+        conformal: of prediction sets; None where no coverage was asked for.
     """
 
     alignment: Literal["corners", "half_pixel"]
     activation: Literal["softmax"] = "softmax"
+    temperature: _Temperature | tuple[_Temperature, ...] = 1.0
+    conformal: Conformal | None = None
 
 
 class Score(_Part):
@@ -167,7 +198,7 @@ def read_card(text: str, *, where: str) -> Card:
             fix="export the model again with this version of pixelwise",
         ) from None
     try:
-        card.classes  # noqa: B018 - building the table checks it
+        classes = len(card.classes)
     except ClassTableError as error:
         raise CardError(
             "the class table of this model cannot be used",
@@ -175,4 +206,11 @@ def read_card(text: str, *, where: str) -> Card:
             got=f"{error.what} {error.got}".strip(),
             fix="export the model again with a table that holds together",
         ) from None
+    if not fits_classes(card.postprocessing.temperature, classes):
+        raise CardError(
+            "the card of this model does not hold one temperature for each class",
+            where=where,
+            got=f"{card.postprocessing.temperature} for {classes} classes",
+            fix="calibrate the model again: pixelwise calibrate MODEL DATA",
+        )
     return card

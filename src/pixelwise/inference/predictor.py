@@ -158,6 +158,7 @@ class Model:
         source: ImageSource,
     ) -> Segmentation:
         height, width = scores.shape[1:]
+        card = self.card.postprocessing
         provenance = Provenance(
             model=self.card.name,
             model_hash=self.sha256,
@@ -170,10 +171,12 @@ class Model:
             return Segmentation(
                 scores=scores,
                 classes=self.classes,
-                geometry=score_geometry(plan, (height, width), self.card.postprocessing),
+                geometry=score_geometry(plan, (height, width), card),
                 provenance=provenance,
                 image=picture,
                 threads=self._threads,
+                temperature=card.temperature,
+                set_threshold=None if card.conformal is None else card.conformal.threshold,
             )
         except ArrayError as error:
             raise EngineError(

@@ -25,7 +25,7 @@ class FileScores:
 
     Attributes:
         scores: over all pictures.
-        interval: of the mean IoU, by drawing the pictures anew; None for a single picture.
+        interval: of the mean IoU over other pictures of the kind; None for a single picture.
         protocol: in words.
     """
 

@@ -76,8 +76,8 @@ def _figures(found: FileScores) -> tuple[Score, ...]:
     sure = ""
     if interval is not None:
         sure = (
-            f"; 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} % by drawing "
-            f"the {interval.units} pictures anew"
+            f"; 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} % by the "
+            f"jackknife over {interval.units} pictures"
         )
     return (
         Score(metric="mIoU", value=round(scores.mean_iou, 4), protocol=found.protocol + sure),

@@ -15,13 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixelwise.classes import ClassTable
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.formats.files import write_atomic
+from pixelwise.metrics.bootstrap import interval
 
 __all__ = ["Interval", "PictureCounts", "read_picture_counts", "write_picture_counts"]
-
-_DRAWS = 1000
-_DRAWN_AT_ONCE = 50
-_SEED = 0
-_SURE = 0.95
 
 _Colour = tuple[
     Annotated[int, Field(ge=0, le=255)],
@@ -78,39 +74,13 @@ class PictureCounts:
         return tuple(counted[np.argsort(scores[counted], kind="stable")][:count].tolist())
 
     def interval(self) -> Interval | None:
-        """95 % interval of the mean IoU by the percentile bootstrap over pictures or groups.
+        """95 % interval of the mean IoU over other pictures, or groups, of the kind.
 
-        The pictures, or groups, are drawn anew with replacement 1000 times, and the mean IoU is
-        taken each time from the sums (Efron and Tibshirani, An Introduction to the Bootstrap,
-        1993, chapter 13). The seed is fixed. None for fewer than two pictures or groups.
+        See `pixelwise.metrics.bootstrap.interval`. None for fewer than two pictures or groups.
         """
-        units = self._units()
-        if len(units) < 2:
-            return None
-        flat = units.reshape(len(units), -1).astype(np.float64)  # exact up to 2^53 pixels
-        generator = np.random.default_rng(_SEED)
-        means = []
-        for _ in range(_DRAWS // _DRAWN_AT_ONCE):
-            drawn = generator.integers(0, len(units), (_DRAWN_AT_ONCE, len(units)))
-            times = np.stack([np.bincount(row, minlength=len(units)) for row in drawn])
-            sums = (times.astype(np.float64) @ flat).reshape(_DRAWN_AT_ONCE, *units.shape[1:])
-            means.append(_mean_iou(sums))
-        drawn_means = np.concatenate(means)
-        drawn_means = drawn_means[~np.isnan(drawn_means)]
-        if not drawn_means.size:
-            return None
-        tail = (1 - _SURE) / 2
-        low, high = np.quantile(drawn_means, (tail, 1 - tail)).tolist()
-        return Interval(low, high, len(units))
-
-    def _units(self) -> NDArray[np.int64]:
-        """int64 `[U, 3, C]`: the sums of each group in which anything was counted."""
-        sums = self.counts
-        if self.groups is not None:
-            _, of = np.unique(np.array(self.groups, np.int64), return_inverse=True)
-            sums = np.zeros((int(of.max(initial=-1)) + 1, *self.counts.shape[1:]), np.int64)
-            np.add.at(sums, of, self.counts)
-        return sums[sums.any(axis=(1, 2))]
+        found = interval(self.counts, _mean_iou, groups=self.groups)
+        low, high = float(found.low), float(found.high)
+        return None if np.isnan(low) else Interval(low, high, found.units)
 
 
 def _mean_iou(counts: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:

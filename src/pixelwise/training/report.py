@@ -240,8 +240,7 @@ def _protocol(history: History, interval: Interval | None) -> list[str]:
     ]
     if interval is not None:
         lines.append(
-            "95 % interval: percentile bootstrap, 1,000 draws of "
-            f"{interval.units:,} {_units(history)}. It "
+            f"95 % interval: jackknife over {interval.units:,} {_units(history)}. It "
             "tells how much the score depends on which pictures are in the set; not that the "
             "epoch was chosen on them, which flatters the score a little."
         )

@@ -1,0 +1,219 @@
+"""Two classes: what every threshold of the foreground's probability gives.
+
+Probabilities are counted in 1,472 bins, 32 for each doubling of p below 1/2 and of 1 - p above, so
+that a network that is nearly sure is told apart as finely as one that is not. The curves are exact
+at the edges of the bins; probabilities of one bin count as equal, as ties do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.errors import ArrayError
+
+__all__ = ["ThresholdScores", "Thresholds"]
+
+# Float32 counts through its values in order of size: the upper bits are the logarithm's.
+_SHIFT = 18
+_LOWEST = int(np.array(2.0**-24, np.float32).view(np.int32)) >> _SHIFT
+_HALF = (int(np.array(0.5, np.float32).view(np.int32)) >> _SHIFT) - _LOWEST
+_BINS = 2 * _HALF
+_BAND_PIXELS = 1 << 16
+
+
+def _edges() -> NDArray[np.float64]:
+    rising = (np.arange(_LOWEST, _LOWEST + _HALF + 1, dtype=np.int32) << _SHIFT).view(np.float32)
+    low = rising.astype(np.float64)
+    lower = np.concatenate([[0.0], low[1:]])
+    return np.concatenate([lower[:-1], 1 - low[:0:-1]])
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdScores:
+    """Curves over the thresholds t, of the rule "foreground where p >= t".
+
+    Attributes:
+        thresholds: float64 `[T]`, rising from 0; every one at which something changes may lie
+            between two of them.
+        precision: float64 `[T]`, TP / (TP + FP); 1 where nothing is found.
+        recall: float64 `[T]`, TP / (TP + FN), the true positive rate.
+        false_positive_rate: float64 `[T]`, FP / (FP + TN).
+        dice: float64 `[T]`, 2 TP / (2 TP + FP + FN).
+        average_precision: sum of precision over the steps of recall, as scikit-learn's.
+        auc: area under the ROC curve by trapezes.
+        best_threshold, best_dice: where Dice is highest; of equals the lowest threshold.
+        foreground, background: pixels of each in the truth.
+
+    What needs foreground or background in the truth is NaN where there is none.
+    """
+
+    thresholds: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    false_positive_rate: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    average_precision: float
+    auc: float
+    best_threshold: float
+    best_dice: float
+    foreground: int
+    background: int
+
+
+class Thresholds:
+    """Counts over any number of pictures.
+
+    Args:
+        ignore_index: truth of this id is not counted; all other truth is 0 or 1.
+
+    Attributes:
+        counts: int64 `[2, 1472]`: pixels of background and foreground by the bin of their
+            probability; additive.
+    """
+
+    edges = _edges()
+
+    def __init__(self, *, ignore_index: int | None = None) -> None:
+        self.ignore_index = ignore_index
+        self.counts = np.zeros((2, _BINS), np.int64)
+
+    def update(self, probability: NDArray[np.floating], truth: NDArray[np.integer]) -> None:
+        """Adds one picture.
+
+        Args:
+            probability: of the foreground, `[H, W]`, 0..1, at ignored pixels too.
+            truth: 0 for background, 1 for foreground, of the same shape.
+
+        Raises:
+            ArrayError: shapes differ, truth is neither 0, 1 nor ignored, or a value is no
+                probability; nothing was added then.
+        """
+        probability, truth = np.asarray(probability), np.asarray(truth)
+        if probability.shape != truth.shape:
+            raise ArrayError(
+                "probability and truth differ in size",
+                got=f"probability {list(probability.shape)} · truth {list(truth.shape)}",
+                fix="score at the size of the truth",
+            )
+        probability, truth = probability.reshape(-1), truth.reshape(-1)
+        counts = np.zeros(2 * _BINS, np.int64)
+        for first in range(0, len(truth), _BAND_PIXELS):
+            band = slice(first, first + _BAND_PIXELS)
+            values = probability[band].astype(np.float32, copy=False)
+            _check_probability(values)
+            foreground = self._foreground(truth[band])
+            places = _bins_of(values) + _BINS * foreground
+            if self.ignore_index is not None:
+                places = places[truth[band] != self.ignore_index]
+            counts += np.bincount(places, minlength=2 * _BINS)
+        self.counts += counts.reshape(2, _BINS)
+
+    def merge(self, other: Thresholds) -> None:
+        """Adds the counts of another.
+
+        Raises:
+            ArrayError: it ignores another id.
+        """
+        if other.ignore_index != self.ignore_index:
+            raise ArrayError(
+                "only thresholds of one protocol can be merged",
+                got=f"ignore {self.ignore_index} · ignore {other.ignore_index}",
+            )
+        self.counts += other.counts
+
+    @staticmethod
+    def values(sums: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Average precision, AUC and best Dice of counts `[D, 2, 1472]`: `[D, 3]`.
+
+        A statistic for `pixelwise.metrics.bootstrap`.
+        """
+        found = _found(np.asarray(sums, np.float64))
+        precision, recall, false_positives, dice = _curves(found)
+        steps = recall - np.concatenate([recall[:, 1:], np.zeros((len(recall), 1))], 1)
+        average = (steps * precision).sum(1)
+        # From the highest threshold down, with the point where nothing is found before it.
+        rising = [
+            np.concatenate([np.zeros((len(curve), 1)), curve[:, ::-1]], 1)
+            for curve in (false_positives, recall)
+        ]
+        area = (np.diff(rising[0]) * (rising[1][:, 1:] + rising[1][:, :-1]) / 2).sum(1)
+        return np.column_stack([average, area, dice.max(1)])
+
+    def compute(self) -> ThresholdScores:
+        """The curves and figures of everything counted so far."""
+        sums = self.counts[None]
+        precision, recall, false_positives, dice = (
+            curve[0] for curve in _curves(_found(sums.astype(np.float64)))
+        )
+        average, area, best_dice = self.values(sums)[0].tolist()
+        background, foreground = self.counts.sum(1).tolist()
+        return ThresholdScores(
+            thresholds=self.edges,
+            precision=precision,
+            recall=recall,
+            false_positive_rate=false_positives,
+            dice=dice,
+            average_precision=average,
+            auc=area,
+            best_threshold=float(self.edges[np.argmax(dice)]) if foreground else float("nan"),
+            best_dice=best_dice,
+            foreground=foreground,
+            background=background,
+        )
+
+    def _foreground(self, truth: NDArray[np.integer]) -> NDArray[np.bool_]:
+        if not np.issubdtype(truth.dtype, np.integer):
+            raise ArrayError("truth must hold integer class ids", got=f"dtype {truth.dtype}")
+        outside = (truth != 0) & (truth != 1)
+        if self.ignore_index is not None:
+            outside &= truth != self.ignore_index
+        if outside.any():
+            raise ArrayError(
+                "truth of two classes holds other ids",
+                got=f"ids {np.unique(truth[outside])[:10].tolist()}, expected 0 and 1"
+                + ("" if self.ignore_index is None else f" or {self.ignore_index} (ignored)"),
+                fix="map the ids, or name the ignored one as ignore_index",
+            )
+        foreground: NDArray[np.bool_] = truth == 1
+        return foreground
+
+
+def _check_probability(values: NDArray[np.float32]) -> None:
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):
+        nan = np.count_nonzero(np.isnan(values))
+        raise ArrayError(
+            "these are no probabilities",
+            got=f"{nan:,} values are NaN" if nan else f"values from {low:g} to {high:g}",
+            fix="give the probability of the foreground, 0..1",
+        )
+
+
+def _bins_of(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The place of each probability in `Thresholds.edges`."""
+    high = values >= np.float32(0.5)
+    # 1 - p is exact there. One bit less: its bins hold their upper edge, so that those of p hold
+    # their lower one.
+    bits = np.where(high, np.float32(1) - values, values).view(np.int32) - high
+    steps = np.clip((bits >> _SHIFT) - _LOWEST, 0, _HALF - 1)
+    places: NDArray[np.intp] = np.where(high, _BINS - 1 - steps, steps).astype(np.intp)
+    return places
+
+
+def _found(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pixels at or above each edge, `[D, 2, 1472]`."""
+    return np.cumsum(sums[:, :, ::-1], axis=2)[:, :, ::-1]
+
+
+def _curves(found: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Precision, recall, false positive rate and Dice at each edge, `[D, 1472]`."""
+    false_positives, right = found[:, 0], found[:, 1]
+    foreground, background = right[:, :1], false_positives[:, :1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        either = right + false_positives
+        precision = np.where(either > 0, right / either, 1.0)
+        dice = np.where(foreground > 0, 2 * right / (either + foreground), np.nan)
+        return precision, right / foreground, false_positives / background, dice
