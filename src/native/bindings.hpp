@@ -57,6 +57,9 @@ class Workspaces {
 // Adds the functions of loss_bindings.cpp.
 void add_upsampled_loss(nb::module_& module);
 
+// Adds the function of overlap_bindings.cpp.
+void add_overlaps(nb::module_& module);
+
 // Adds the functions of warp_bindings.cpp.
 void add_warp(nb::module_& module);
 

@@ -291,6 +291,7 @@ NB_MODULE(_native, module) {
     module.def("undo_png_filters", &undo_png_filters_of, "filtered"_a.noconvert(),
                "pixel_bytes"_a, "out"_a.noconvert());
     add_upsampled_loss(module);
+    add_overlaps(module);
     add_warp(module);
     module.def("variants", [] {
         nb::list names;

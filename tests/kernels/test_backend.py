@@ -37,6 +37,7 @@ for call in (
     raise SystemExit("a label outside the table was accepted")
 assert kernels.count_labels(labels, 3).sum() == labels.size
 assert kernels.label_regions(labels).area.sum() == labels.size
+assert kernels.count_overlaps(labels, image[..., 0]).pixels.sum() == labels.size
 assert kernels.blend(image, labels, palette, opacity=0.5).shape == image.shape
 assert kernels.normalise(image, [1, 1, 1], [0, 0, 0], (12, 14)).shape == (3, 12, 14)
 assert kernels.decode_confidence(*case).shape == labels.shape
@@ -78,10 +79,12 @@ def test_public_names_are_pinned():
         "COMPILED",
         "Axis",
         "LossRule",
+        "Overlaps",
         "Regions",
         "blend",
         "blur",
         "count_labels",
+        "count_overlaps",
         "decode_confidence",
         "decode_labels",
         "decode_probabilities",

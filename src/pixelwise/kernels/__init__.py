@@ -16,9 +16,10 @@ from pixelwise.kernels.decode import (
     decode_scores,
 )
 from pixelwise.kernels.loss_rule import LossRule
+from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
-from pixelwise.kernels.types import Regions
+from pixelwise.kernels.types import Overlaps, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
@@ -26,10 +27,12 @@ __all__ = [
     "COMPILED",
     "Axis",
     "LossRule",
+    "Overlaps",
     "Regions",
     "blend",
     "blur",
     "count_labels",
+    "count_overlaps",
     "decode_confidence",
     "decode_labels",
     "decode_probabilities",

@@ -1,4 +1,4 @@
-"""The array types of the kernels, and the result of `label_regions`."""
+"""The array types of the kernels, and the results of `label_regions` and `count_overlaps`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bytes", "Floats", "Labels", "Regions"]
+__all__ = ["Bytes", "Floats", "Labels", "Overlaps", "Regions"]
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -32,3 +32,16 @@ class Regions:
     area: npt.NDArray[np.int64]
     box: npt.NDArray[np.int32]
     centroid: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlaps:
+    """The combinations of labels that occur in some label images of one size.
+
+    Args:
+        labels: int64 [n, images], the label in each image; rows in rising order.
+        pixels: int64 [n], how many pixels have that combination, 1 or more.
+    """
+
+    labels: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
