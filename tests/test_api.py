@@ -23,12 +23,13 @@ def test_the_public_names_are_pinned():
         "build",
         "data",
         "load",
+        "metrics",
         "model_cards",
         "read_image",
         "read_mask",
     ]
     assert sorted(pixelwise.__all__) == pixelwise.__all__
-    assert {*pixelwise.__all__} - {"__version__", "data"} == {*pixelwise.api.__all__}
+    assert {*pixelwise.__all__} - {"__version__", "data", "metrics"} == {*pixelwise.api.__all__}
 
 
 def test_every_public_name_loads():
@@ -38,10 +39,11 @@ def test_every_public_name_loads():
 
 
 def test_no_public_name_is_that_of_a_module():
-    """Importing the module would put it in the place of the name; but for `data`, which it is."""
+    """Importing the module would put it in the place of the name; but for two that they are."""
     modules = {module.name for module in pkgutil.iter_modules(pixelwise.__path__)}
-    assert modules & {*pixelwise.__all__} == {"data"}
+    assert modules & {*pixelwise.__all__} == {"data", "metrics"}
     assert pixelwise.data is importlib.import_module("pixelwise.data")
+    assert pixelwise.metrics is importlib.import_module("pixelwise.metrics")
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pixelwise.version import VERSION
 
 if TYPE_CHECKING:
-    from pixelwise import data
+    from pixelwise import data, metrics
     from pixelwise.api import (
         ClassInfo,
         ClassTable,
@@ -44,6 +44,7 @@ __all__ = [
     "build",
     "data",
     "load",
+    "metrics",
     "model_cards",
     "read_image",
     "read_mask",
@@ -53,8 +54,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
-    if name == "data":
-        return importlib.import_module("pixelwise.data")
+    if name in {"data", "metrics"}:
+        return importlib.import_module(f"pixelwise.{name}")
     return getattr(importlib.import_module("pixelwise.api"), name)
 
 

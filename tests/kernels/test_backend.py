@@ -29,6 +29,7 @@ image, palette = np.zeros((11, 13, 3), np.uint8), np.zeros((3, 3), np.uint8)
 for call in (
     lambda: kernels.count_labels(labels, 1),
     lambda: kernels.blend(image, labels, palette[:1], opacity=0.5),
+    lambda: kernels.confusion_counts(labels, labels, 1),
 ):
     try:
         call()
@@ -54,6 +55,10 @@ loss = (scores[None], labels[None], *case[1:], kernels.LossRule(3, 255))
 total, gradient = kernels.upsampled_loss_gradient(*loss)
 assert kernels.upsampled_loss_sum(*loss) == total > 0
 assert gradient.shape == (1, 3, 5, 6)
+assert kernels.confusion_counts(labels, labels, 3).trace() == labels.size
+assert kernels.near_borders(labels, 1, fill=9).shape == labels.shape
+points = np.array([[0, 0], [3, 4]], np.int32)
+assert kernels.nearest_distances(points, points[:1]).tolist() == [0, 5]
 print(labels.tobytes().hex())
 """
 
@@ -83,6 +88,7 @@ def test_public_names_are_pinned():
         "Regions",
         "blend",
         "blur",
+        "confusion_counts",
         "count_labels",
         "count_overlaps",
         "decode_confidence",
@@ -91,6 +97,8 @@ def test_public_names_are_pinned():
         "decode_probability",
         "decode_scores",
         "label_regions",
+        "near_borders",
+        "nearest_distances",
         "normalise",
         "undo_png_filters",
         "upsampled_loss_gradient",

@@ -60,7 +60,7 @@ def test_public_names_are_sorted():
 @settings(max_examples=60, deadline=None)
 @given(pictures())
 def test_scores_equal_their_definitions(pairs):
-    scores = counted(pairs).scores()
+    scores = counted(pairs).compute()
     iou, dice, recall, pixel_accuracy = brute_force(pairs)
     np.testing.assert_allclose(scores.iou, iou)
     np.testing.assert_allclose(scores.dice, dice)
@@ -103,14 +103,14 @@ def test_counts_are_truth_by_prediction():
 
 
 def test_a_class_that_is_nowhere_is_left_out_of_the_mean():
-    scores = counted([(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))]).scores()
+    scores = counted([(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))]).compute()
     assert np.isnan(scores.iou[2:]).all()
     assert np.isnan(scores.dice[2:]).all()
     assert scores.mean_iou == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
 def test_a_class_predicted_but_absent_counts_as_zero():
-    scores = counted([(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 3]))]).scores()
+    scores = counted([(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 3]))]).compute()
     assert scores.iou[3] == 0
     assert scores.dice[3] == 0
     assert scores.mean_iou == pytest.approx((1 + 1 / 2 + 0) / 3)
@@ -120,7 +120,7 @@ def test_a_class_predicted_but_absent_counts_as_zero():
 def test_the_mean_is_over_the_data_set_not_over_pictures():
     one = (np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1]))
     two = (np.array([1]), np.array([1]))
-    assert counted([one, two]).scores().mean_iou == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert counted([one, two]).compute().mean_iou == pytest.approx((3 / 4 + 1 / 2) / 2)
 
 
 def test_nothing_counted_scores_nan():
@@ -128,7 +128,7 @@ def test_nothing_counted_scores_nan():
         ConfusionMatrix(3),
         counted([(np.full((2, 2), IGNORED), np.zeros((2, 2), int))]),
     ):
-        scores = matrix.scores()
+        scores = matrix.compute()
         assert np.isnan([scores.mean_iou, scores.pixel_accuracy, scores.class_accuracy]).all()
         assert np.isnan(scores.iou).all()
 

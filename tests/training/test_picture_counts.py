@@ -65,7 +65,7 @@ def test_scores_of_pictures_are_those_of_their_confusion_matrices():
     matrix = ConfusionMatrix(3)
     matrix.update(truth, labels)
     counts = np.array([[np.diag(matrix.counts), matrix.counts.sum(1), matrix.counts.sum(0)]])
-    assert made(counts).by_picture[0] == pytest.approx(matrix.scores().mean_iou)
+    assert made(counts).by_picture[0] == pytest.approx(matrix.compute().mean_iou)
 
 
 def test_the_worst_come_first_and_what_is_not_counted_not_at_all():
@@ -81,7 +81,7 @@ def test_the_worst_come_first_and_what_is_not_counted_not_at_all():
 def test_the_interval_holds_the_score_and_is_always_the_same():
     counts, whole = of_pictures(3, pictures=60)
     interval = made(counts).interval()
-    assert interval.low < whole.scores().mean_iou < interval.high
+    assert interval.low < whole.compute().mean_iou < interval.high
     assert interval.units == 60
     assert made(counts).interval() == interval
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pixelwise.kernels.axis import Axis
 from pixelwise.kernels.backend import COMPILED
+from pixelwise.kernels.confusion import confusion_counts
 from pixelwise.kernels.decode import (
     decode_confidence,
     decode_labels,
@@ -15,6 +16,7 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
+from pixelwise.kernels.distances import near_borders, nearest_distances
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
@@ -31,6 +33,7 @@ __all__ = [
     "Regions",
     "blend",
     "blur",
+    "confusion_counts",
     "count_labels",
     "count_overlaps",
     "decode_confidence",
@@ -39,6 +42,8 @@ __all__ = [
     "decode_probability",
     "decode_scores",
     "label_regions",
+    "near_borders",
+    "nearest_distances",
     "normalise",
     "undo_png_filters",
     "upsampled_loss_gradient",

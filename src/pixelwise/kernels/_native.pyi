@@ -113,4 +113,24 @@ def has_ids_outside(target: npt.NDArray[Any], rows: int, ignore_index: int) -> b
 def count_overlaps(
     labels: list[npt.NDArray[Any]], threads: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def confusion_counts(
+    truth: npt.NDArray[Any],
+    prediction: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    counts: npt.NDArray[np.int64],
+    threads: int,
+    variant: str = "",
+) -> bool: ...
+def near_borders(
+    labels: Labels, distance: int, fill: int, out: Labels, variant: str = ""
+) -> None: ...
+def nearest_squares(
+    points: npt.NDArray[np.int32],
+    others: npt.NDArray[np.int32],
+    row_spacing: float,
+    column_spacing: float,
+    out: npt.NDArray[np.float64],
+    variant: str = "",
+) -> None: ...
 def variants() -> list[str]: ...

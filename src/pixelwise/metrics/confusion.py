@@ -7,30 +7,42 @@ mean over pictures of per-picture IoU is another number, and no function here gi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise import kernels
 from pixelwise.errors import ArrayError
+from pixelwise.metrics import figures
+from pixelwise.metrics.tensors import count_on_device, ids_of, lie_on_one_device
 
-__all__ = ["ConfusionMatrix", "SemanticScores"]
+__all__ = ["ConfusionMatrix", "SemanticScores", "semantic_scores"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SemanticScores:
     """Scores of one confusion matrix; a class absent from truth and prediction is NaN.
 
     Attributes:
         iou: intersection over union (Jaccard) per class, float64 `[C]`, 0..1.
         mean_iou: mean of `iou` over the classes that are not NaN.
+        frequency_weighted_iou: mean of `iou` weighed by the pixels of each class in the truth.
         dice: 2 TP / (2 TP + FP + FN) per class, float64 `[C]`.
+        mean_dice: mean of `dice` over the classes that are not NaN.
+        precision: TP / (TP + FP) per class, float64 `[C]`; NaN for a class never predicted.
+        recall: TP / (TP + FN) per class, float64 `[C]`; NaN for a class not in the truth.
         pixel_accuracy: right pixels over all counted pixels.
-        class_accuracy: mean over the classes in the truth of TP / (TP + FN).
+        class_accuracy: mean of `recall` over the classes in the truth.
     """
 
     iou: NDArray[np.float64]
     mean_iou: float
+    frequency_weighted_iou: float
     dice: NDArray[np.float64]
+    mean_dice: float
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
     pixel_accuracy: float
     class_accuracy: float
 
@@ -41,6 +53,9 @@ class ConfusionMatrix:
     Args:
         classes: the ids counted are 0 … classes - 1.
         ignore_index: truth of this id is not counted; None counts everything.
+
+    Attributes:
+        counts: int64 `[C, C]`.
     """
 
     def __init__(self, classes: int, *, ignore_index: int | None = None) -> None:
@@ -52,42 +67,26 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self.counts = np.zeros((classes, classes), np.int64)
 
-    def update(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> None:
-        """Adds one picture or batch: two integer arrays of one shape.
+    def update(self, truth: Any, prediction: Any) -> None:
+        """Adds one picture or batch.
+
+        Args:
+            truth: integer class ids of any shape, a NumPy array or a PyTorch tensor.
+            prediction: ids of the same shape. Two tensors on one device are counted there, and only
+                the counts are copied.
 
         Raises:
             ArrayError: shapes differ, or an id lies outside the classes.
         """
-        truth, prediction = np.asarray(truth), np.asarray(prediction)
-        if truth.shape != prediction.shape:
-            raise ArrayError(
-                "truth and prediction differ in size",
-                got=f"truth {truth.shape} · prediction {prediction.shape}",
-                fix="score at the size of the truth",
-            )
-        for name, array in (("truth", truth), ("prediction", prediction)):
-            if not np.issubdtype(array.dtype, np.integer):
-                raise ArrayError(f"{name} must hold integer class ids", got=f"dtype {array.dtype}")
-        truth, prediction = truth.ravel(), prediction.ravel()
-        if self.ignore_index is not None:
-            counted = truth != self.ignore_index
-            truth, prediction = truth[counted], prediction[counted]
-        for name, array in (("truth", truth), ("prediction", prediction)):
-            if array.size and (array.min() < 0 or array.max() >= self.classes):
-                outside = np.unique(array[(array < 0) | (array >= self.classes)])
-                raise ArrayError(
-                    f"{name} holds ids outside the class table",
-                    got=f"ids {outside[:10].tolist()}, expected 0 … {self.classes - 1}"
-                    + (
-                        f" or {self.ignore_index} (ignored)"
-                        if self.ignore_index is not None
-                        else ""
-                    ),
-                    fix="map the ids to the table, or name the ignored one as ignore_index",
-                )
-        cell = truth.astype(np.int64) * self.classes + prediction.astype(np.int64)
-        counts = np.bincount(cell, minlength=self.classes**2)
-        self.counts += counts.reshape(self.classes, self.classes)
+        if lie_on_one_device(truth, prediction):
+            self.counts += count_on_device(truth, prediction, self.classes, self.ignore_index)
+            return
+        self.counts += kernels.confusion_counts(
+            ids_of("truth", truth),
+            ids_of("prediction", prediction),
+            self.classes,
+            ignore_index=self.ignore_index,
+        )
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Adds the counts of another matrix over the same classes."""
@@ -99,24 +98,35 @@ class ConfusionMatrix:
             )
         self.counts += other.counts
 
-    def scores(self) -> SemanticScores:
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """int64 `[3, C]`: pixels of each class that are right, in the truth, in the prediction."""
+        return np.stack([np.diag(self.counts), self.counts.sum(1), self.counts.sum(0)])
+
+    def compute(self) -> SemanticScores:
         """The scores of everything counted so far; all NaN when nothing was."""
-        right = np.diag(self.counts).astype(np.float64)
-        truth, predicted = self.counts.sum(1), self.counts.sum(0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            iou = right / (truth + predicted - right)
-            dice = 2 * right / (truth + predicted)
-            recall = right / truth
-            pixel_accuracy = float(np.divide(right.sum(), self.counts.sum()))
-        return SemanticScores(
-            iou=iou,
-            mean_iou=_mean_of_present(iou),
-            dice=dice,
-            pixel_accuracy=pixel_accuracy,
-            class_accuracy=_mean_of_present(recall),
-        )
+        return semantic_scores(self.class_counts)
 
 
-def _mean_of_present(values: NDArray[np.float64]) -> float:
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else float("nan")
+def semantic_scores(class_counts: NDArray[np.integer]) -> SemanticScores:
+    """The scores of sums over pictures.
+
+    Args:
+        class_counts: `[3, C]`, as `ConfusionMatrix.class_counts` gives them.
+
+    Raises:
+        ArrayError: they have another shape.
+    """
+    iou, dice = figures.iou(class_counts), figures.dice(class_counts)
+    recall = figures.recall(class_counts)
+    return SemanticScores(
+        iou=iou,
+        mean_iou=float(figures.mean_of_defined(iou)),
+        frequency_weighted_iou=float(figures.frequency_weighted_iou(class_counts)),
+        dice=dice,
+        mean_dice=float(figures.mean_of_defined(dice)),
+        precision=figures.precision(class_counts),
+        recall=recall,
+        pixel_accuracy=float(figures.pixel_accuracy(class_counts)),
+        class_accuracy=float(figures.mean_of_defined(recall)),
+    )

@@ -222,7 +222,7 @@ def draw_example(
         draw_labels(photo, shown_labels, channels, opacity=1.0),
         _errors(photo, shown_truth, shown_labels, background),
     ]
-    scores = matrix.scores()
+    scores = matrix.compute()
     has_score = not math.isnan(scores.mean_iou)
     told = [
         f"mean IoU {percent(scores.mean_iou)}" if has_score else "nothing is counted here",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pixelwise.data.faults import Fault
 from pixelwise.data.targets import MultiLabelTarget
 from pixelwise.errors import DatasetError, PixelwiseError
 from pixelwise.inference.predictor import Model
-from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
+from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores, semantic_scores
 from pixelwise.training.picture_counts import Interval, PictureCounts
 from pixelwise.training.scoring import IGNORED, Protocol, check_faults, counted
 
@@ -47,15 +47,12 @@ class _Tally:
         own.update(truth, found)
         self._matrix.merge(own)
         classes = len(self._names)
-        counts = np.stack([np.diag(own.counts), own.counts.sum(1), own.counts.sum(0)])
-        self._pictures.append(counts[:, :classes])
+        self._pictures.append(own.class_counts[:, :classes])
 
     def scores(self, names: str, said: str) -> FileScores:
         classes, pictures = len(self._names), len(self._pictures)
-        whole = self._matrix.scores()
-        iou, dice = whole.iou[:classes], whole.dice[:classes]
-        present = iou[~np.isnan(iou)]
-        mean = float(present.mean()) if present.size else float("nan")
+        # What is found in the spare class is wrong, and has no part in the means.
+        scores = semantic_scores(self._matrix.class_counts[:, :classes])
         counts = PictureCounts(
             epoch=0,
             names=tuple(map(str, range(pictures))),
@@ -64,7 +61,6 @@ class _Tally:
             colours=distinct_colours(classes),
             counts=np.array(self._pictures, np.int64).reshape(pictures, 3, classes),
         )
-        scores = replace(whole, iou=iou, dice=dice, mean_iou=mean)
         return FileScores(scores, counts.interval(), _words(names, pictures, said))
 
 

@@ -97,7 +97,7 @@ class Scored:
     @property
     def scores(self) -> SemanticScores:
         """Of the whole data set."""
-        return self.matrix.scores()
+        return self.matrix.compute()
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def score(
             own = ConfusionMatrix(protocol.classes, ignore_index=IGNORED)
             own.update(answer.truth, labels)
             matrix.merge(own)
-            pictures[place] = np.diag(own.counts), own.counts.sum(1), own.counts.sum(0)
+            pictures[place] = own.class_counts
             if look is not None:
                 name = protocol.dataset.entries[place].name
                 look(Seen(place, name, answer.image, answer.truth, labels))

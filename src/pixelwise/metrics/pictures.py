@@ -1,0 +1,172 @@
+"""What the metrics of borders and distances share: pictures, and the contours in them.
+
+What is ignored in the truth is so in the prediction, and counts as outside the picture in both: it
+is of no class, so a class ends there, in truth and prediction alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.errors import ArrayError, UsageError
+from pixelwise.kernels.checks import whole_number
+from pixelwise.kernels.confusion import check_ids, check_pair
+from pixelwise.kernels.types import Labels
+from pixelwise.metrics.tensors import ids_of
+
+__all__ = ["Contours", "Rule", "Width", "contours_of", "pictures_of"]
+
+_MOST_CLASSES = 65_534
+
+
+@dataclass(frozen=True)
+class Width:
+    """A length in the picture: a number of pixels, or else a share of the diagonal."""
+
+    ratio: float
+    pixels: float | None
+
+    def on(self, shape: tuple[int, ...]) -> float:
+        """The length in pixels on a picture `(H, W)`."""
+        return self.ratio * math.hypot(*shape) if self.pixels is None else self.pixels
+
+    def __str__(self) -> str:
+        return f"{self.ratio} of the diagonal" if self.pixels is None else f"{self.pixels} pixels"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is counted; only sums of one rule can be added.
+
+    Args:
+        classes: 1 to 65534; the ids counted are below it.
+        ignore_index: an id of the truth that is not counted, or None.
+        width: of a border, or how far contours may lie apart; None where there is no such thing.
+
+    Raises:
+        UsageError: one is outside its range.
+    """
+
+    classes: int
+    ignore_index: int | None
+    width: Width | None = None
+
+    def __post_init__(self) -> None:
+        whole_number("classes", self.classes, least=1, most=_MOST_CLASSES)
+        if self.width is None:
+            return
+        for name, value in (("ratio", self.width.ratio), ("pixels", self.width.pixels)):
+            is_number = isinstance(value, (int, float, np.number)) and math.isfinite(value)
+            if value is not None and not (is_number and value > 0):
+                raise UsageError(
+                    f"{name} is not a length",
+                    where=f"argument {name}",
+                    got=f"{value!r}, expected a finite number above 0",
+                    fix="ratio is a share of the diagonal, pixels a number of pixels",
+                )
+
+    def require_same(self, other: Rule) -> None:
+        """Raises ArrayError unless the other is this rule."""
+        if other != self:
+            raise ArrayError(
+                "only counts of one protocol can be merged", got=f"{self} · {other}"
+            )
+
+    def __str__(self) -> str:
+        width = "" if self.width is None else f", {self.width}"
+        return f"{self.classes} classes, ignore {self.ignore_index}{width}"
+
+
+def pictures_of(truth: Any, prediction: Any, rule: Rule) -> list[tuple[Labels, Labels]]:
+    """Truth and prediction of each picture as the kernels take them.
+
+    Args:
+        truth: integer class ids `[H, W]` or `[N, H, W]`, a NumPy array or a PyTorch tensor.
+        prediction: ids of the same shape.
+        rule: what is counted.
+
+    Returns:
+        Pairs of uint8 or uint16 `[H, W]`; what is ignored is `rule.classes` in both.
+
+    Raises:
+        ArrayError: shapes differ or are others, or an id lies outside the classes.
+    """
+    truth, prediction = ids_of("truth", truth), ids_of("prediction", prediction)
+    check_pair(truth, prediction)
+    if truth.ndim not in (2, 3) or 0 in truth.shape[-2:]:
+        raise ArrayError(
+            "this metric needs pictures",
+            where="arguments truth and prediction",
+            got=f"shape {truth.shape}, expected [H, W] or [N, H, W] and no empty side",
+            fix="borders need the two sides of the picture: do not flatten it",
+        )
+    ignored = None if rule.ignore_index is None else truth == rule.ignore_index
+    if not all(_are_inside(ids, ignored, rule.classes) for ids in (truth, prediction)):
+        check_ids(truth, prediction, rule.classes, rule.ignore_index)
+    truths, predictions = (
+        _labels(ids, ignored, rule.classes).reshape(-1, *truth.shape[-2:])
+        for ids in (truth, prediction)
+    )
+    return list(zip(truths, predictions, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Contours:
+    """The contour pixels of a picture, class by class.
+
+    Attributes:
+        points: int32 `[N, 2]`, row and column; those of a class in raster order.
+        counts: int64 `[C]`, how many each class has.
+    """
+
+    points: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+    def by_class(self) -> list[NDArray[np.int32]]:
+        """int32 `[n, 2]` for each class."""
+        return np.split(self.points, np.cumsum(self.counts)[:-1])
+
+
+def contours_of(labels: Labels, classes: int) -> Contours:
+    """The pixels of each class that have a neighbour above, below, left or right of no such class.
+
+    What lies outside the picture, or is ignored, is of no class.
+
+    Args:
+        labels: `[H, W]`, ids below `classes`, or `classes` where ignored.
+        classes: how many there are.
+    """
+    on_contour = np.ones(labels.shape, bool)
+    middle = labels[1:-1, 1:-1]
+    across, down = middle == labels[1:-1, :-2], middle == labels[:-2, 1:-1]
+    across &= middle == labels[1:-1, 2:]
+    down &= middle == labels[2:, 1:-1]
+    on_contour[1:-1, 1:-1] = ~(across & down)
+    on_contour &= labels != classes
+    rows, columns = np.nonzero(on_contour)
+    ids = labels[rows, columns]
+    order = np.argsort(ids, kind="stable")
+    points = np.stack([rows[order], columns[order]], axis=1).astype(np.int32)
+    return Contours(points, np.bincount(ids, minlength=classes).astype(np.int64))
+
+
+def _are_inside(ids: NDArray[Any], ignored: NDArray[np.bool_] | None, classes: int) -> bool:
+    inside = ids < classes
+    if np.issubdtype(ids.dtype, np.signedinteger):
+        inside &= ids >= 0
+    if ignored is not None:
+        inside |= ignored
+    return bool(inside.all())
+
+
+def _labels(ids: NDArray[Any], ignored: NDArray[np.bool_] | None, classes: int) -> Labels:
+    """The ids in a narrow type; what is ignored is `classes`."""
+    labels = np.ascontiguousarray(ids.astype(np.uint8 if classes <= 255 else np.uint16))
+    if ignored is not None:
+        np.copyto(labels, np.asarray(classes, labels.dtype), where=ignored)
+    return labels
