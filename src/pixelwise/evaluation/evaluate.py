@@ -17,12 +17,16 @@ from pixelwise.data.faults import Fault
 from pixelwise.data.groups import Groups, find_groups
 from pixelwise.data.viewable import viewable
 from pixelwise.errors import DatasetError
-from pixelwise.evaluation.measures import Figure, Measure, Overlap, mean_of_known
+from pixelwise.evaluation.measures import Figure, Measure, Overlap
 from pixelwise.evaluation.predictions import Judged, Subject, judge
-from pixelwise.evaluation.resampling import drawn_sums, span, unit_sums
+from pixelwise.metrics import figures
+from pixelwise.metrics.bootstrap import interval
 from pixelwise.metrics.confusion import ConfusionMatrix
 
 __all__ = ["Estimate", "Evaluation", "Units", "confusion_of", "evaluate"]
+
+
+_SHARE = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is drawn anew for intervals.
+    """What intervals are over: pictures, or groups of pictures that belong together.
 
     Attributes:
         of: int32 `[N]`, the unit of each picture; None where each is its own.
@@ -70,7 +74,7 @@ class Evaluation:
             is of predictions that are of no class of the truth.
         sizes: `(H, W)` of each picture.
         ignored: pixels that did not count, of all pictures together.
-        units: what intervals are drawn from.
+        units: what intervals are over.
         faults: pictures that could not be judged, and have no part in any score.
     """
 
@@ -114,7 +118,7 @@ class Evaluation:
     @cached_property
     def by_picture(self) -> NDArray[np.float64]:
         """float64 `[N]`: mean IoU within each picture; NaN where no pixel was counted."""
-        return mean_of_known(Overlap().values(self.counts["overlap"].astype(np.float64))["iou"])
+        return figures.mean_of_defined(figures.iou(self.counts["overlap"]))
 
     def worst(self, count: int) -> tuple[int, ...]:
         """Places in `names` of the pictures of lowest mean IoU, the lowest first."""
@@ -126,20 +130,39 @@ class Evaluation:
     def _estimates(self) -> dict[str, tuple[Estimate, ...]]:
         made: dict[str, tuple[Estimate, ...]] = {}
         for measure in self.measures:
-            units = unit_sums(self.counts[measure.name], self.units.of)
-            whole = measure.values(units.sum(0, keepdims=True))
-            spans = {}
-            if self.units.count > 1:
-                drawn = [measure.values(sums) for sums in drawn_sums(units)]
-                spans = {key: span(np.concatenate([part[key] for part in drawn])) for key in whole}
-            for key, values in whole.items():
-                low, high = spans.get(key, (np.nan, np.nan))
-                rows = (np.broadcast_to(each, values[0].shape) for each in (values[0], low, high))
-                made[key] = tuple(
-                    Estimate(*map(_known, row))
-                    for row in zip(*(np.atleast_1d(each).tolist() for each in rows), strict=True)
-                )
+            for bounds in (_SHARE, None):
+                chosen = [
+                    each for each in measure.figures if (each.unit == "%") == (bounds is _SHARE)
+                ]
+                if chosen:
+                    made |= self._intervals(measure, chosen, bounds)
         return made
+
+    def _intervals(
+        self, measure: Measure, chosen: Sequence[Figure], bounds: tuple[float, float] | None
+    ) -> dict[str, tuple[Estimate, ...]]:
+        widths = [len(self.classes) if figure.per_class else 1 for figure in chosen]
+        found = interval(
+            self.counts[measure.name],
+            lambda sums: side_by_side(measure, chosen, sums),
+            groups=self.units.of,
+            bounds=bounds,
+        )
+        rows = zip(found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+        estimates = [Estimate(*map(_known, row)) for row in rows]
+        ends = np.cumsum(widths).tolist()
+        return {
+            figure.key: tuple(estimates[end - width : end])
+            for figure, width, end in zip(chosen, widths, ends, strict=True)
+        }
+
+
+def side_by_side(
+    measure: Measure, chosen: Sequence[Figure], sums: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Figures of sums `[D, ...]` in a row each, `[D, F]`; one of each class takes C columns."""
+    values = measure.values(sums)
+    return np.concatenate([values[figure.key].reshape(len(sums), -1) for figure in chosen], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,8 +262,8 @@ def _units(names: Sequence[str], looks: NDArray[np.uint64]) -> Units:
         return Units(None, len(names), "pictures", "")
     if count < 2:
         note = (
-            f"all pictures are of one group ({groups.kind}: {groups.reason}): pictures are drawn "
-            "as if they were independent, and the interval for another group is wider"
+            f"all pictures are of one group ({groups.kind}: {groups.reason}); they are taken as "
+            "if they were independent, and the interval for another group is wider"
         )
         return Units(None, len(names), "pictures", note)
     return Units(groups.of, count, f"groups of pictures ({groups.kind})", groups.reason)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.evaluation.predictions import Judged
+from pixelwise.metrics import figures
 
 __all__ = ["Figure", "Measure", "Overlap"]
 
@@ -56,7 +57,7 @@ class Measure(Protocol):
         ...
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[Any]:
-        """What one picture gives, `[K, C]`; these add up.
+        """What one picture gives, `[K, C]` or of any other shape; these add up.
 
         Args:
             judged: the picture.
@@ -66,7 +67,7 @@ class Measure(Protocol):
         ...
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """By key the figures of sums `[D, K, C]`, `[D, C]` or `[D]`; NaN where there is none."""
+        """By key the figures of sums `[D, K, C]`: `[D, C]` or `[D]`; NaN where there is none."""
         ...
 
 
@@ -104,29 +105,15 @@ class Overlap:
 
         Predictions of no class lower recall and accuracy, and through them IoU, as any error does.
         """
-        right, truth, found = sums[:, 0], sums[:, 1], sums[:, 2]
-        total = truth.sum(1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            iou = right / (truth + found - right)
-            dice = 2 * right / (truth + found)
-            recall = right / truth
-            weighted = np.where(truth > 0, truth * iou, 0).sum(1) / total
-            return {
-                "iou": iou,
-                "dice": dice,
-                "precision": right / found,
-                "recall": recall,
-                "mean_iou": mean_of_known(iou),
-                "mean_dice": mean_of_known(dice),
-                "frequency_weighted_iou": weighted,
-                "pixel_accuracy": right.sum(1) / total,
-                "class_accuracy": mean_of_known(recall),
-            }
-
-
-def mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means `[D]` of `[D, C]` over what is not NaN; NaN where all is."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: NDArray[np.float64] = np.where(known, values, 0).sum(1) / known.sum(1)
-    return mean
+        iou, dice, recall = figures.iou(sums), figures.dice(sums), figures.recall(sums)
+        return {
+            "iou": iou,
+            "dice": dice,
+            "precision": figures.precision(sums),
+            "recall": recall,
+            "mean_iou": figures.mean_of_defined(iou),
+            "mean_dice": figures.mean_of_defined(dice),
+            "frequency_weighted_iou": figures.frequency_weighted_iou(sums),
+            "pixel_accuracy": figures.pixel_accuracy(sums),
+            "class_accuracy": figures.mean_of_defined(recall),
+        }

@@ -8,7 +8,6 @@ import numpy as np
 
 from pixelwise.data.wording import counted, percent
 from pixelwise.evaluation.evaluate import Evaluation
-from pixelwise.evaluation.resampling import DRAWS, SURE
 from pixelwise.version import VERSION
 
 __all__ = ["card_of", "card_rows"]
@@ -84,7 +83,4 @@ def _interval(evaluation: Evaluation) -> str:
     if units.count < 2:
         return "none: there is one picture"
     note = f"; {units.note}" if units.note else ""
-    return (
-        f"{SURE:.0%}, percentile bootstrap, {DRAWS:,} draws of {units.count:,} {units.kind}, seed "
-        f"fixed{note}"
-    )
+    return f"95 %, studentised jackknife over {units.count:,} {units.kind}{note}"
