@@ -42,6 +42,7 @@ from pixelwise.cli.output import (
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
+from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.evaluate import Evaluation
 from pixelwise.evaluation.evaluate import evaluate as evaluated
 from pixelwise.evaluation.protocol import card_of, card_rows
@@ -81,6 +82,9 @@ def evaluate(
             min=0, max=65_535, help="The ignored id, with --truth; by itself the table's."
         ),
     ] = None,
+    distances: Annotated[
+        bool, typer.Option("--distances", help="Also HD95 and ASSD, which take longer.")
+    ] = False,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,
@@ -120,7 +124,8 @@ def evaluate(
                 predictions, truth, work, classes=classes, ignore=ignore, rules=map_ or ()
             )
         with progress_bar(len(subject.truths.names)) as advance:
-            evaluation = evaluated(subject, workers=work.workers, progress=advance)
+            measures = measures_of(subject, distances=distances)
+            evaluation = evaluated(subject, measures, workers=work.workers, progress=advance)
     except PixelwiseError as error:
         fail(error)
     if json_output:
@@ -150,11 +155,9 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
 
 
 def _print(evaluation: Evaluation) -> None:
-    overall, classes = table_rows(evaluation)
-    print_columns(classes[0], classes[1:])
-    print_line("")
-    print_columns(overall[0], overall[1:])
-    print_line("")
+    for titles, *rows in table_rows(evaluation):
+        print_columns(titles, rows)
+        print_line("")
     for title, text in card_rows(card_of(evaluation)):
         print_wrapped(f"{title}: {text}")
 

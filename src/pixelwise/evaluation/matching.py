@@ -41,6 +41,7 @@ class Match:
             less what is ignored; classes that the prediction does not tell apart are one.
         of_truth: uint16 `[65,536]`: channel of an id of the truth; `IGNORED` where none counts.
         of_prediction: uint16 `[65,536]`: channel of a predicted id; C where it is wrong anywhere.
+        leaves: whether a predicted class is of no class of the truth.
         ignores: whether a class of the truth is ignored.
         notes: what goes where under another name, in short sentences.
     """
@@ -48,6 +49,7 @@ class Match:
     classes: ClassTable
     of_truth: NDArray[np.uint16]
     of_prediction: NDArray[np.uint16]
+    leaves: bool
     ignores: bool
     notes: tuple[str, ...]
 
@@ -205,7 +207,8 @@ class _Links:
             for number, group in enumerate(groups)
         )
         table = ClassTable(self.truth.name, classes, None, self.truth.source)
-        return Match(table, of_truth, of_prediction, bool(self.ignored), tuple(self.notes))
+        leaves = bool((of_prediction[list(self.predicted.ids)] == len(groups)).any())
+        return Match(table, of_truth, of_prediction, leaves, bool(self.ignored), tuple(self.notes))
 
     def _groups(self) -> list[tuple[int, ...]]:
         """Places of true classes that are judged as one, each group by its first."""

@@ -49,18 +49,24 @@ def plain_data(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def table_rows(evaluation: Evaluation) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """Rows of text, titles first: of the figures of all classes, and of each class."""
-    alone = [figure for figure in evaluation.figures if not figure.per_class]
-    each = [figure for figure in evaluation.figures if figure.per_class]
+def table_rows(evaluation: Evaluation) -> list[list[tuple[str, ...]]]:
+    """Tables as rows of text, titles first: figures of all classes, then of each, by measure."""
     overall: list[tuple[str, ...]] = [("figure", "value", "95 % interval")]
-    overall += [(figure.title, *shown(evaluation.overall[figure.key], figure)) for figure in alone]
-    classes: list[tuple[str, ...]] = [("class", *(figure.title for figure in each))]
-    classes += [
-        (printable(info.name), *(_short(evaluation.by_class[f.key][channel], f) for f in each))
-        for channel, info in enumerate(evaluation.classes)
+    overall += [
+        (figure.title, *shown(evaluation.overall[figure.key], figure))
+        for figure in evaluation.figures
+        if not figure.per_class
     ]
-    return overall, classes
+    tables = [overall]
+    for measure in evaluation.measures:
+        each = [figure for figure in measure.figures if figure.per_class]
+        rows: list[tuple[str, ...]] = [("class", *(figure.title for figure in each))]
+        rows += [
+            (printable(info.name), *(_short(evaluation.by_class[f.key][channel], f) for f in each))
+            for channel, info in enumerate(evaluation.classes)
+        ]
+        tables += [rows] if each else []
+    return tables
 
 
 def shown(estimate: Estimate, figure: Figure) -> tuple[str, str]:
@@ -74,10 +80,9 @@ def shown(estimate: Estimate, figure: Figure) -> tuple[str, str]:
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """Two tables and the protocol as a list."""
-    overall, classes = table_rows(evaluation)
+    """Tables, and the protocol as a list."""
     card = "".join(f"- {title}: {_cell(text)}\n" for title, text in card_rows(card_of(evaluation)))
-    return f"{_markdown_table(overall)}\n{_markdown_table(classes)}\n{card}"
+    return "\n".join([*map(_markdown_table, table_rows(evaluation)), card])
 
 
 def csv_text(evaluation: Evaluation) -> str:
