@@ -14,7 +14,7 @@ from pixelwise.evaluation.evaluate import Estimate, Evaluation
 from pixelwise.evaluation.measures import Figure
 from pixelwise.evaluation.protocol import card_of, card_rows
 
-__all__ = ["csv_text", "markdown", "plain_data", "shown", "table_rows"]
+__all__ = ["csv_text", "markdown", "number", "plain_data", "shown", "table_rows"]
 
 
 def plain_data(evaluation: Evaluation) -> dict[str, Any]:
@@ -73,10 +73,18 @@ def shown(estimate: Estimate, figure: Figure) -> tuple[str, str]:
     """Value and interval, such as "75.9 %" and "74.5 … 77.2"."""
     if estimate.value is None:
         return "–", ""
-    value = f"{_number(estimate.value, figure)} {figure.unit}".rstrip()
+    value = f"{number(estimate.value, figure)} {figure.unit}".rstrip()
     if estimate.low is None or estimate.high is None:
         return value, ""
-    return value, f"{_number(estimate.low, figure)} … {_number(estimate.high, figure)}"
+    return value, f"{number(estimate.low, figure)} … {number(estimate.high, figure)}"
+
+
+def number(value: float, figure: Figure, *, sign: bool = False) -> str:
+    """The value of a figure without its unit, such as "75.9"; with its sign where asked for."""
+    plus = "+" if sign else ""
+    if figure.unit == "%":
+        return f"{100 * value:{plus}.1f}"
+    return f"{value:{plus}.2f}" if figure.unit else f"{value:{plus}.3g}"
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -107,12 +115,6 @@ def _short(estimate: Estimate, figure: Figure) -> str:
     value, interval = shown(estimate, figure)
     number = value.removesuffix(f" {figure.unit}")
     return f"{number} ({interval.replace(' … ', '–')})" if interval else number
-
-
-def _number(value: float, figure: Figure) -> str:
-    if figure.unit == "%":
-        return f"{100 * value:.1f}"
-    return f"{value:.2f}" if figure.unit else f"{value:.3g}"
 
 
 def _markdown_table(rows: Sequence[tuple[str, ...]]) -> str:
