@@ -6,7 +6,7 @@ from PIL import Image
 
 import pixelwise as pw
 from pixelwise.errors import DatasetError, UsageError
-from pixelwise.evaluation.opening import folder_subject, set_subject, set_truth, source_of
+from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def test_label_maps_of_a_split_leave_the_others_alone(dataset, tmp_path):
     folder.mkdir()
     for name in ("train_0", "val_0", "val_1"):
         Image.fromarray(np.zeros((4, 5), np.uint8)).save(folder / f"{name}.png")
-    subject = set_subject(source_of(str(folder)), set_truth(whole, None), loaded=pw.load)
+    (subject,) = set_subjects([source_of(str(folder))], set_truth(whole, None), loaded=pw.load)
     assert [path.stem for path in subject.predictions.files] == ["val_0", "val_1"]
     (folder / "classes.csv").write_text("id,name\n5,one\n")
     with pytest.raises(pw.PixelwiseError, match="do not match"):
-        set_subject(source_of(str(folder)), set_truth(whole, None), loaded=pw.load)
+        set_subjects([source_of(str(folder))], set_truth(whole, None), loaded=pw.load)
 
 
 def test_the_table_of_two_folders(write_maps, table_of):

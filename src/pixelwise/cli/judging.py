@@ -11,10 +11,9 @@ import typer
 
 from pixelwise.cli.data.options import open_from
 from pixelwise.errors import UsageError
-from pixelwise.evaluation.matching import Rule, read_rules
-from pixelwise.evaluation.opening import Source, folder_subject, set_subject, set_truth, source_of
+from pixelwise.evaluation.matching import read_rules
+from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
 from pixelwise.evaluation.predictions import Subject
-from pixelwise.evaluation.sources import SetTruth
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
 from pixelwise.inference.predictor import Model, load
 
@@ -97,11 +96,7 @@ def subjects_of_set(
     """
     chosen = read_rules(rules)
     truth = set_truth(open_from(data, **vars(opening)), split)
-    return tuple(_subject(source_of(source), truth, chosen, work) for source in sources)
-
-
-def _subject(source: Source, truth: SetTruth, rules: Sequence[Rule], work: Work) -> Subject:
-    return set_subject(source, truth, rules, loaded=work.loaded)
+    return set_subjects([*map(source_of, sources)], truth, chosen, loaded=work.loaded)
 
 
 def subject_of_folders(

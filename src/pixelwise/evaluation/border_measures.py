@@ -42,9 +42,9 @@ class Borders:
     def told(self) -> str:
         """See `Measure.told`."""
         return (
-            f"boundary IoU (Cheng et al. 2021): pixels within {self.band:.2%} of the diagonal of "
-            f"their class's border; boundary F (Csurka et al. 2013): contours within "
-            f"{self.tolerance:.2%} of the diagonal; summed over pictures first"
+            "boundary IoU (Cheng et al. 2021): pixels of a class within "
+            f"{100 * self.band:g} % of the diagonal of its border; boundary F (Csurka et al. "
+            f"2013): contours within {100 * self.tolerance:g} % of the diagonal; summed over pictures first"
         )
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -148,7 +148,9 @@ class Evaluation:
             groups=self.units.of,
             bounds=bounds,
         )
-        rows = zip(found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+        # No figure is below 0, bounded above or not.
+        low = np.maximum(found.low, 0)
+        rows = zip(found.value.tolist(), low.tolist(), found.high.tolist(), strict=True)
         estimates = [Estimate(*map(_known, row)) for row in rows]
         ends = np.cumsum(widths).tolist()
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from pixelwise.evaluation.predictions import Subject, subject_of
 from pixelwise.evaluation.sources import FileTruth, SetTruth
 from pixelwise.inference.predictor import Model
 
-__all__ = ["ALL", "Source", "folder_subject", "set_subject", "set_truth", "source_of"]
+__all__ = ["ALL", "Source", "folder_subject", "set_subjects", "set_truth", "source_of"]
 
 ALL = "all"
 _HELD_OUT = ("val", "valid", "validation", "dev", "test", "testing")
@@ -72,31 +72,46 @@ def set_truth(dataset: Dataset, split: str | None) -> SetTruth:
     return SetTruth(dataset.split(split), split, names)
 
 
-def set_subject(
-    source: Source,
+def set_subjects(
+    sources: Sequence[Source],
     truth: SetTruth,
     rules: Sequence[Rule] = (),
     *,
     loaded: Callable[[str], Model],
-) -> Subject:
-    """A model, or label maps, judged by a data set.
+) -> tuple[Subject, ...]:
+    """Models, or label maps, each judged by the same pictures.
 
-    Label maps without a class table of their own hold the ids of the data set.
+    Label maps without a class table of their own hold the ids of the data set. A rule of a class
+    that one prediction has and another has not is of the former alone.
 
     Args:
-        source: of the predictions.
+        sources: of the predictions.
         truth: of the pictures.
         rules: of classes; see `match_classes`.
         loaded: loads a model.
 
     Raises:
-        PixelwiseError: it cannot be opened so; see `subject_of`.
+        PixelwiseError: something cannot be opened so; see `subject_of`.
     """
+    opened = [_opened(source, truth, loaded) for source in sources]
+    tables = [each.classes if isinstance(each, Model) else each[2] for each in opened]
+    return tuple(
+        subject_of(
+            truth,
+            each,
+            [rule for rule in rules if rule[0] in own or not any(rule[0] in t for t in tables)],
+        )
+        for each, own in zip(opened, tables, strict=True)
+    )
+
+
+def _opened(
+    source: Source, truth: SetTruth, loaded: Callable[[str], Model]
+) -> Model | tuple[Path, Mapping[str, Path], ClassTable]:
     if source.folder is None:
-        return subject_of(truth, loaded(source.model), rules)
+        return loaded(source.model)
     files = label_maps(source.folder)
-    table = found_table(source.folder, above=False) or truth.classes
-    return subject_of(truth, (source.folder, files, table), rules)
+    return source.folder, files, found_table(source.folder, above=False) or truth.classes
 
 
 def folder_subject(
