@@ -105,6 +105,55 @@ def test_a_rule_that_cannot_be_is_refused(card, place, value):
     assert f"preprocessing.{place}" in refused(document)
 
 
+def test_a_card_of_an_older_version_has_no_temperature(card):
+    document = json.loads(card.to_json())
+    del document["postprocessing"]["temperature"], document["postprocessing"]["conformal"]
+    assert read(document) == card
+    assert read(document).postprocessing.temperature == 1
+
+
+@pytest.mark.parametrize("temperature", [2, 0.5, [0.5, 1, 100]])
+def test_temperatures_and_sets_are_read_back(card, temperature):
+    document = json.loads(card.to_json())
+    conformal = {"coverage": 0.9, "threshold": 0.05, "protocol": "none"}
+    document["postprocessing"] |= {"temperature": temperature, "conformal": conformal}
+    found = read(document)
+    expected = tuple(temperature) if isinstance(temperature, list) else temperature
+    assert found.postprocessing.temperature == expected
+    assert found.postprocessing.conformal.threshold == 0.05
+    assert read(json.loads(found.to_json())) == found
+    said = found.postprocessing.describe()
+    assert "calibrated: temperature" in said
+    assert said.endswith("prediction sets of 0.9 coverage")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 0),
+        ("temperature", -1),
+        ("temperature", 101),
+        ("temperature", "1"),
+        ("temperature", True),
+        ("temperature", [1, 1, None]),
+        ("conformal", {"coverage": 1, "threshold": 0.5, "protocol": ""}),
+        ("conformal", {"coverage": 0.9, "threshold": 1.5, "protocol": ""}),
+        ("conformal", {"coverage": 0.9}),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused(card, name, value):
+    document = json.loads(card.to_json())
+    document["postprocessing"][name] = value
+    assert f"postprocessing.{name}" in refused(document)
+
+
+@pytest.mark.parametrize("temperature", [[1], [1, 2], [1, 2, 3, 4], []])
+def test_there_is_a_temperature_for_each_class(card, temperature):
+    document = json.loads(card.to_json())
+    document["postprocessing"]["temperature"] = temperature
+    assert "for 3 classes" in refused(document)
+
+
 def test_a_table_that_contradicts_itself_is_refused(card):
     document = json.loads(card.to_json())
     document["class_table"]["classes"][1]["id"] = 0

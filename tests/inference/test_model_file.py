@@ -11,7 +11,13 @@ from onnx import TensorProto, helper
 from pixelwise.errors import CardError, EngineError, ModelFileError, UnknownModelError
 from pixelwise.inference.card import CARD_KEY, Resize
 from pixelwise.inference.engines import make_engine
-from pixelwise.inference.model_file import check_model, find_model, read_model, shipped_models
+from pixelwise.inference.model_file import (
+    check_model,
+    find_model,
+    read_model,
+    shipped_models,
+    with_other_card,
+)
 from pixelwise.inference.onnx_file import with_metadata
 
 
@@ -171,3 +177,16 @@ def test_damaged_models_give_an_answer_or_a_declared_error(make_model, tmp_path)
         except (ModelFileError, EngineError):
             continue
         assert isinstance(scores, np.ndarray)
+
+
+def test_another_card_goes_into_the_same_network(
+    make_model, make_card, make_table, pointwise, tmp_path
+):
+    file = read_model(make_model(network=pointwise(classes=4)))
+    other = make_card(description="another")
+    new = with_other_card(file, other, tmp_path / "new.onnx")
+    assert new.card == other
+    assert new.sha256 != file.sha256
+    assert with_other_card(new, file.card, tmp_path).sha256 == file.sha256
+    with pytest.raises(CardError, match="does not fit its network"):
+        with_other_card(file, make_card(make_table(0, 1)), tmp_path)

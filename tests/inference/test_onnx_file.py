@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from pixelwise.errors import ModelFileError
-from pixelwise.inference.onnx_file import TensorFacts, read_onnx, with_metadata
+from pixelwise.inference.onnx_file import (
+    TensorFacts,
+    read_onnx,
+    replace_metadata,
+    with_metadata,
+)
 
 FLOAT32 = TensorProto.FLOAT
 
@@ -94,6 +99,19 @@ def test_metadata_is_what_onnx_reads(content):
     del model.metadata_props[1:]
     assert model == onnx.load_model_from_string(content)
     assert read(with_metadata(content, entries)).metadata == {"a": "b"} | entries
+
+
+def test_metadata_is_replaced_and_nothing_else_changes(content):
+    twice = with_metadata(with_metadata(content, {"b": "c", "k": "old"}), {"k": "older"})
+    replaced = replace_metadata(twice, {"k": "new", "l": "☂"})
+    model = onnx.load_model_from_string(replaced)
+    onnx.checker.check_model(model)
+    pairs = [(prop.key, prop.value) for prop in model.metadata_props]
+    assert pairs == [("a", "b"), ("b", "c"), ("k", "new"), ("l", "☂")]
+    del model.metadata_props[1:]
+    assert model == onnx.load_model_from_string(content)
+    assert replace_metadata(replaced, {"k": "new", "l": "☂"}) == replaced
+    assert replace_metadata(content, {"z": "1"}) == with_metadata(content, {"z": "1"})
 
 
 def test_a_later_entry_of_one_key_counts(content):

@@ -85,6 +85,7 @@ def _print_cards(files: list[ModelFile]) -> None:
                 ("score", f"{score.metric} {score.value:g}, {score.protocol}")
                 for score in card.scores
             ),
+            ("probabilities", card.postprocessing.describe()),
             ("weights", f"{card.weights_licence}{licence_note}"),
             ("training data", f"{card.data}; {card.data_licence}"),
             ("trained by", card.command),

@@ -126,6 +126,19 @@ class Postprocessing(_Part):
     temperature: _Temperature | tuple[_Temperature, ...] = 1.0
     conformal: Conformal | None = None
 
+    def describe(self) -> str:
+        """How scores become probabilities, in one line."""
+        if self.temperature == 1:
+            text = f"{self.activation} of the scores as they are"
+        elif isinstance(self.temperature, tuple):
+            least, most = min(self.temperature), max(self.temperature)
+            text = f"{self.activation}, calibrated: temperatures {least:.3g} to {most:.3g} by class"
+        else:
+            text = f"{self.activation}, calibrated: temperature {self.temperature:.3g}"
+        if self.conformal is not None:
+            text += f"; prediction sets of {self.conformal.coverage:g} coverage"
+        return text
+
 
 class Score(_Part):
     """A measured figure and the protocol that gives it a meaning."""

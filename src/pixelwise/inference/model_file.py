@@ -9,10 +9,17 @@ from pathlib import Path
 
 from pixelwise.errors import CardError, ModelFileError, UnknownModelError, did_you_mean
 from pixelwise.inference.card import CARD_KEY, Card, read_card
-from pixelwise.inference.onnx_file import OnnxFacts, read_onnx
+from pixelwise.inference.onnx_file import OnnxFacts, read_onnx, replace_metadata
 from pixelwise.inference.preprocess import plan_input
 
-__all__ = ["ModelFile", "check_model", "find_model", "read_model", "shipped_models"]
+__all__ = [
+    "ModelFile",
+    "check_model",
+    "find_model",
+    "read_model",
+    "shipped_models",
+    "with_other_card",
+]
 
 # Largest file that protocol buffers allow.
 _LARGEST = 2**31
@@ -118,6 +125,20 @@ def check_model(content: bytes, path: Path) -> ModelFile:
         output_name=facts.outputs[0].name,
         one_by_one=facts.inputs[0].shape[0] == 1,
     )
+
+
+def with_other_card(file: ModelFile, card: Card, path: Path) -> ModelFile:
+    """The same network with another card; nothing is written.
+
+    Args:
+        file: stays as it is.
+        card: takes the place of its card.
+        path: of the new file, for messages.
+
+    Raises:
+        CardError: the card does not fit the network.
+    """
+    return check_model(replace_metadata(file.content, {CARD_KEY: card.to_json()}), path)
 
 
 def _check_fit(facts: OnnxFacts, card: Card, path: Path) -> None:

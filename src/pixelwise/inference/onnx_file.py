@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pixelwise.errors import ModelFileError
 
-__all__ = ["OnnxFacts", "TensorFacts", "read_onnx", "with_metadata"]
+__all__ = ["OnnxFacts", "TensorFacts", "read_onnx", "replace_metadata", "with_metadata"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FLOAT32 = 1
@@ -91,6 +91,31 @@ def with_metadata(content: bytes, entries: dict[str, str]) -> bytes:
         entry = _field(1, key.encode()) + _field(2, value.encode())
         added += _field(_MODEL_METADATA, entry)
     return content + added
+
+
+def replace_metadata(content: bytes, entries: dict[str, str]) -> bytes:
+    """The same model with metadata entries in the place of those of the same keys, if any.
+
+    Every other byte of the file stays as it is.
+
+    Args:
+        content: a model that `read_onnx` takes.
+        entries: by key.
+    """
+    view = memoryview(content)
+    kept: list[memoryview] = []
+    begin = 0
+    for number, value, end in _spans(view):
+        is_old = (
+            number == _MODEL_METADATA
+            and isinstance(value, memoryview)
+            and {key: bytes(part) for key, part in _byte_fields(value)}.get(1, b"").decode()
+            in entries
+        )
+        if not is_old:
+            kept.append(view[begin:end])
+        begin = end
+    return with_metadata(b"".join(kept), entries)
 
 
 def _read_model(view: memoryview) -> tuple[OnnxFacts, list[str]]:
@@ -214,6 +239,12 @@ def _byte_fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    for number, value, _ in _spans(view):
+        yield number, value
+
+
+def _spans(view: memoryview) -> Iterator[tuple[int, int | memoryview, int]]:
+    """Number and value of each field, and where it ends."""
     position, end = 0, len(view)
     while position < end:
         key, position = _varint(view, position)
@@ -223,7 +254,7 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise _MalformedError(f"field number {number} at byte {position}")
         if kind == _VARINT:
             value, position = _varint(view, position)
-            yield number, value
+            yield number, value, position
             continue
         if kind == _BYTES:
             length, position = _varint(view, position)
@@ -233,8 +264,8 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise _MalformedError(f"unknown wire type {kind} at byte {position}")
         if length > end - position:
             raise _MalformedError("the file ends early")
-        yield number, view[position : position + length]
         position += length
+        yield number, view[position - length : position], position
 
 
 def _varint(view: memoryview, position: int) -> tuple[int, int]:

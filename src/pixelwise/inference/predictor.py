@@ -53,6 +53,11 @@ class Model:
         return self._file.card
 
     @property
+    def file(self) -> ModelFile:
+        """The model file that it was loaded from."""
+        return self._file
+
+    @property
     def sha256(self) -> str:
         """Hash of the model file."""
         return self._file.sha256

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelwise.inference.model_file import read_model
+from pixelwise.inference.predictor import load
+
+WEIGHTS = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [1, 1, 1]], np.float32)
+
+
+@pytest.fixture
+def work(tmp_path, make_model, pointwise, monkeypatch):
+    """A model that is three times too sure, in a folder with pictures whose truth it knows."""
+    monkeypatch.chdir(tmp_path)
+    network = pointwise(0.05 * WEIGHTS, np.array([0, 0, 0, 10]))
+    model = load(make_model("toy.onnx", network=network), engine="onnxruntime", threads=1)
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for number in range(12):
+        random = np.random.default_rng(number)
+        image = random.integers(0, 256, (20, 24, 3), np.uint8)
+        noisy = model.predict(image).logits() / 3
+        truth = np.argmax(noisy + random.gumbel(size=noisy.shape), axis=0).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / "data" / "images" / f"p{number:02}.png")
+        Image.fromarray(truth).save(tmp_path / "data" / "masks" / f"p{number:02}.png")
+    names = [f"class {number}" for number in range(4)]
+    (tmp_path / "classes.txt").write_text("\n".join(names) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def calibrate(command):
+    def run(*arguments, model="toy.onnx"):
+        return command("calibrate", model, "data", "--classes", "classes.txt", *arguments)
+
+    return run
+
+
+def test_a_new_file_is_written_and_the_old_one_stays(work, calibrate):
+    before = (work / "toy.onnx").read_bytes()
+    code, out, error = calibrate("-o", "new.onnx", "--coverage", "0.8")
+    assert (code, error) == (0, "")
+    assert (work / "toy.onnx").read_bytes() == before
+    assert "data, all pictures, 12 pictures in 12 groups" in out
+    assert "prediction sets for 80.0%" in out
+    assert "written: new.onnx" in out
+    card = read_model(work / "new.onnx").card
+    assert card.postprocessing.temperature == pytest.approx(3, rel=0.1)
+    picture = work / "data" / "images" / "p00.png"
+    old, new = (load(work / name).predict(picture) for name in ("toy.onnx", "new.onnx"))
+    np.testing.assert_array_equal(new.labels, old.labels)
+    assert new.confidence.mean() < old.confidence.mean() - 0.05
+    truth = np.array(Image.open(work / "data" / "masks" / "p00.png"))
+    right = np.mean(new.labels == truth)
+    assert abs(new.confidence.mean() - right) < abs(old.confidence.mean() - right)
+    sets = new.prediction_sets()
+    assert np.take_along_axis(sets, truth[None].astype(int), 0).mean() > 0.7
+
+
+def test_json_says_the_same_and_the_run_can_be_repeated(work, calibrate):
+    code, out, _ = calibrate("-o", "new.onnx", "--kind", "per-class", "--json")
+    assert code == 0
+    document = json.loads(out)
+    file = read_model(work / "new.onnx")
+    assert document["sha256"] == file.sha256
+    assert tuple(document["temperature"]) == file.card.postprocessing.temperature
+    assert document["coverage"] is None
+    assert document["after"]["NLL"]["value"] < document["before"]["NLL"]["value"]
+    assert document["helps"] is True
+    content = (work / "new.onnx").read_bytes()
+    assert calibrate("-o", "new.onnx", "--kind", "per-class", "--overwrite")[0] == 0
+    assert (work / "new.onnx").read_bytes() == content
+
+
+def test_what_is_calibrated_already_is_judged_as_it_is(work, calibrate):
+    calibrate("-o", "new.onnx")
+    code, out, _ = calibrate("-o", "third.onnx", "--json", model="new.onnx")
+    assert code == 0
+    document = json.loads(out)
+    assert not document["helps"]
+    temperatures = [
+        read_model(work / name).card.postprocessing.temperature
+        for name in ("new.onnx", "third.onnx")
+    ]
+    assert temperatures[0] == temperatures[1]
+    code, out, _ = calibrate("-o", "fourth.onnx", model="new.onnx")
+    assert "it stays as it was" in " ".join(out.split())
+
+
+def test_nothing_is_replaced_unasked_and_the_model_never(work, calibrate):
+    (work / "new.onnx").write_bytes(b"mine")
+    code, _, error = calibrate("-o", "new.onnx")
+    assert code == 2
+    assert "a file is in the way" in error
+    assert (work / "new.onnx").read_bytes() == b"mine"
+    before = (work / "toy.onnx").read_bytes()
+    code, _, error = calibrate("-o", "toy.onnx", "--overwrite")
+    assert code == 2
+    assert "replaced by its calibrated form" in error
+    assert (work / "toy.onnx").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-o", "new.png"), "kept in a .onnx file"),
+        (("-o", "new.onnx", "--coverage", "0.99"), "needs 99 pictures"),
+        (("-o", "new.onnx", "--coverage", "2"), "above 0 and below 1"),
+        (("-o", "new.onnx", "--split", "val"), "no such split"),
+        (("-o", "new.onnx", "--map", "grass"), "OWN=MODEL"),
+        (("-o", "new.onnx", "--map", "grass=class 1"), "grass"),
+    ],
+)
+def test_what_cannot_be_done_writes_nothing(work, calibrate, arguments, said):
+    code, _, error = calibrate(*arguments)
+    assert code == 2
+    assert said in error
+    assert "fix: " in error
+    assert not (work / "new.onnx").exists()
+
+
+def test_a_picture_that_cannot_be_read_is_told(work, calibrate):
+    (work / "data" / "images" / "p03.png").write_bytes(b"no picture")
+    code, out, _ = calibrate("-o", "new.onnx")
+    assert code == 1
+    assert "left out: images/p03.png" in out
+    assert (work / "new.onnx").exists()
+
+
+def test_torch_is_not_needed(run_python):
+    done = run_python(
+        "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
+        "import pixelwise.cli.calibrate, pixelwise.evaluation.calibrate\n"
+        "import pixelwise.evaluation.pixels, pixelwise.inference.predictor"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
