@@ -24,6 +24,7 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.predict
 	$(DEV)/python -m benchmarks.models
 	$(DEV)/python -m benchmarks.check
+	$(DEV)/python -m benchmarks.panoptic
 	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[benchmark]"
 	$(DEV)/python -m benchmarks.augment
 	$(DEV)/python -m benchmarks.loading

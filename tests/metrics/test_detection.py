@@ -81,6 +81,14 @@ def test_an_object_is_found_once():
     assert scores.ap == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
+def test_of_equal_ious_the_last_object_is_taken():
+    # Two thirds with both; the second detection reaches the last object only.
+    objects = [[0, 0, 10, 10], [4, 0, 14, 10]]
+    found = [[2, 0, 12, 10], [5, 0, 15, 10]]
+    assert one_class(found, [0.9, 0.8], objects).ap_50 == pytest.approx(51 / 101)
+    assert one_class(found, [0.9, 0.8], objects[::-1]).ap_50 == 1
+
+
 def test_an_iou_at_the_threshold_is_enough():
     scores = one_class([[0, 0, 10, 5]], [1.0], [HERE])
     assert scores.ap_50 == 1
@@ -116,7 +124,7 @@ def test_classes_without_objects_are_left_out():
 def test_nothing_counted_scores_nan():
     scores = matched([]).compute()
     assert all(np.isnan(getattr(scores, field.name)).all() for field in fields(scores))
-    nothing = (TrueObjects(np.array([], int)), Detections(np.array([], int), np.array([])))
+    nothing = (TrueObjects([]), Detections([], []))
     assert np.isnan(matched([nothing]).compute().ap)
 
 
@@ -179,6 +187,6 @@ def test_faults_are_told():
     assert "truth of (3, 4), detections of (4, 3)" in raised.value.got
     with pytest.raises(ArrayError, match="one protocol"):
         AveragePrecision(3).merge(AveragePrecision(3, kind="box"))
-    for times in ([1], [1, -1], [1, np.nan]):
+    for times in ([1], [1, -1], [1, np.nan], [1, 0.5]):
         with pytest.raises(ArrayError, match="how often"):
             matched(box_pictures(0, 2)).compute(times)

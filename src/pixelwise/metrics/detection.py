@@ -172,7 +172,7 @@ class AveragePrecision:
         """The scores of all pictures so far; NaN where there is nothing to find.
 
         Args:
-            times: how often each picture counts, `[N]`, 0 and more, in the order of `pictures`:
+            times: how often each picture counts, whole numbers `[N]` in the order of `pictures`:
                 one draw of a bootstrap. Nothing is matched again. Copies of a detection count one
                 after the other. None: each once.
 
@@ -181,12 +181,12 @@ class AveragePrecision:
         """
         weights = np.ones(len(self._pictures)) if times is None else np.asarray(times, np.float64)
         if weights.shape != (len(self._pictures),) or not (
-            np.isfinite(weights).all() and (weights >= 0).all()
+            np.isfinite(weights).all() and (weights >= 0).all() and (weights % 1 == 0).all()
         ):
             raise ArrayError(
                 "times say of each picture how often it counts",
                 where="argument times",
-                got=f"{list(weights.shape)}, expected [{len(self._pictures)}], 0 and more",
+                got=f"{list(weights.shape)}, expected [{len(self._pictures)}] whole numbers",
                 fix="numpy.random.default_rng().multinomial(n, [1 / n] * n)",
             )
         if self._ordered is None:
@@ -398,22 +398,22 @@ def _precision_and_recall(
     objects: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision `[areas, thresholds]` and recall `[areas, detections]` of one class."""
+    present = np.flatnonzero(objects)
+    outcomes, needed = outcomes[present], objects[present, None]
     right, wrong = (outcomes == _RIGHT) * weights, (outcomes == _WRONG) * weights
-    found, invented = right.cumsum(axis=-1), wrong.cumsum(axis=-1)
-    precision = np.full(outcomes.shape[:2], np.nan)
-    recall = np.full((len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
-    counted = found + invented
-    falling = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
+    found = right.cumsum(axis=-1)
+    counted = found + wrong.cumsum(axis=-1)
+    falling = np.zeros((*outcomes.shape[:2], len(weights) + 1))  # 0 beyond the last detection
+    np.divide(found, counted, out=falling[..., :-1], where=counted > 0)
     falling = np.maximum.accumulate(falling[..., ::-1], axis=-1)[..., ::-1]
-    for area in np.flatnonzero(objects).tolist():
-        recalls = found[area] / objects[area]
-        for threshold in range(len(_THRESHOLDS)):
-            places = np.searchsorted(recalls[threshold], _RECALLS)
-            curve = np.append(falling[area, threshold], 0.0)
-            precision[area, threshold] = curve[places].mean()
-        for place, most in enumerate(_MOST_DETECTIONS):
-            found_by_few = right[area][:, ranks < most].sum(axis=-1)
-            recall[area, place] = (found_by_few / objects[area]).mean()
+    recalls = found / needed[..., None]
+    places = [[row.searchsorted(_RECALLS) for row in rows] for rows in recalls]
+    curves = np.take_along_axis(falling, np.array(places), axis=-1)
+    precision = np.full((len(_AREAS), len(_THRESHOLDS)), np.nan)
+    precision[present] = curves.mean(axis=-1)
+    recall = np.full((len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
+    for place, most in enumerate(_MOST_DETECTIONS):
+        recall[present, place] = (right[..., ranks < most].sum(axis=-1) / needed).mean(axis=-1)
     return precision, recall
 
 

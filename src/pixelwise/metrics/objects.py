@@ -354,8 +354,8 @@ def _faults(
     classes: NDArray[Any], masks: ObjectMasks | None, boxes: NDArray[Any] | None
 ) -> list[str]:
     faults = []
-    if np.ndim(classes) != 1 or not np.issubdtype(np.asarray(classes).dtype, np.integer):
-        found = np.asarray(classes)
+    found = np.asarray(classes)
+    if found.ndim != 1 or (found.size and not np.issubdtype(found.dtype, np.integer)):
         return [f"classes are {found.dtype} {list(found.shape)}, expected integers [N]"]
     if masks is not None and len(masks) != len(classes):
         faults.append(f"{len(masks)} masks for {len(classes)} classes")
