@@ -28,6 +28,7 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[benchmark]"
 	$(DEV)/python -m benchmarks.augment
 	$(DEV)/python -m benchmarks.loading
+	$(DEV)/python -m benchmarks.metrics
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -102,6 +103,47 @@ void near_borders(const Input<Label, 2>& labels, int distance, int fill,
     (sizeof(Label) == 1 ? kernels.near_borders8 : kernels.near_borders16)(job, workspace.of(0));
 }
 
+template <class Label>
+nb::tuple contour_points(const Input<Label, 2>& labels, int classes, const char* variant) {
+    require(labels.size() > 0 && labels.shape(0) < LONGEST_SIDE && labels.shape(1) < LONGEST_SIDE,
+            "a side without pixels, or too long");
+    require(classes >= 1 && classes <= 65536, "1 to 65536 classes");
+    const std::size_t size = static_cast<std::size_t>(classes);
+    auto counts = std::make_unique<std::int64_t[]>(size);
+    std::unique_ptr<std::int32_t[]> points;
+    std::size_t total = 0;
+    {
+        nb::gil_scoped_release release;
+        std::vector<std::int64_t> places(size);
+        ContourJob job{};
+        job.labels = labels.data();
+        job.height = static_cast<std::int32_t>(labels.shape(0));
+        job.width = static_cast<std::int32_t>(labels.shape(1));
+        job.classes = classes;
+        job.counts = counts.get();
+        job.places = places.data();
+        const MetricKernels& kernels = kernels_named(variant);
+        const auto run = sizeof(Label) == 1 ? kernels.contours8 : kernels.contours16;
+        const Workspaces workspace(1, kernels.contour_bytes(job));
+        run(job, workspace.of(0));
+        for (std::size_t c = 0; c < size; ++c) {
+            places[c] = static_cast<std::int64_t>(total);
+            total += static_cast<std::size_t>(counts[c]);
+        }
+        points.reset(new std::int32_t[2 * total + 1]);
+        job.points = points.get();
+        run(job, workspace.of(0));
+    }
+    const std::size_t shape[2] = {total, 2};
+    nb::capsule points_owner(points.get(),
+                             [](void* p) noexcept { delete[] static_cast<std::int32_t*>(p); });
+    nb::ndarray<nb::numpy, std::int32_t> found(points.release(), 2, shape, points_owner);
+    nb::capsule counts_owner(counts.get(),
+                             [](void* p) noexcept { delete[] static_cast<std::int64_t*>(p); });
+    nb::ndarray<nb::numpy, std::int64_t> many(counts.release(), 1, &size, counts_owner);
+    return nb::make_tuple(found, many);
+}
+
 // Makes the box, its last row and column included, hold all the points.
 void widen(NearestJob& job, const std::int32_t* points, std::int64_t count) {
     for (std::int64_t n = 0; n < count; ++n) {
@@ -112,36 +154,62 @@ void widen(NearestJob& job, const std::int32_t* points, std::int64_t count) {
     }
 }
 
-void nearest_squares(const Input<std::int32_t, 2>& points, const Input<std::int32_t, 2>& others,
-                     double row_spacing, double column_spacing, const Output<double, 1>& out,
-                     const char* variant) {
-    require(points.shape(1) == 2 && others.shape(1) == 2 && others.shape(0) > 0,
-            "points of two coordinates, and others among them");
+void check_points(const Input<std::int32_t, 2>& points, const Input<std::int64_t, 1>& counts) {
+    std::uint64_t total = 0;
+    for (std::size_t c = 0; c < counts.shape(0); ++c) {
+        require(counts.data()[c] >= 0 &&
+                    static_cast<std::uint64_t>(counts.data()[c]) <= points.shape(0) - total,
+                "counts that are not those of the points");
+        total += static_cast<std::uint64_t>(counts.data()[c]);
+    }
+    require(points.shape(1) == 2 && total == points.shape(0),
+            "counts that are not those of the points");
+    const std::int32_t* const all = points.data();
+    require(std::all_of(all, all + 2 * total,
+                        [](std::int32_t place) { return place >= 0 && place < (1 << 24); }),
+            "a point outside every picture");
+}
+
+// The squared distance from each point to the nearest of the others of its class; where these are
+// none, the answer stays as it is.
+void nearest_squares(const Input<std::int32_t, 2>& points, const Input<std::int64_t, 1>& counts,
+                     const Input<std::int32_t, 2>& others,
+                     const Input<std::int64_t, 1>& other_counts, double row_spacing,
+                     double column_spacing, const Output<double, 1>& out, const char* variant) {
+    require(counts.shape(0) == other_counts.shape(0), "counts of other classes");
     require(out.shape(0) == points.shape(0), "an output of another size");
     require(row_spacing > 0 && column_spacing > 0, "a spacing above 0");
+    check_points(points, counts);
+    check_points(others, other_counts);
+    const MetricKernels& kernels = kernels_named(variant);
+    nb::gil_scoped_release release;
+    std::vector<NearestJob> jobs;
+    std::size_t bytes = 0;
     NearestJob job{};
     job.points = points.data();
-    job.count = static_cast<std::int64_t>(points.shape(0));
     job.others = others.data();
-    job.other_count = static_cast<std::int64_t>(others.shape(0));
-    job.top = others.data()[0];
-    job.left = others.data()[1];
-    job.bottom = job.top;
-    job.right = job.left;
-    widen(job, job.points, job.count);
-    widen(job, job.others, job.other_count);
-    constexpr std::int32_t LONGEST = 1 << 24;
-    require(job.top >= 0 && job.left >= 0 && job.bottom < LONGEST && job.right < LONGEST,
-            "a point outside every picture");
-    ++job.bottom;
-    ++job.right;
     job.row_spacing = row_spacing;
     job.column_spacing = column_spacing;
     job.out = out.data();
-    const MetricKernels& kernels = kernels_named(variant);
-    nb::gil_scoped_release release;
-    const Workspaces workspace(1, kernels.nearest_bytes(job));
-    kernels.nearest(job, workspace.of(0));
+    for (std::size_t c = 0; c < counts.shape(0); ++c) {
+        job.count = counts.data()[c];
+        job.other_count = other_counts.data()[c];
+        if (job.count > 0 && job.other_count > 0) {
+            job.top = job.bottom = job.points[0];
+            job.left = job.right = job.points[1];
+            widen(job, job.points, job.count);
+            widen(job, job.others, job.other_count);
+            ++job.bottom;
+            ++job.right;
+            bytes = std::max(bytes, kernels.nearest_bytes(job));
+            jobs.push_back(job);
+        }
+        job.points += 2 * job.count;
+        job.others += 2 * job.other_count;
+        job.out += job.count;
+    }
+    const Workspaces workspace(1, bytes);
+    for (const NearestJob& of_class : jobs) kernels.nearest(of_class, workspace.of(0));
 }
 
 }  // namespace
@@ -166,12 +234,14 @@ void add_metrics(nb::module_& module) {
     const auto label_function = [&](auto label) {
         module.def("near_borders", &near_borders<decltype(label)>, "labels"_a.noconvert(),
                    "distance"_a, "fill"_a, "out"_a.noconvert(), "variant"_a = "");
+        module.def("contour_points", &contour_points<decltype(label)>, "labels"_a.noconvert(),
+                   "classes"_a, "variant"_a = "");
     };
     label_function(std::uint8_t{});
     label_function(std::uint16_t{});
     module.def("nearest_squares", &nearest_squares, "points"_a.noconvert(),
-               "others"_a.noconvert(), "row_spacing"_a, "column_spacing"_a, "out"_a.noconvert(),
-               "variant"_a = "");
+               "counts"_a.noconvert(), "others"_a.noconvert(), "other_counts"_a.noconvert(),
+               "row_spacing"_a, "column_spacing"_a, "out"_a.noconvert(), "variant"_a = "");
 }
 
 }  // namespace pixelwise

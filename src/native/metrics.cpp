@@ -112,68 +112,202 @@ static void near_borders(const BorderJob& job, char* workspace) {
     std::memcpy(out + done, labels + done, sizeof(Label) * (pixels - done));
 }
 
-// ---- Distances ----------------------------------------------------------------------------
+// ---- Contours -----------------------------------------------------------------------------
 
-constexpr std::int32_t FAR = 1 << 28;  // stands for a column without others
+constexpr int PACK = 8;  // marks that are looked at together
 
-static std::size_t nearest_bytes(const NearestJob& job) {
+static std::size_t padded(std::int32_t width) {
+    return (static_cast<std::size_t>(width) + PACK - 1) / PACK * PACK;
+}
+
+static std::size_t contour_bytes(const ContourJob& job) {
     Carver carver{nullptr, 0};
-    carver.take<std::int32_t>(static_cast<std::size_t>(job.bottom - job.top) *
-                              static_cast<std::size_t>(job.right - job.left));
+    carver.take<std::uint8_t>(padded(job.width));
     return carver.used;
 }
 
-// The first pass of Saito and Toriwaki: for every pixel of the box the number of rows to the
-// nearest of the others in its column.
-static void rows_to_others(const NearestJob& job, std::int32_t* rows) {
-    const std::size_t width = static_cast<std::size_t>(job.right - job.left);
-    const std::size_t height = static_cast<std::size_t>(job.bottom - job.top);
-    for (std::size_t i = 0; i < height * width; ++i) rows[i] = FAR;
-    for (std::int64_t n = 0; n < job.other_count; ++n) {
-        const std::size_t y = static_cast<std::size_t>(job.others[2 * n] - job.top);
-        rows[y * width + static_cast<std::size_t>(job.others[2 * n + 1] - job.left)] = 0;
+// Marks the pixels of row y with a neighbour of another label, or at the picture's edge.
+template <class Label>
+static void mark_contour(const ContourJob& job, int y, std::uint8_t* marks) {
+    const std::size_t width = static_cast<std::size_t>(job.width);
+    const Label* const row = static_cast<const Label*>(job.labels) + y * width;
+    if (y == 0 || y == job.height - 1) {
+        std::memset(marks, 1, width);
+        return;
     }
-    const auto lower = [&](std::int32_t* here, const std::int32_t* from) {
-        for (std::size_t x = 0; x < width; ++x) {
-            const std::int32_t step = from[x] + 1;
-            here[x] = here[x] < step ? here[x] : step;
-        }
-    };
-    for (std::size_t y = 1; y < height; ++y) lower(rows + y * width, rows + (y - 1) * width);
-    for (std::size_t y = height - 1; y-- > 0;) lower(rows + y * width, rows + (y + 1) * width);
+    const Label* const above = row - width;
+    const Label* const below = row + width;
+    for (std::size_t x = 1; x + 1 < width; ++x) {
+        const Label differing = static_cast<Label>((row[x] ^ above[x]) | (row[x] ^ below[x]) |
+                                                   (row[x] ^ row[x - 1]) | (row[x] ^ row[x + 1]));
+        marks[x] = differing != 0;
+    }
+    marks[0] = marks[width - 1] = 1;
 }
 
-// Their second pass, at the points alone: columns further away than the best so far cannot win.
-static void nearest(const NearestJob& job, char* workspace) {
+template <class Label>
+static void contours(const ContourJob& job, char* workspace) {
     Carver carver{workspace, 0};
-    const std::int64_t width = job.right - job.left;
-    std::int32_t* const rows =
-        carver.take<std::int32_t>(static_cast<std::size_t>(job.bottom - job.top) *
-                                  static_cast<std::size_t>(width));
-    rows_to_others(job, rows);
-    for (std::int64_t n = 0; n < job.count; ++n) {
-        const std::int64_t x = job.points[2 * n + 1] - job.left;
-        const std::int32_t* const row = rows + (job.points[2 * n] - job.top) * width;
-        const auto squared = [&](std::int64_t column, double across) {
-            if (row[column] == FAR) return HUGE_VAL;
-            const double down = static_cast<double>(row[column]) * job.row_spacing;
-            return down * down + across;
-        };
-        double best = squared(x, 0.0);
-        for (std::int64_t step = 1; step < width; ++step) {
-            const double offset = static_cast<double>(step) * job.column_spacing;
-            const double across = offset * offset;
-            if (across >= best) break;
-            if (x >= step) {
-                const double left = squared(x - step, across);
-                best = left < best ? left : best;
-            }
-            if (x + step < width) {
-                const double right = squared(x + step, across);
-                best = right < best ? right : best;
+    std::uint8_t* const marks = carver.take<std::uint8_t>(padded(job.width));
+    std::memset(marks, 0, padded(job.width));
+    for (int y = 0; y < job.height; ++y) {
+        const Label* const row =
+            static_cast<const Label*>(job.labels) + static_cast<std::size_t>(y) * job.width;
+        mark_contour<Label>(job, y, marks);
+        for (int first = 0; first < job.width; first += PACK) {
+            std::uint64_t any;
+            std::memcpy(&any, marks + first, sizeof any);
+            if (any == 0) continue;
+            for (int x = first; x < least(first + PACK, job.width); ++x) {
+                const std::int32_t id = row[x];
+                if (!marks[x] || id >= job.classes) continue;
+                if (job.points) {
+                    std::int32_t* const point = job.points + 2 * job.places[id]++;
+                    point[0] = y;
+                    point[1] = x;
+                } else {
+                    ++job.counts[id];
+                }
             }
         }
-        job.out[n] = best;
+    }
+}
+
+// ---- Distances ----------------------------------------------------------------------------
+
+// Saito and Toriwaki: first the number of rows to the nearest of the others in every column of the
+// box, down and then up; then, where a row has points, the nearest along the row.
+
+// Points in the order of their rows: those of row y are order[starts[y]] to order[starts[y + 1]].
+struct ByRow {
+    std::int64_t* starts;  // [rows + 1]
+    std::int64_t* order;
+};
+
+static std::int64_t rows_of(const NearestJob& job) { return std::int64_t{job.bottom} - job.top; }
+static std::int64_t columns_of(const NearestJob& job) { return std::int64_t{job.right} - job.left; }
+
+static ByRow take_by_row(Carver& carver, const NearestJob& job, std::int64_t count) {
+    ByRow by_row{};
+    by_row.starts = carver.take<std::int64_t>(static_cast<std::size_t>(rows_of(job) + 1));
+    by_row.order = carver.take<std::int64_t>(static_cast<std::size_t>(count));
+    return by_row;
+}
+
+static void sort_by_row(const NearestJob& job, const std::int32_t* points, std::int64_t count,
+                        const ByRow& by_row) {
+    const std::int64_t rows = rows_of(job);
+    std::int64_t* const starts = by_row.starts;
+    for (std::int64_t y = 0; y <= rows; ++y) starts[y] = 0;
+    for (std::int64_t n = 0; n < count; ++n) ++starts[points[2 * n] - job.top];
+    for (std::int64_t y = 1; y <= rows; ++y) starts[y] += starts[y - 1];
+    // Each start is the end of its row now, and moves up as the row is filled from behind.
+    for (std::int64_t n = count; n-- > 0;) by_row.order[--starts[points[2 * n] - job.top]] = n;
+}
+
+template <class Steps>
+constexpr Steps FAR = static_cast<Steps>(~Steps{0});  // a column without others
+
+template <class Steps>
+PIXELWISE_INLINE Steps one_further(Steps steps) {
+    return static_cast<Steps>(steps + (steps != FAR<Steps>));
+}
+
+// The least squared distance from column x, by the steps to the others in each column. Columns
+// further away than the best so far cannot win.
+template <class Steps>
+static double nearest_along(const NearestJob& job, const Steps* row, std::int64_t x) {
+    const std::int64_t columns = columns_of(job);
+    const auto squared = [&](std::int64_t column, double across) {
+        if (row[column] == FAR<Steps>) return HUGE_VAL;
+        const double down = static_cast<double>(row[column]) * job.row_spacing;
+        return down * down + across;
+    };
+    double best = squared(x, 0.0);
+    for (std::int64_t step = 1; step < columns; ++step) {
+        const double offset = static_cast<double>(step) * job.column_spacing;
+        const double across = offset * offset;
+        if (across >= best) break;
+        if (x >= step) {
+            const double left = squared(x - step, across);
+            best = left < best ? left : best;
+        }
+        if (x + step < columns) {
+            const double right = squared(x + step, across);
+            best = right < best ? right : best;
+        }
+    }
+    return best;
+}
+
+template <class Steps>
+static void nearest_with(const NearestJob& job, const ByRow& points, const ByRow& others,
+                         Steps* steps) {
+    const std::int64_t rows = rows_of(job);
+    const std::int64_t columns = columns_of(job);
+    for (std::int64_t y = 0; y < rows; ++y) {
+        Steps* const row = steps + y * columns;
+        const Steps* const above = row - columns;
+        if (y == 0) {
+            for (std::int64_t x = 0; x < columns; ++x) row[x] = FAR<Steps>;
+        } else {
+            for (std::int64_t x = 0; x < columns; ++x) row[x] = one_further(above[x]);
+        }
+        for (std::int64_t i = others.starts[y]; i < others.starts[y + 1]; ++i) {
+            row[job.others[2 * others.order[i] + 1] - job.left] = 0;
+        }
+    }
+    for (std::int64_t y = rows; y-- > 0;) {
+        Steps* const row = steps + y * columns;
+        const Steps* const below = row + columns;
+        if (y + 1 < rows) {
+            for (std::int64_t x = 0; x < columns; ++x) {
+                const Steps from_below = one_further(below[x]);
+                row[x] = row[x] < from_below ? row[x] : from_below;
+            }
+        }
+        for (std::int64_t i = points.starts[y]; i < points.starts[y + 1]; ++i) {
+            const std::int64_t n = points.order[i];
+            job.out[n] = nearest_along(job, row, job.points[2 * n + 1] - job.left);
+        }
+    }
+}
+
+struct NearestBuffers {
+    ByRow points;
+    ByRow others;
+    std::uint16_t* steps;       // [rows, columns] if steps fit into it, else null
+    std::uint32_t* long_steps;  // [rows, columns] likewise
+};
+
+static NearestBuffers take_nearest_buffers(Carver& carver, const NearestJob& job) {
+    NearestBuffers buffers{};
+    buffers.points = take_by_row(carver, job, job.count);
+    buffers.others = take_by_row(carver, job, job.other_count);
+    const std::size_t pixels = static_cast<std::size_t>(rows_of(job) * columns_of(job));
+    if (rows_of(job) <= FAR<std::uint16_t>) {
+        buffers.steps = carver.take<std::uint16_t>(pixels);
+    } else {
+        buffers.long_steps = carver.take<std::uint32_t>(pixels);
+    }
+    return buffers;
+}
+
+static std::size_t nearest_bytes(const NearestJob& job) {
+    Carver carver{nullptr, 0};
+    take_nearest_buffers(carver, job);
+    return carver.used;
+}
+
+static void nearest(const NearestJob& job, char* workspace) {
+    Carver carver{workspace, 0};
+    const NearestBuffers buffers = take_nearest_buffers(carver, job);
+    sort_by_row(job, job.points, job.count, buffers.points);
+    sort_by_row(job, job.others, job.other_count, buffers.others);
+    if (buffers.steps) {
+        nearest_with(job, buffers.points, buffers.others, buffers.steps);
+    } else {
+        nearest_with(job, buffers.points, buffers.others, buffers.long_steps);
     }
 }
 
@@ -189,6 +323,9 @@ const MetricKernels metric_kernels = {
     border_bytes,
     near_borders<std::uint8_t>,
     near_borders<std::uint16_t>,
+    contour_bytes,
+    contours<std::uint8_t>,
+    contours<std::uint16_t>,
     nearest_bytes,
     nearest};
 

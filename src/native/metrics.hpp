@@ -33,6 +33,16 @@ struct BorderJob {
     void* out;  // [height, width] of the type of the labels
 };
 
+struct ContourJob {
+    const void* labels;  // [height, width]
+    std::int32_t height;
+    std::int32_t width;
+    std::int32_t classes;   // labels from here on are of no class
+    std::int64_t* counts;   // [classes]: a first run adds the contour pixels of each
+    std::int64_t* places;   // [classes]: where the next point of each goes; a second run moves it
+    std::int32_t* points;   // [sum of counts, 2], row and column; null in the first run
+};
+
 struct NearestJob {
     const std::int32_t* points;  // [count, 2], row and column
     std::int64_t count;
@@ -54,6 +64,9 @@ struct MetricKernels {
     std::size_t (*border_bytes)(const BorderJob& job);
     void (*near_borders8)(const BorderJob& job, char* workspace);
     void (*near_borders16)(const BorderJob& job, char* workspace);
+    std::size_t (*contour_bytes)(const ContourJob& job);
+    void (*contours8)(const ContourJob& job, char* workspace);
+    void (*contours16)(const ContourJob& job, char* workspace);
     std::size_t (*nearest_bytes)(const NearestJob& job);
     void (*nearest)(const NearestJob& job, char* workspace);
 };

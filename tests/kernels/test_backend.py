@@ -57,8 +57,8 @@ assert kernels.upsampled_loss_sum(*loss) == total > 0
 assert gradient.shape == (1, 3, 5, 6)
 assert kernels.confusion_counts(labels, labels, 3).trace() == labels.size
 assert kernels.near_borders(labels, 1, fill=9).shape == labels.shape
-points = np.array([[0, 0], [3, 4]], np.int32)
-assert kernels.nearest_distances(points, points[:1]).tolist() == [0, 5]
+contours = kernels.contour_points(labels, 3)
+assert kernels.contour_distances(contours, contours).tolist() == [0] * contours.counts.sum()
 print(labels.tobytes().hex())
 """
 
@@ -83,12 +83,15 @@ def test_public_names_are_pinned():
     assert kernels.__all__ == [
         "COMPILED",
         "Axis",
+        "Contours",
         "LossRule",
         "Overlaps",
         "Regions",
         "blend",
         "blur",
         "confusion_counts",
+        "contour_distances",
+        "contour_points",
         "count_labels",
         "count_overlaps",
         "decode_confidence",
@@ -98,7 +101,6 @@ def test_public_names_are_pinned():
         "decode_scores",
         "label_regions",
         "near_borders",
-        "nearest_distances",
         "normalise",
         "undo_png_filters",
         "upsampled_loss_gradient",

@@ -67,9 +67,7 @@ def test_threads_share_the_pixels():
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 7, (2, 1100, 1000), np.uint8)
     one = kernels.confusion_counts(truth, prediction, 7, threads=1)
-    np.testing.assert_array_equal(
-        kernels.confusion_counts(truth, prediction, 7, threads=5), one
-    )
+    np.testing.assert_array_equal(kernels.confusion_counts(truth, prediction, 7, threads=5), one)
     assert one.sum() == truth.size
     prediction[-1, -1] = 7
     with pytest.raises(ArrayError, match=r"prediction holds ids .*\n  ids \[7\]"):
@@ -132,3 +130,16 @@ def test_pairs_that_do_not_fit_are_refused():
     with pytest.raises(ArrayError, match=r"ids \[0\], expected 0 … 2 or 0 \(ignored\)|outside"):
         check_ids(ids + 3, ids, 3, 0)
     check_ids(ids, ids + 9, 3, 0)
+
+
+@pytest.mark.skipif(not kernels.COMPILED, reason="the guards are compiled")
+def test_the_compiled_loop_guards_its_memory():
+    from pixelwise.kernels import _native
+
+    ids, counts = np.zeros(4, np.uint8), np.zeros((2, 2), np.int64)
+    with pytest.raises(ValueError, match="different sizes"):
+        _native.confusion_counts(ids, ids[:3], False, 0, counts, 1)
+    with pytest.raises(ValueError, match="a count for each pair"):
+        _native.confusion_counts(ids, ids, False, 0, np.zeros((2, 3), np.int64), 1)
+    with pytest.raises(ValueError, match="variant"):
+        _native.confusion_counts(ids, ids, False, 0, counts, 1, "none")

@@ -9,6 +9,13 @@ from pixelwise import kernels
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.kernels import reference_metrics
 from pixelwise.kernels.distances import check_spacing
+from pixelwise.kernels.types import Contours
+
+
+def made(points):
+    """Contours of one class."""
+    return Contours(np.array(points, np.int32), np.array([len(points)]))
+
 
 SPACINGS = st.sampled_from([(1.0, 1.0), (0.7, 1.9), (3.3, 0.001), (1e-6, 1e6)])
 
@@ -24,15 +31,15 @@ def label_maps(draw):
 
 
 @st.composite
-def point_lists(draw):
+def contour_pairs(draw):
+    """Pixels of some classes in no order; a class may have none."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     height, width = draw(st.integers(1, 60)), draw(st.integers(1, 60))
-    shift = draw(st.sampled_from([0, 1000]))
-    lists = [
-        (np.stack([rng.integers(0, height, n), rng.integers(0, width, n)], 1) + shift)
-        for n in (draw(st.integers(0, 40)), draw(st.integers(1, 40)))
+    shift, classes = draw(st.sampled_from([0, 1000])), draw(st.integers(1, 3))
+    return [
+        Contours((rng.random((counts.sum(), 2)) * (height, width) + shift).astype(np.int32), counts)
+        for counts in rng.integers(0, 30, (2, classes))
     ]
-    return [points.astype(np.int32) for points in lists]
 
 
 def by_squares(labels, distance, fill):
@@ -56,34 +63,64 @@ def test_what_is_near_a_border_stays(labels, distance):
         np.testing.assert_array_equal(twin, expected)
 
 
+@settings(max_examples=40)
+@given(label_maps(), st.sampled_from([1, 2, 9, 65_536]))
+def test_contours_are_what_has_another_neighbour(labels, classes):
+    wide = np.pad(labels.astype(int), 1, constant_values=-1)
+    expected = [[] for _ in range(classes)]
+    for y, x in np.ndindex(labels.shape):
+        neighbours = (wide[y, x + 1], wide[y + 2, x + 1], wide[y + 1, x], wide[y + 1, x + 2])
+        if labels[y, x] < classes and any(id_ != labels[y, x] for id_ in neighbours):
+            expected[labels[y, x]].append([y, x])
+    for function in (kernels.contour_points, reference_metrics.contour_points):
+        found = function(labels, classes)
+        assert found.counts.tolist() == [len(points) for points in expected]
+        assert found.points.dtype == np.int32
+        for points, wanted in list(zip(found.by_class(), expected, strict=True))[:10]:
+            assert points.tolist() == wanted
+
+
 @pytest.mark.skipif(not kernels.COMPILED, reason="the variants are compiled")
 @settings(max_examples=40)
-@given(label_maps(), st.integers(1, 9), point_lists(), SPACINGS)
-def test_all_variants_give_the_same_bits(labels, distance, lists, spacing):
+@given(label_maps(), st.integers(1, 9), contour_pairs(), SPACINGS)
+def test_all_variants_give_the_same_bits(labels, distance, pair, spacing):
     from pixelwise.kernels import _native
 
     expected = kernels.near_borders(labels, distance, fill=7)
-    apart = kernels.nearest_distances(*lists, spacing=spacing)
+    apart = kernels.contour_distances(*pair, spacing=spacing)
     for variant in _native.variants():
         if 2 * distance < min(labels.shape):
             out = np.empty_like(labels)
             _native.near_borders(labels, distance, 7, out, variant)
             np.testing.assert_array_equal(out, expected)
-        squares = np.empty(len(lists[0]))
-        _native.nearest_squares(*lists, *spacing, squares, variant)
+        found = _native.contour_points(labels, 9, variant)
+        expected_contours = kernels.contour_points(labels, 9)
+        np.testing.assert_array_equal(found[0], expected_contours.points)
+        np.testing.assert_array_equal(found[1], expected_contours.counts)
+        squares = np.full(len(apart), np.inf)
+        lines = [array for contours in pair for array in (contours.points, contours.counts)]
+        _native.nearest_squares(*lines, *spacing, squares, variant)
         np.testing.assert_array_equal(np.sqrt(squares), apart)
 
 
 @settings(max_examples=50)
-@given(point_lists(), SPACINGS)
-def test_distances_are_those_of_all_pairs(lists, spacing):
-    points, others = lists
-    offsets = (points[:, None].astype(float) - others[None]) * spacing
-    expected = np.sqrt((offsets**2).sum(2).min(1))
-    found = kernels.nearest_distances(points, others, spacing=spacing)
+@given(contour_pairs(), SPACINGS)
+def test_distances_are_those_of_all_pairs(pair, spacing):
+    contours, others = pair
+    expected = []
+    for points, of_other in zip(contours.by_class(), others.by_class(), strict=True):
+        offsets = (points[:, None].astype(float) - of_other[None]) * spacing
+        expected += np.sqrt((offsets**2).sum(2).min(1, initial=np.inf)).tolist()
+    found = kernels.contour_distances(contours, others, spacing=spacing)
     np.testing.assert_allclose(found, expected, rtol=1e-15)
-    twin = reference_metrics.nearest_distances(points, others, spacing=spacing)
+    twin = reference_metrics.contour_distances(contours, others, spacing=spacing)
     np.testing.assert_array_equal(found, twin)
+
+
+def test_pictures_higher_than_16_bits_are_measured():
+    contours = made([[70_000, 3], [0, 0]])
+    others = made([[70_000, 0], [66_000, 2]])
+    assert kernels.contour_distances(contours, others).tolist() == [3, np.hypot(66_000, 2)]
 
 
 @pytest.mark.parametrize(
@@ -97,22 +134,49 @@ def test_borders_refuse_what_they_cannot_take(distance, fill, said):
 def test_borders_refuse_other_arrays():
     with pytest.raises(ArrayError, match="labels has the wrong type"):
         kernels.near_borders(np.zeros((3, 3)), 1, fill=1)
+    with pytest.raises(ArrayError, match="labels has the wrong shape"):
+        kernels.contour_points(np.zeros(3, np.uint8), 1)
+    with pytest.raises(UsageError, match="classes"):
+        kernels.contour_points(np.zeros((3, 3), np.uint8), 0)
 
 
 @pytest.mark.parametrize(
-    ("points", "said"),
+    ("others", "said"),
     [
-        (np.zeros((3, 2), np.int64), "wrong type"),
-        ([[0, 0]], "wrong type\n.*\n  list"),
-        (np.zeros((3, 3), np.int32), "wrong shape"),
-        (np.zeros((0, 2), np.int32), "wrong shape"),
-        (np.array([[0, -1]], np.int32), "outside every picture"),
-        (np.array([[2**24, 0]], np.int32), "outside every picture"),
+        (Contours(np.zeros((1, 2), np.int64), np.array([1])), "wrong type"),
+        (Contours(np.zeros((1, 2), np.int32), np.array([1], np.int32)), "wrong type"),
+        (Contours(np.zeros((1, 3), np.int32), np.array([1])), "wrong shape"),
+        (Contours(np.zeros((1, 2), np.int32), np.array([2])), "wrong shape"),
+        (Contours(np.zeros((1, 2), np.int32), np.array([2, -1])), "wrong shape"),
+        (Contours(np.zeros((0, 2), np.int32), np.zeros(0, np.int64)), "wrong shape"),
+        (made([[0, -1]]), "outside every picture"),
+        (made([[2**24, 0]]), "outside every picture"),
+        (Contours(np.zeros((1, 2), np.int32), np.array([1, 0])), "different classes"),
     ],
 )
-def test_distances_refuse_other_points(points, said):
+def test_distances_refuse_other_contours(others, said):
     with pytest.raises(ArrayError, match=said):
-        kernels.nearest_distances(np.zeros((1, 2), np.int32), points)
+        kernels.contour_distances(made([[0, 0]]), others)
+
+
+@pytest.mark.skipif(not kernels.COMPILED, reason="the guards are compiled")
+def test_the_compiled_loops_guard_their_memory():
+    from pixelwise.kernels import _native
+
+    labels, points, counts = np.zeros((3, 3), np.uint8), np.zeros((2, 2), np.int32), np.array([2])
+    for call in (
+        lambda: _native.near_borders(labels, 2, 1, labels.copy()),
+        lambda: _native.near_borders(labels, 1, 256, labels.copy()),
+        lambda: _native.near_borders(labels, 1, 1, np.zeros((3, 4), np.uint8)),
+        lambda: _native.near_borders(labels, 1, 1, labels),
+        lambda: _native.contour_points(labels, 0),
+        lambda: _native.nearest_squares(points, counts + 1, points, counts, 1, 1, np.zeros(2)),
+        lambda: _native.nearest_squares(points, counts, points - 1, counts, 1, 1, np.zeros(2)),
+        lambda: _native.nearest_squares(points, counts, points, counts, 1, 1, np.zeros(3)),
+        lambda: _native.nearest_squares(points, counts, points, counts, 0, 1, np.zeros(2)),
+    ):
+        with pytest.raises(ValueError, match=r"\w"):
+            call()
 
 
 @pytest.mark.parametrize("spacing", [1.0, (1.0,), (1.0, 0.0), (1.0, np.nan), (np.inf, 1), "ab"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import pixelwise.metrics.confusion
 from pixelwise.errors import ArrayError
-from pixelwise.metrics.confusion import ConfusionMatrix
+from pixelwise.metrics.confusion import ConfusionMatrix, semantic_scores
 
 CLASSES, IGNORED = 4, 255
 
@@ -36,16 +36,19 @@ def brute_force(pairs):
     truth = [t for pair in pairs for t, _ in zip(*map(np.ravel, pair), strict=True)]
     prediction = [p for pair in pairs for _, p in zip(*map(np.ravel, pair), strict=True)]
     pixels = [i for i, id_ in enumerate(truth) if id_ != IGNORED]
-    iou, dice, recall = [], [], []
+    iou, dice, precision, recall, weighed = [], [], [], [], 0
     for id_ in range(CLASSES):
         is_true = {i for i in pixels if truth[i] == id_}
         is_predicted = {i for i in pixels if prediction[i] == id_}
         both, either = len(is_true & is_predicted), len(is_true | is_predicted)
         iou.append(both / either if either else np.nan)
         dice.append(2 * both / (len(is_true) + len(is_predicted)) if either else np.nan)
+        precision.append(both / len(is_predicted) if is_predicted else np.nan)
         recall.append(both / len(is_true) if is_true else np.nan)
+        weighed += len(is_true) * (both / either if either else 0)
     right = sum(truth[i] == prediction[i] for i in pixels)
-    return iou, dice, recall, right / len(pixels) if pixels else np.nan
+    many = len(pixels) or np.nan
+    return iou, dice, precision, recall, right / many, weighed / many
 
 
 def mean_of_present(values):
@@ -54,17 +57,25 @@ def mean_of_present(values):
 
 
 def test_public_names_are_sorted():
-    assert pixelwise.metrics.confusion.__all__ == ["ConfusionMatrix", "SemanticScores"]
+    assert pixelwise.metrics.confusion.__all__ == [
+        "ConfusionMatrix",
+        "SemanticScores",
+        "semantic_scores",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(pictures())
 def test_scores_equal_their_definitions(pairs):
     scores = counted(pairs).compute()
-    iou, dice, recall, pixel_accuracy = brute_force(pairs)
+    iou, dice, precision, recall, pixel_accuracy, weighed = brute_force(pairs)
     np.testing.assert_allclose(scores.iou, iou)
     np.testing.assert_allclose(scores.dice, dice)
+    np.testing.assert_allclose(scores.precision, precision)
+    np.testing.assert_allclose(scores.recall, recall)
     np.testing.assert_allclose(scores.pixel_accuracy, pixel_accuracy)
+    np.testing.assert_allclose(scores.frequency_weighted_iou, weighed)
+    np.testing.assert_allclose(scores.mean_dice, mean_of_present(dice))
     np.testing.assert_allclose(scores.mean_iou, mean_of_present(iou))
     np.testing.assert_allclose(scores.class_accuracy, mean_of_present(recall))
 
@@ -100,6 +111,23 @@ def test_counts_are_truth_by_prediction():
     assert matrix.counts.dtype == np.int64
     assert matrix.counts[0].tolist() == [1, 0, 1, 0]
     assert matrix.counts[1].tolist() == [0, 1, 0, 0]
+
+
+def test_class_counts_hold_all_that_the_scores_need():
+    matrix = counted([(np.array([0, 0, 1, IGNORED]), np.array([0, 2, 1, 3]))])
+    assert matrix.class_counts.tolist() == [[1, 1, 0, 0], [2, 1, 0, 0], [1, 1, 1, 0]]
+    scores, computed = semantic_scores(matrix.class_counts), matrix.compute()
+    np.testing.assert_array_equal(scores.iou, computed.iou)
+    assert scores.mean_iou == computed.mean_iou == pytest.approx((1 / 2 + 1 + 0) / 3)
+
+
+def test_counts_are_exact_beyond_32_bits():
+    whole = ConfusionMatrix(2)
+    whole.counts[1, 0] = 2**53
+    one = ConfusionMatrix(2)
+    one.update(np.array([1]), np.array([0]))
+    whole.merge(one)
+    assert whole.counts[1, 0] == 2**53 + 1
 
 
 def test_a_class_that_is_nowhere_is_left_out_of_the_mean():

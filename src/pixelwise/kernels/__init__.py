@@ -16,24 +16,27 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
-from pixelwise.kernels.distances import near_borders, nearest_distances
+from pixelwise.kernels.distances import contour_distances, contour_points, near_borders
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
-from pixelwise.kernels.types import Overlaps, Regions
+from pixelwise.kernels.types import Contours, Overlaps, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
 __all__ = [
     "COMPILED",
     "Axis",
+    "Contours",
     "LossRule",
     "Overlaps",
     "Regions",
     "blend",
     "blur",
     "confusion_counts",
+    "contour_distances",
+    "contour_points",
     "count_labels",
     "count_overlaps",
     "decode_confidence",
@@ -43,7 +46,6 @@ __all__ = [
     "decode_scores",
     "label_regions",
     "near_borders",
-    "nearest_distances",
     "normalise",
     "undo_png_filters",
     "upsampled_loss_gradient",

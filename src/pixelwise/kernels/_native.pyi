@@ -125,9 +125,14 @@ def confusion_counts(
 def near_borders(
     labels: Labels, distance: int, fill: int, out: Labels, variant: str = ""
 ) -> None: ...
+def contour_points(
+    labels: Labels, classes: int, variant: str = ""
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
 def nearest_squares(
     points: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int64],
     others: npt.NDArray[np.int32],
+    other_counts: npt.NDArray[np.int64],
     row_spacing: float,
     column_spacing: float,
     out: npt.NDArray[np.float64],

@@ -12,12 +12,12 @@ from pixelwise.errors import ArrayError, UsageError
 from pixelwise.kernels import reference_metrics
 from pixelwise.kernels.backend import COMPILED
 from pixelwise.kernels.checks import labels_array, whole_number
-from pixelwise.kernels.types import Labels
+from pixelwise.kernels.types import Contours, Labels
 
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["check_spacing", "near_borders", "nearest_distances"]
+__all__ = ["check_spacing", "contour_distances", "contour_points", "near_borders"]
 
 _LONGEST_SIDE = 2**24
 
@@ -53,39 +53,71 @@ def near_borders(labels: Labels, distance: int, *, fill: int) -> Labels:
     return out
 
 
-def nearest_distances(
-    points: npt.NDArray[np.int32],
-    others: npt.NDArray[np.int32],
-    *,
-    spacing: tuple[float, float] = (1.0, 1.0),
-) -> npt.NDArray[np.float64]:
-    """The Euclidean distance from each pixel of one list to the nearest of another, exactly.
+def contour_points(labels: Labels, classes: int) -> Contours:
+    """The pixels of each class that have a neighbour of another label, or at the picture's edge.
 
-    Saito and Toriwaki, "New algorithms for Euclidean distance transformation of an n-dimensional
-    digitized picture with applications" (Pattern Recognition 27, 1994), within the box that holds
-    all pixels; the second pass runs at `points` alone.
+    Neighbours are above, below, left and right.
 
     Args:
-        points: int32 [N, 2] of row and column, 0 to 2^24 - 1.
-        others: int32 [M, 2] likewise; not empty.
+        labels: uint8 or uint16 [H, W].
+        classes: labels from here on are of no class, and have no contour; 1 to 65536.
+
+    Raises:
+        ArrayError: labels are not such an array.
+        UsageError: classes is outside its range.
+    """
+    labels = labels_array(labels)
+    classes = whole_number("classes", classes, least=1, most=65536)
+    if not COMPILED:
+        return reference_metrics.contour_points(labels, classes)
+    return Contours(*_native.contour_points(labels, classes))
+
+
+def contour_distances(
+    contours: Contours, others: Contours, *, spacing: tuple[float, float] = (1.0, 1.0)
+) -> npt.NDArray[np.float64]:
+    """The Euclidean distance from each contour pixel to the nearest of its class in others.
+
+    Saito and Toriwaki, "New algorithms for Euclidean distance transformation of an n-dimensional
+    digitized picture with applications" (Pattern Recognition 27, 1994), for each class within the
+    box that holds its pixels; the second pass runs at the pixels of `contours` alone. Exact but for
+    the rounding of float64.
+
+    Args:
+        contours: as `contour_points` gives them.
+        others: of as many classes.
         spacing: height and width of a pixel, in whatever unit the distances shall have.
 
     Returns:
-        float64 [N].
+        float64 [n], one for each of `contours.points`; infinite where others have no such class.
 
     Raises:
-        ArrayError: an array is not such an array.
-        UsageError: a spacing is not a finite number above 0.
+        ArrayError: an array is not such an array, or the classes are not as many.
+        UsageError: a spacing is not two finite numbers above 0.
     """
-    for name, array, least in (("points", points, 0), ("others", others, 1)):
-        _check_points(name, array, least)
-    row_spacing, column_spacing = check_spacing(spacing)
-    points, others = np.ascontiguousarray(points), np.ascontiguousarray(others)
+    for name, given in (("contours", contours), ("others", others)):
+        _check_contours(name, given)
+    if len(contours.counts) != len(others.counts):
+        raise ArrayError(
+            "contours are of different classes",
+            where="arguments contours and others",
+            got=f"{len(contours.counts)} and {len(others.counts)} classes",
+            fix="find both with the same number of classes",
+        )
+    spacing = check_spacing(spacing)
     if not COMPILED:
-        return reference_metrics.nearest_distances(points, others, spacing=spacing)
-    out = np.empty(len(points), np.float64)
-    _native.nearest_squares(points, others, row_spacing, column_spacing, out)
-    return np.sqrt(out, out=out)
+        return reference_metrics.contour_distances(contours, others, spacing=spacing)
+    out = np.full(len(contours.points), np.inf)
+    _native.nearest_squares(
+        np.ascontiguousarray(contours.points),
+        np.ascontiguousarray(contours.counts),
+        np.ascontiguousarray(others.points),
+        np.ascontiguousarray(others.counts),
+        *spacing,
+        out,
+    )
+    np.sqrt(out, out=out)
+    return out
 
 
 def check_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
@@ -105,26 +137,27 @@ def check_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
     return float(spacing[0]), float(spacing[1])
 
 
-def _check_points(name: str, array: npt.NDArray[np.int32], least: int) -> None:
-    where = f"argument {name} [N, 2]"
-    if not isinstance(array, np.ndarray) or array.dtype != np.int32:
+def _check_contours(name: str, contours: Contours) -> None:
+    points, counts = contours.points, contours.counts
+    if points.dtype != np.int32 or counts.dtype != np.int64:
         raise ArrayError(
-            f"{name} has the wrong type",
-            where=where,
-            got=f"{getattr(array, 'dtype', type(array).__name__)}, expected int32",
-            fix=f"numpy.asarray({name}, numpy.int32)",
+            f"{name} have the wrong type",
+            where=f"argument {name}",
+            got=f"points {points.dtype}, counts {counts.dtype}; expected int32 and int64",
+            fix="kernels.contour_points gives such contours",
         )
-    if array.ndim != 2 or array.shape[1] != 2 or len(array) < least:
+    fits = points.ndim == 2 and points.shape[1] == 2 and counts.ndim == 1 and len(counts) > 0
+    if not fits or (counts < 0).any() or counts.sum() != len(points):
         raise ArrayError(
-            f"{name} has the wrong shape",
-            where=where,
-            got=f"{list(array.shape)}, expected a row and a column for each of at least {least}",
-            fix="numpy.argwhere(mask) gives such a list",
+            f"{name} have the wrong shape",
+            where=f"argument {name}",
+            got=f"points {list(points.shape)} for {int(counts.sum())}, expected [n, 2] for n",
+            fix="kernels.contour_points gives such contours",
         )
-    if array.size and (array.min() < 0 or array.max() >= _LONGEST_SIDE):
+    if points.size and (points.min() < 0 or points.max() >= _LONGEST_SIDE):
         raise ArrayError(
-            f"{name} has a pixel outside every picture",
-            where=where,
-            got=f"{array.min()} to {array.max()}, expected 0 to {_LONGEST_SIDE - 1}",
+            f"{name} have a pixel outside every picture",
+            where=f"argument {name}",
+            got=f"{points.min()} to {points.max()}, expected 0 to {_LONGEST_SIDE - 1}",
             fix="count rows and columns from the picture's upper left corner",
         )

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.kernels.types import Labels
+from pixelwise.kernels.types import Contours, Labels
 
-__all__ = ["confusion_counts", "near_borders", "nearest_distances"]
+__all__ = ["confusion_counts", "contour_distances", "contour_points", "near_borders"]
 
 _PAIRS_AT_ONCE = 1 << 20
 
@@ -45,18 +45,43 @@ def near_borders(labels: Labels, distance: int, *, fill: int) -> Labels:
     return out
 
 
-def nearest_distances(
-    points: npt.NDArray[np.int32],
-    others: npt.NDArray[np.int32],
-    *,
-    spacing: tuple[float, float] = (1.0, 1.0),
+def contour_points(labels: Labels, classes: int) -> Contours:
+    """See `pixelwise.kernels.contour_points`."""
+    on_contour = np.ones(labels.shape, bool)
+    middle = labels[1:-1, 1:-1]
+    across, down = middle == labels[1:-1, :-2], middle == labels[:-2, 1:-1]
+    across &= middle == labels[1:-1, 2:]
+    down &= middle == labels[2:, 1:-1]
+    on_contour[1:-1, 1:-1] = ~(across & down)
+    on_contour &= labels < classes
+    rows, columns = np.nonzero(on_contour)
+    ids = labels[rows, columns]
+    order = np.argsort(ids, kind="stable")
+    points = np.stack([rows[order], columns[order]], axis=1).astype(np.int32)
+    return Contours(points, np.bincount(ids, minlength=classes).astype(np.int64))
+
+
+def contour_distances(
+    contours: Contours, others: Contours, *, spacing: tuple[float, float]
 ) -> npt.NDArray[np.float64]:
-    """See `pixelwise.kernels.nearest_distances`."""
-    out = np.empty(len(points), np.float64)
+    """See `pixelwise.kernels.contour_distances`."""
+    parts = [
+        _nearest(points, of_other, spacing)
+        for points, of_other in zip(contours.by_class(), others.by_class(), strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _nearest(
+    points: npt.NDArray[np.int32], others: npt.NDArray[np.int32], spacing: tuple[float, float]
+) -> npt.NDArray[np.float64]:
+    out = np.full(len(points), np.inf)
+    if not len(others):
+        return out
     at_once = max(1, _PAIRS_AT_ONCE // len(others))
     for first in range(0, len(points), at_once):
         part = slice(first, first + at_once)
         down = (points[part, None, 0] - others[None, :, 0]).astype(np.float64) * spacing[0]
         across = (points[part, None, 1] - others[None, :, 1]).astype(np.float64) * spacing[1]
-        out[part] = (down * down + across * across).min(axis=1)
-    return np.sqrt(out)
+        out[part] = np.sqrt((down * down + across * across).min(axis=1))
+    return out

@@ -1,4 +1,4 @@
-"""The array types of the kernels, and the results of `label_regions` and `count_overlaps`."""
+"""The array types of the kernels, and the results of several parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bytes", "Floats", "Labels", "Overlaps", "Regions"]
+__all__ = ["Bytes", "Contours", "Floats", "Labels", "Overlaps", "Regions"]
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -45,3 +45,21 @@ class Overlaps:
 
     labels: npt.NDArray[np.int64]
     pixels: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contours:
+    """The contour pixels of a label map, class by class.
+
+    Args:
+        points: int32 [n, 2], row and column in pixels; those of class 0 first, and those of a class
+            in raster order.
+        counts: int64 [C], how many each class has.
+    """
+
+    points: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.int64]
+
+    def by_class(self) -> list[npt.NDArray[np.int32]]:
+        """int32 [n, 2] for each class."""
+        return np.split(self.points, np.cumsum(self.counts)[:-1])

@@ -12,7 +12,7 @@ from pixelwise import kernels
 from pixelwise.kernels.checks import whole_number
 from pixelwise.kernels.types import Labels
 from pixelwise.metrics import figures
-from pixelwise.metrics.pictures import Rule, Width, contours_of, pictures_of
+from pixelwise.metrics.pictures import Rule, Width, pictures_of
 
 __all__ = ["BoundaryFScore", "BoundaryFScores", "BoundaryIoU", "BoundaryIoUScores"]
 
@@ -96,9 +96,7 @@ class BoundaryIoU:
     def compute(self) -> BoundaryIoUScores:
         """The scores of everything counted so far; all NaN when nothing was."""
         scores = figures.iou(self.class_counts)
-        return BoundaryIoUScores(
-            scores, float(figures.mean_of_defined(scores)), str(self._width)
-        )
+        return BoundaryIoUScores(scores, float(figures.mean_of_defined(scores)), str(self._width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,25 +183,18 @@ def _band_counts(
 ) -> NDArray[np.int64]:
     near_truth = kernels.near_borders(truth, distance, fill=classes)
     near_predicted = kernels.near_borders(prediction, distance, fill=classes)
-    near_both = np.where(near_truth == near_predicted, near_truth, near_truth.dtype.type(classes))
-    counts = [
-        kernels.count_labels(labels, classes + 1)[:classes]
-        for labels in (near_both, near_truth, near_predicted)
-    ]
-    return np.stack(counts)
+    # One class more holds what is not near, or ignored.
+    pairs = kernels.confusion_counts(near_truth, near_predicted, classes + 1)
+    return np.stack([pairs.diagonal(), pairs.sum(1), pairs.sum(0)])[:, :classes]
 
 
 def _contour_counts(
     truth: Labels, prediction: Labels, classes: int, tolerance: float
 ) -> NDArray[np.int64]:
-    true, found = contours_of(truth, classes), contours_of(prediction, classes)
-    counts = np.zeros((4, classes), np.int64)
-    counts[1], counts[3] = found.counts, true.counts
-    points = zip(true.by_class(), found.by_class(), strict=True)
-    for id_, (of_truth, of_prediction) in enumerate(points):
-        if len(of_truth) and len(of_prediction):
-            apart = kernels.nearest_distances(of_prediction, of_truth)
-            counts[0, id_] = np.count_nonzero(apart <= tolerance)
-            apart = kernels.nearest_distances(of_truth, of_prediction)
-            counts[2, id_] = np.count_nonzero(apart <= tolerance)
-    return counts
+    true, found = (kernels.contour_points(labels, classes) for labels in (truth, prediction))
+    counts = []
+    for contours, others in ((found, true), (true, found)):
+        is_near = kernels.contour_distances(contours, others) <= tolerance
+        ids = np.repeat(np.arange(classes), contours.counts)
+        counts += [np.bincount(ids[is_near], minlength=classes), contours.counts]
+    return np.stack(counts)

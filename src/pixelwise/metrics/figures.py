@@ -127,7 +127,8 @@ def boundary_f_score(sums: _Sums) -> _Figures:
         sums: `[..., 4, C]` of `BoundaryFScore`.
 
     Returns:
-        float64 `[..., C]`, 0 … 1; 0 for a class in truth or prediction only, NaN for one in neither.
+        float64 `[..., C]`, 0 … 1; 0 for a class in truth or prediction only, NaN for one in
+        neither.
     """
     _, predicted, _, truth = _parts(sums, 4)
     exact = np.nan_to_num(boundary_precision(sums))

@@ -1,4 +1,4 @@
-"""What the metrics of borders and distances share: pictures, and the contours in them.
+"""What the metrics of borders and distances share.
 
 What is ignored in the truth is so in the prediction, and counts as outside the picture in both: it
 is of no class, so a class ends there, in truth and prediction alike.
@@ -19,7 +19,7 @@ from pixelwise.kernels.confusion import check_ids, check_pair
 from pixelwise.kernels.types import Labels
 from pixelwise.metrics.tensors import ids_of
 
-__all__ = ["Contours", "Rule", "Width", "contours_of", "pictures_of"]
+__all__ = ["Rule", "Width", "pictures_of"]
 
 _MOST_CLASSES = 65_534
 
@@ -73,9 +73,7 @@ class Rule:
     def require_same(self, other: Rule) -> None:
         """Raises ArrayError unless the other is this rule."""
         if other != self:
-            raise ArrayError(
-                "only counts of one protocol can be merged", got=f"{self} · {other}"
-            )
+            raise ArrayError("only counts of one protocol can be merged", got=f"{self} · {other}")
 
     def __str__(self) -> str:
         width = "" if self.width is None else f", {self.width}"
@@ -113,46 +111,6 @@ def pictures_of(truth: Any, prediction: Any, rule: Rule) -> list[tuple[Labels, L
         for ids in (truth, prediction)
     )
     return list(zip(truths, predictions, strict=True))
-
-
-@dataclass(frozen=True, eq=False)
-class Contours:
-    """The contour pixels of a picture, class by class.
-
-    Attributes:
-        points: int32 `[N, 2]`, row and column; those of a class in raster order.
-        counts: int64 `[C]`, how many each class has.
-    """
-
-    points: NDArray[np.int32]
-    counts: NDArray[np.int64]
-
-    def by_class(self) -> list[NDArray[np.int32]]:
-        """int32 `[n, 2]` for each class."""
-        return np.split(self.points, np.cumsum(self.counts)[:-1])
-
-
-def contours_of(labels: Labels, classes: int) -> Contours:
-    """The pixels of each class that have a neighbour above, below, left or right of no such class.
-
-    What lies outside the picture, or is ignored, is of no class.
-
-    Args:
-        labels: `[H, W]`, ids below `classes`, or `classes` where ignored.
-        classes: how many there are.
-    """
-    on_contour = np.ones(labels.shape, bool)
-    middle = labels[1:-1, 1:-1]
-    across, down = middle == labels[1:-1, :-2], middle == labels[:-2, 1:-1]
-    across &= middle == labels[1:-1, 2:]
-    down &= middle == labels[2:, 1:-1]
-    on_contour[1:-1, 1:-1] = ~(across & down)
-    on_contour &= labels != classes
-    rows, columns = np.nonzero(on_contour)
-    ids = labels[rows, columns]
-    order = np.argsort(ids, kind="stable")
-    points = np.stack([rows[order], columns[order]], axis=1).astype(np.int32)
-    return Contours(points, np.bincount(ids, minlength=classes).astype(np.int64))
 
 
 def _are_inside(ids: NDArray[Any], ignored: NDArray[np.bool_] | None, classes: int) -> bool:

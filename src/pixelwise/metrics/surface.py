@@ -13,7 +13,7 @@ from pixelwise import kernels
 from pixelwise.kernels.distances import check_spacing
 from pixelwise.kernels.types import Labels
 from pixelwise.metrics import figures
-from pixelwise.metrics.pictures import Rule, contours_of, pictures_of
+from pixelwise.metrics.pictures import Rule, pictures_of
 
 __all__ = ["SurfaceDistances", "SurfaceScores"]
 
@@ -91,7 +91,9 @@ class SurfaceDistances:
         for pair in pictures_of(truth, prediction, self.rule):
             found = _picture_sums(*pair, self.rule.classes, spacing)
             for sums, values in zip(self._sums, found[:2].tolist(), strict=True):
-                sums[:] = [total + Fraction(value) for total, value in zip(sums, values, strict=True)]
+                sums[:] = [
+                    total + Fraction(value) for total, value in zip(sums, values, strict=True)
+                ]
             self._pictures += found[2:].astype(np.int64)
 
     def merge(self, other: SurfaceDistances) -> None:
@@ -129,15 +131,15 @@ def _picture_sums(
     truth: Labels, prediction: Labels, classes: int, spacing: tuple[float, float]
 ) -> NDArray[np.float64]:
     """`SurfaceDistances.class_counts` of one picture."""
-    true, found = contours_of(truth, classes), contours_of(prediction, classes)
+    true, found = (kernels.contour_points(labels, classes) for labels in (truth, prediction))
     sums = np.zeros((4, classes))
     sums[2] = (true.counts > 0) & (found.counts > 0)
     sums[3] = (true.counts > 0) ^ (found.counts > 0)
-    points = list(zip(true.by_class(), found.by_class(), strict=True))
+    there, back = (
+        np.split(kernels.contour_distances(*pair, spacing=spacing), np.cumsum(pair[0].counts)[:-1])
+        for pair in ((true, found), (found, true))
+    )
     for id_ in np.flatnonzero(sums[2]).tolist():
-        of_truth, of_prediction = points[id_]
-        there = kernels.nearest_distances(of_truth, of_prediction, spacing=spacing)
-        back = kernels.nearest_distances(of_prediction, of_truth, spacing=spacing)
-        sums[0, id_] = np.concatenate([there, back]).mean()
-        sums[1, id_] = max(np.percentile(there, 95), np.percentile(back, 95))
+        sums[0, id_] = np.concatenate([there[id_], back[id_]]).mean()
+        sums[1, id_] = max(np.percentile(there[id_], 95), np.percentile(back[id_], 95))
     return sums

@@ -25,11 +25,11 @@ def ids_of(name: str, ids: Any) -> NDArray[Any]:
         ids: anything that NumPy takes, or a tensor.
 
     Raises:
-        ArrayError: a tensor of numbers that are not whole.
+        ArrayError: a tensor that holds something else.
     """
     if not _is_tensor(ids):
         return np.asarray(ids)
-    if ids.is_floating_point() or ids.is_complex():
+    if not _holds_ids(ids):
         raise ArrayError(f"{name} must hold integer class ids", got=f"dtype {ids.dtype}")
     return np.asarray(ids.detach().cpu().numpy())
 
@@ -50,14 +50,15 @@ def count_on_device(
     """`pixelwise.kernels.confusion_counts` of tensors, where they lie: only counts are copied.
 
     Args:
-        truth, prediction: integer tensors of one shape on one device.
-        classes, ignore_index: as there.
+        truth: an integer tensor of any shape.
+        prediction: another of the same shape, on the same device.
+        classes: as there.
+        ignore_index: as there.
 
     Raises:
         ArrayError: as there.
     """
-    whole = not any(ids.is_floating_point() or ids.is_complex() for ids in (truth, prediction))
-    if truth.shape != prediction.shape or not whole or "bool" in f"{truth.dtype}{prediction.dtype}":
+    if truth.shape != prediction.shape or not (_holds_ids(truth) and _holds_ids(prediction)):
         check_pair(ids_of("truth", truth), ids_of("prediction", prediction))
     ids, found = truth.reshape(-1).long(), prediction.reshape(-1).long()
     outside = (ids < 0) | (ids >= classes) | (found < 0) | (found >= classes)
@@ -70,6 +71,11 @@ def count_on_device(
         check_ids(ids_of("truth", ids), ids_of("prediction", found), classes, ignore_index)
     counts = cells.bincount(minlength=classes**2 + 1)[: classes**2]
     return np.asarray(counts.reshape(classes, classes).cpu().numpy(), np.int64)
+
+
+def _holds_ids(tensor: Any) -> bool:
+    kind = tensor.dtype
+    return not (kind.is_floating_point or kind.is_complex or kind == sys.modules["torch"].bool)
 
 
 def _is_tensor(value: Any) -> bool:
