@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from pixelwise.metrics import figures
 from pixelwise.metrics.bootstrap import interval
 from pixelwise.metrics.confusion import ConfusionMatrix
 
-__all__ = ["Estimate", "Evaluation", "Units", "confusion_of", "evaluate"]
+__all__ = ["Estimate", "Evaluation", "Onlooker", "Units", "confusion_of", "evaluate"]
 
 
 _SHARE = (0.0, 1.0)
@@ -177,12 +177,26 @@ class _Counted:
     confusion: NDArray[np.int64]
     counts: tuple[NDArray[Any], ...]
     looks: int
+    seen: object
+
+
+class Onlooker(Protocol):
+    """Somebody who looks at every picture that is judged."""
+
+    def look(self, judged: Judged) -> object:
+        """Called in a thread; what it gives should be small."""
+        ...
+
+    def take(self, place: int, confusion: NDArray[np.int64], seen: object) -> None:
+        """Called with what `look` gave, one picture after the other, in their order."""
+        ...
 
 
 def evaluate(
     subject: Subject,
     measures: Sequence[Measure] = (Overlap(),),
     *,
+    onlooker: Onlooker | None = None,
     workers: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> Evaluation:
@@ -191,6 +205,7 @@ def evaluate(
     Args:
         subject: what is judged.
         measures: what is counted; an `Overlap` among them.
+        onlooker: sees every picture.
         workers: threads; 0 works in the calling one.
         progress: called with 1 for every picture.
 
@@ -208,6 +223,7 @@ def evaluate(
             confusion=own,
             counts=tuple(measure.counts(judged, own) for measure in measures),
             looks=UNKNOWN_HASH if judged.image is None else perceptual_hash(viewable(judged.image)),
+            seen=None if onlooker is None else onlooker.look(judged),
         )
 
     confusion = np.zeros((len(subject.classes), len(subject.classes) + 1), np.int64)
@@ -218,8 +234,10 @@ def evaluate(
             faults.append(answer)
             continue
         confusion += answer.confusion
+        if onlooker is not None:
+            onlooker.take(answer.place, answer.confusion, answer.seen)
         # One matrix for each picture would be much to keep.
-        counted.append(replace(answer, confusion=confusion))
+        counted.append(replace(answer, confusion=confusion, seen=None))
     if not counted:
         raise DatasetError(
             "no picture can be judged",
