@@ -44,7 +44,8 @@ class Borders:
         return (
             "boundary IoU (Cheng et al. 2021): pixels of a class within "
             f"{100 * self.band:g} % of the diagonal of its border; boundary F (Csurka et al. "
-            f"2013): contours within {100 * self.tolerance:g} % of the diagonal; summed over pictures first"
+            f"2013): contours within {100 * self.tolerance:g} % of the diagonal; summed over "
+            "pictures first"
         )
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.int64]:

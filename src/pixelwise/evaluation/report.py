@@ -156,7 +156,10 @@ class _Looking:
             return ()
 
         def probability_of(channel: int, window: Window) -> NDArray[np.float32]:
-            return probabilities_in(segmentation, self._match, window)[channel]
+            layer: NDArray[np.float32] = probabilities_in(segmentation, self._match, window)[
+                channel
+            ]
+            return layer
 
         return suspect_regions(
             judged.truth,
