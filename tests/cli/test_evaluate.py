@@ -117,7 +117,7 @@ def test_tables_that_do_not_match_are_shown_and_a_map_helps(maps, command):
 def test_what_is_judged_must_be_clear(maps, command, arguments):
     code, out, error = command("evaluate", *arguments)
     assert (code, out) == (2, "")
-    assert "pixelwise evaluate MODEL DATA" in error
+    assert "give MODEL DATA" in error
 
 
 def test_a_model_judged_by_a_data_set(

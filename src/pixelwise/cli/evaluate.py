@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -45,11 +46,12 @@ from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
 from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.evaluate import Evaluation
 from pixelwise.evaluation.evaluate import evaluate as evaluated
+from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.protocol import card_of, card_rows
 from pixelwise.evaluation.tables import csv_text, markdown, plain_data, table_rows
 from pixelwise.formats.files import write_atomic
 
-__all__ = ["app", "print_faults"]
+__all__ = ["app", "open_subject", "print_faults"]
 
 _SUFFIXES = (".csv", ".json", ".md")
 
@@ -108,21 +110,11 @@ def evaluate(
     try:
         if output is not None:
             _check_output(output, overwrite=overwrite)
-        if (model is None) != (data is None) or (model is None) == (predictions is None):
-            raise UsageError(
-                "what is judged by what is not clear",
-                fix="pixelwise evaluate MODEL DATA, or --predictions DIR --truth DIR",
-            )
         work = Work(engine, device, threads)
-        if model is not None and data is not None:
-            opening = Opening(layout, classes, images, masks, valid, rest, splits)
-            (subject,) = subjects_of_set(
-                [model], data, opening, work, split=split, rules=map_ or ()
-            )
-        else:
-            subject = subject_of_folders(
-                predictions, truth, work, classes=classes, ignore=ignore, rules=map_ or ()
-            )
+        opening = Opening(layout, classes, images, masks, valid, rest, splits)
+        subject = open_subject(
+            model, data, predictions, truth, opening, work, split=split, ignore=ignore, rules=map_
+        )
         with progress_bar(len(subject.truths.names)) as advance:
             measures = measures_of(subject, distances=distances)
             evaluation = evaluated(subject, measures, workers=work.workers, progress=advance)
@@ -136,6 +128,37 @@ def evaluate(
     written = output is None or _written(evaluation, output)
     if evaluation.faults or not written:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def open_subject(
+    model: str | None,
+    data: Path | None,
+    predictions: Path | None,
+    truth: Path | None,
+    opening: Opening,
+    work: Work,
+    *,
+    split: str | None,
+    ignore: int | None,
+    rules: Sequence[str] | None,
+) -> Subject:
+    """A model judged by a data set, or label maps by label maps, as the arguments say.
+
+    Raises:
+        UsageError: they say neither, or both.
+        PixelwiseError: something cannot be opened so.
+    """
+    if model is not None and data is not None and predictions is None and truth is None:
+        (subject,) = subjects_of_set([model], data, opening, work, split=split, rules=rules or ())
+        return subject
+    if model is None and data is None and predictions is not None and truth is not None:
+        return subject_of_folders(
+            predictions, truth, work, classes=opening.classes, ignore=ignore, rules=rules or ()
+        )
+    raise UsageError(
+        "what is judged by what is not clear",
+        fix="give MODEL DATA, such as street CAMVID; or --predictions DIR --truth DIR",
+    )
 
 
 def print_faults(evaluation: Evaluation) -> None:

@@ -10,7 +10,6 @@ from typing import Annotated, TypeAlias
 import typer
 
 from pixelwise.cli.data.options import open_from
-from pixelwise.errors import UsageError
 from pixelwise.evaluation.matching import read_rules
 from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
 from pixelwise.evaluation.predictions import Subject
@@ -100,8 +99,8 @@ def subjects_of_set(
 
 
 def subject_of_folders(
-    predictions: Path | None,
-    truth: Path | None,
+    predictions: Path,
+    truth: Path,
     work: Work,
     *,
     classes: str | None,
@@ -113,11 +112,6 @@ def subject_of_folders(
     Raises:
         PixelwiseError: something cannot be opened so.
     """
-    if predictions is None or truth is None:
-        raise UsageError(
-            "what is to be judged is missing",
-            fix="pixelwise evaluate MODEL DATA, or --predictions DIR --truth DIR",
-        )
     return folder_subject(
         predictions,
         truth,
