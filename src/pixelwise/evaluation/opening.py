@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pixelwise.classes import ClassTable
+from pixelwise.data.borders import BORDER_CLASSES, with_borders
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.layouts.tables import read_table
 from pixelwise.errors import DatasetError, UsageError
@@ -81,7 +83,8 @@ def set_subjects(
 ) -> tuple[Subject, ...]:
     """Models, or label maps, each judged by the same pictures.
 
-    Label maps without a class table of their own hold the ids of the data set. A rule of a class
+    Label maps without a class table of their own hold the ids of the data set. Without rules, the
+    objects of the truth become outside, inside and border for a model that learned those. A rule of a class
     that one prediction has and another has not is of the former alone.
 
     Args:
@@ -97,12 +100,20 @@ def set_subjects(
     tables = [each.classes if isinstance(each, Model) else each[2] for each in opened]
     return tuple(
         subject_of(
-            truth,
+            truth if rules else _as_learned(truth, own),
             each,
             [rule for rule in rules if rule[0] in own or not any(rule[0] in t for t in tables)],
         )
         for each, own in zip(opened, tables, strict=True)
     )
+
+
+def _as_learned(truth: SetTruth, classes: ClassTable) -> SetTruth:
+    """The truth with objects as outside, inside and border, for a model that learned those."""
+    if classes.names != BORDER_CLASSES.names or truth.classes.names == BORDER_CLASSES.names:
+        return truth
+    form = f"objects as {', '.join(BORDER_CLASSES.names)}"
+    return replace(truth, dataset=with_borders(truth.dataset), form=form)
 
 
 def _opened(

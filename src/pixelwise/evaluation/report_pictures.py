@@ -24,6 +24,8 @@ _WIDEST = 1000
 _MARGIN = 0.75
 _LEAST_MARGIN = 24
 _BLANK = 40
+_LINE = 2
+_DARK, _BRIGHT = (0, 0, 0), (255, 235, 60)
 _NOTHING: tuple[int, int, int] = (128, 128, 128)
 _Box = tuple[int, int, int, int]
 
@@ -100,12 +102,12 @@ def _wanted(report: Report) -> dict[int, list[_Wanted]]:
         if seen.place >= 0:
             add(seen.place, _Wanted("pairs", key, None, ""))
     for key, doubted in enumerate(report.doubted[:_DOUBTED]):
-        add(doubted.place, _Wanted("doubted", key, doubted.suspect.box, "in the middle"))
+        add(doubted.place, _Wanted("doubted", key, doubted.suspect.box, "inside the line"))
     return wanted
 
 
 def _sheet(judged: Judged, wanted: _Wanted, table: ClassTable, background: int | None) -> str:
-    image = _photo(judged)
+    image = _outlined(_photo(judged), wanted.box)
     rows, columns = _around(wanted.box, judged.truth.shape)
     sheet = draw_example(
         image[rows, columns],
@@ -123,6 +125,20 @@ def _photo(judged: Judged) -> NDArray[np.uint8]:
     if judged.image is None:
         return np.full((*judged.truth.shape, 3), _BLANK, np.uint8)
     return viewable(judged.image)
+
+
+def _outlined(image: NDArray[np.uint8], box: _Box | None) -> NDArray[np.uint8]:
+    """The picture with a line around the box."""
+    if box is None:
+        return image
+    left, top, right, bottom = box
+    drawn = image.copy()
+    for margin, colour in ((_LINE, _DARK), (_LINE - 1, _BRIGHT)):
+        rows = slice(max(0, top - margin), bottom + margin)
+        columns = slice(max(0, left - margin), right + margin)
+        drawn[rows, columns] = colour
+    drawn[top:bottom, left:right] = image[top:bottom, left:right]
+    return drawn
 
 
 def _around(box: _Box | None, shape: Sequence[int]) -> tuple[slice, slice]:

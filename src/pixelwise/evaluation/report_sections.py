@@ -272,7 +272,7 @@ def _matrix(
         )
         lines.append(f'<tr><th scope="row">{escaped(name)}</th>{cells}</tr>')
     return (
-        f'{SCROLL}<table class="matrix"><thead><tr><th scope="col">truth ＼ prediction</th>{heads}'
+        f'{SCROLL}<table class="matrix"><thead><tr><th scope="col">truth / prediction</th>{heads}'
         f"</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -293,7 +293,9 @@ def _table(
     right = range(1, len(titles)) if numbers is None else numbers
 
     def kind(column: int) -> str:
-        return ' class="number"' if column in right else ' class="name"' if column == 0 else ""
+        if column in right:
+            return ' class="number"'
+        return ' class="told"' if 0 < column == len(titles) - 1 else ' class="name"'
 
     heads = "".join(
         f'<th scope="col"{kind(column)}>{escaped(title)}</th>'

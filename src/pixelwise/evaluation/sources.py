@@ -59,19 +59,22 @@ class SetTruth:
         dataset: the pictures to judge.
         split: its name; "" for all pictures.
         known: names of all pictures of the data set that the split is of.
+        form: how its truth was changed, in words; "" where it was not.
         classes, names, facts: see `Truths`.
     """
 
     dataset: Dataset
     split: str
     known: tuple[str, ...]
+    form: str = ""
     classes: ClassTable = field(init=False)
     names: tuple[str, ...] = field(init=False)
     facts: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
+        form = f", {self.form}" if self.form else ""
         facts = {
-            "data": f"{self.dataset.root.absolute().name} ({self.dataset.layout})",
+            "data": f"{self.dataset.root.absolute().name} ({self.dataset.layout}){form}",
             "split": self.split or "all pictures",
         }
         object.__setattr__(self, "classes", self.dataset.classes)
