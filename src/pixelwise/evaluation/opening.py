@@ -84,8 +84,8 @@ def set_subjects(
     """Models, or label maps, each judged by the same pictures.
 
     Label maps without a class table of their own hold the ids of the data set. Without rules, the
-    objects of the truth become outside, inside and border for a model that learned those. A rule of a class
-    that one prediction has and another has not is of the former alone.
+    objects of the truth become outside, inside and border for a model that learned those. A rule
+    of a class that one prediction has and another has not is of the former alone.
 
     Args:
         sources: of the predictions.
