@@ -1,34 +1,44 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pixelwise.export.onnx import write_card
 from pixelwise.inference.model_file import read_model
 from pixelwise.inference.predictor import load
 
 WEIGHTS = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [1, 1, 1]], np.float32)
 
 
-@pytest.fixture
-def work(tmp_path, make_model, pointwise, monkeypatch):
-    """A model that is three times too sure, in a folder with pictures whose truth it knows."""
-    monkeypatch.chdir(tmp_path)
-    network = pointwise(0.05 * WEIGHTS, np.array([0, 0, 0, 10]))
-    model = load(make_model("toy.onnx", network=network), engine="onnxruntime", threads=1)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, make_card, pointwise):
+    """A model that is three times too sure, and pictures whose truth it knows."""
+    place = tmp_path_factory.mktemp("calibrate")
+    write_card(pointwise(0.05 * WEIGHTS, np.array([0, 0, 0, 10])), make_card(), place / "toy.onnx")
+    model = load(place / "toy.onnx", engine="onnxruntime", threads=1)
     for part in ("images", "masks"):
-        (tmp_path / "data" / part).mkdir(parents=True)
+        (place / "data" / part).mkdir(parents=True)
     for number in range(12):
         random = np.random.default_rng(number)
         image = random.integers(0, 256, (20, 24, 3), np.uint8)
         noisy = model.predict(image).logits() / 3
         truth = np.argmax(noisy + random.gumbel(size=noisy.shape), axis=0).astype(np.uint8)
-        Image.fromarray(image).save(tmp_path / "data" / "images" / f"p{number:02}.png")
-        Image.fromarray(truth).save(tmp_path / "data" / "masks" / f"p{number:02}.png")
+        Image.fromarray(image).save(place / "data" / "images" / f"p{number:02}.png")
+        Image.fromarray(truth).save(place / "data" / "masks" / f"p{number:02}.png")
     names = [f"class {number}" for number in range(4)]
-    (tmp_path / "classes.txt").write_text("\n".join(names) + "\n")
+    (place / "classes.txt").write_text("\n".join(names) + "\n")
+    return place
+
+
+@pytest.fixture
+def work(made, tmp_path, monkeypatch):
+    """A folder of them to write in."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

@@ -23,16 +23,17 @@ def model(make_model):
 def folder(tmp_path):
     """Pictures of noise; classes of their masks by number."""
 
-    def make(pictures=5, names=NAMES, size=(12, 17)):
+    def make(pictures=5, names=NAMES, size=(12, 17), file="p{number}.png"):
         root = tmp_path / "data"
         for part in ("images", "masks"):
             (root / part).mkdir(parents=True)
         for number in range(pictures):
+            place = {"number": number, "across": 256 * (number % 3), "down": 256 * (number // 3)}
             random = np.random.default_rng(number)
             image = random.integers(0, 256, (*size, 3), np.uint8)
             mask = random.choice([*range(len(names)), 255], size).astype(np.uint8)
-            Image.fromarray(image).save(root / "images" / f"p{number}x{number * 7919}.png")
-            Image.fromarray(mask).save(root / "masks" / f"p{number}x{number * 7919}.png")
+            Image.fromarray(image).save(root / "images" / file.format(**place))
+            Image.fromarray(mask).save(root / "masks" / file.format(**place))
         infos = tuple(ClassInfo(number, name, (number, 9, 9)) for number, name in enumerate(names))
         return data.open(root, classes=ClassTable("toy", infos, 255, "made for a test"))
 
@@ -77,6 +78,14 @@ def test_pictures_alone_are_each_their_group(model, folder):
     sample = sample_pixels(model, in_classes_of(folder(), model.classes), by="image")
     assert sample.groups.tolist() == [0, 1, 2, 3, 4]
     assert sample.grouping == "every picture by itself"
+
+
+def test_where_all_belong_together_each_picture_counts_and_that_is_told(model, folder):
+    dataset = folder(pictures=6, file="plan_x{across}_y{down}.png")
+    sample = sample_pixels(model, in_classes_of(dataset, model.classes))
+    assert "1 scenes, by coordinates" in sample.grouping
+    assert "each picture counts by itself" in sample.grouping
+    assert sample.groups.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_picture_that_cannot_be_read_is_told_and_two_are_too_many(model, folder):

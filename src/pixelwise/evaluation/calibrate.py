@@ -156,8 +156,10 @@ def calibrate(
     labels = sample.logits.argmax(2)
     protocol = (
         f"{data}, {len(sample.names):,} pictures in {groups:,} groups, {sample.truth.shape[1]:,} "
-        f"pixels drawn of each, {rule.bins} bins, each picture judged with a temperature of others"
+        f"pixels drawn of each, {rule.bins} bins"
     )
+    if helps:
+        protocol += ", each picture judged with a temperature of others"
     return CalibrationResult(
         kind=kind,
         temperature=temperature,
@@ -206,7 +208,11 @@ def fit_temperature(
 
 
 def calibrated_card(card: Card, result: CalibrationResult) -> Card:
-    """The card of the calibrated model; figures of an earlier calibration are replaced."""
+    """The card of the calibrated model.
+
+    Figures and the threshold of an earlier calibration are replaced, or go where there is no new
+    one.
+    """
     conformal = None
     if result.coverage is not None:
         found = result.coverage
@@ -226,7 +232,8 @@ def calibrated_card(card: Card, result: CalibrationResult) -> Card:
         Score(
             metric=name,
             value=round(figure.value, 5),
-            protocol=f"{result.protocol}; {result.before[name].value:.4f} before",
+            protocol=result.protocol
+            + (f"; {result.before[name].value:.4f} before" if result.helps else ""),
         )
         for name, figure in measured.items()
     ]

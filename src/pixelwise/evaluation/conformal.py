@@ -65,7 +65,8 @@ def check_coverage(coverage: float, units: int) -> None:
         raise UsageError(
             f"a coverage of {coverage:g} needs {needed} pictures or groups of pictures at least",
             got=f"{units}",
-            fix=f"give more, or ask for at most {math.floor(100 * units / (units + 1)) / 100:g}",
+            fix=f"give more, or ask for at most {math.floor(100 * units / (units + 1)) / 100:g}; "
+            "pictures that are independent of each other count each with --by image",
         )
 
 

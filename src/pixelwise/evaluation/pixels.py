@@ -114,7 +114,8 @@ def sample_pixels(
         model: as `pixelwise predict` loads it.
         dataset: under the model's classes: see `in_classes_of`.
         by: "group": frames of one video, tiles of one scene and so on belong together, as far as
-            names and looks tell; "image": every picture is independent of the others.
+            names and looks tell, unless that makes one group of all; "image": every picture is
+            independent of the others.
         workers: threads that read ahead.
         progress: called with 1 for every picture.
 
@@ -169,7 +170,12 @@ def sample_pixels(
     groups, grouping = np.arange(len(names), dtype=np.int64), "every picture by itself"
     if by == "group":
         found = find_groups(names, np.array(hashes, np.uint64))
-        groups, grouping = found.of.astype(np.int64), found.reason
+        grouping = found.reason
+        if len(found.sizes) > 1:
+            groups = found.of.astype(np.int64)
+        else:
+            grouping += "; as all are one group, each picture counts by itself: intervals and "
+            grouping += "coverage are surer than they should be"
     return PixelSample(
         names=names,
         groups=groups,

@@ -116,8 +116,10 @@ def paired(
 ) -> Paired:
     """Whether B is better than A, on the same pictures.
 
-    The interval of the difference is that of `interval`, without a transformation. The probability
-    that B is better comes from drawing the pictures, or groups, anew with replacement 2000 times,
+    The interval of the difference is that of `interval`, without a transformation. In simulation it
+    holds 94 to 97 % where each model wins some pictures. Where B wins nearly all of 20 very unequal
+    pictures it holds 90 %, and where it fails it tells too small a difference. The probability that
+    B is better comes from drawing the pictures, or groups, anew with replacement 2000 times,
     the same ones for both. The seed is fixed.
 
     Args:
