@@ -23,7 +23,7 @@ SPACINGS = st.sampled_from([(1.0, 1.0), (0.7, 1.9), (3.3, 0.001), (1e-6, 1e6)])
 @st.composite
 def label_maps(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 160))
+    height, width = draw(st.integers(1, 30)), draw(st.integers(1, 100))
     block = draw(st.sampled_from([1, 5, 17, 70]))
     coarse = rng.integers(0, draw(st.sampled_from([1, 2, 9])), (height, width))
     labels = coarse[np.arange(height)[:, None] // block, np.arange(width) // block]
@@ -64,7 +64,7 @@ def test_what_is_near_a_border_stays(labels, distance):
 
 
 @settings(max_examples=40)
-@given(label_maps(), st.sampled_from([1, 2, 9, 65_536]))
+@given(label_maps(), st.sampled_from([1, 2, 9, 300]))
 def test_contours_are_what_has_another_neighbour(labels, classes):
     wide = np.pad(labels.astype(int), 1, constant_values=-1)
     expected = [[] for _ in range(classes)]
@@ -76,8 +76,7 @@ def test_contours_are_what_has_another_neighbour(labels, classes):
         found = function(labels, classes)
         assert found.counts.tolist() == [len(points) for points in expected]
         assert found.points.dtype == np.int32
-        for points, wanted in list(zip(found.by_class(), expected, strict=True))[:10]:
-            assert points.tolist() == wanted
+        assert found.points.tolist() == [point for points in expected for point in points]
 
 
 @pytest.mark.skipif(not kernels.COMPILED, reason="the variants are compiled")
