@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +188,9 @@ class LabelMaps:
     files: tuple[Path, ...]
     classes: ClassTable
 
-    @property
+    @cached_property
     def facts(self) -> Mapping[str, str]:
-        """See `Predictions.facts`; reads every file, for their hash."""
+        """See `Predictions.facts`; reads every file once, for their hash."""
         digest = hashlib.sha256()
         for path in self.files:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
