@@ -78,7 +78,7 @@ def chart(
     ys = [y for curve in curves for _, y in curve.points if y is not None]
     if not ys:
         return ""
-    logarithmic = logarithmic and min(ys) > 0 and max(ys) / min(ys) > _WIDE_RANGE
+    logarithmic = logarithmic and min(ys) > _FINEST and max(ys) / min(ys) > _WIDE_RANGE
     marks = _powers(min(ys), max(ys)) if logarithmic else _ticks(min(ys), max(ys))
     up = _Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP, logarithmic)
     wide = _across(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
