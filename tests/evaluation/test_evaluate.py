@@ -6,6 +6,7 @@ import pytest
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.evaluation.measures import Overlap
+from pixelwise.metrics.bootstrap import interval
 
 
 @pytest.fixture
@@ -88,6 +89,10 @@ def test_tiles_of_a_scene_are_drawn_together(subject_from):
     assert evaluation.units.count == 4
     assert evaluation.units.of.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert "tiles" in evaluation.units.kind
+    mean = evaluation.overall["mean_iou"]
+    alone = interval(evaluation.counts["overlap"], lambda sums: Overlap().values(sums)["mean_iou"])
+    # Tiles of a scene are equally bad: to take them for independent would be too sure.
+    assert mean.high - mean.low > 1.2 * (alone.high - alone.low)
 
 
 def test_faults_are_kept_and_have_no_part(made):

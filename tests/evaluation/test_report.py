@@ -169,3 +169,13 @@ def test_predictions_of_no_class_are_shown(subject_from, table_of):
     page = report_page(report, drawn(report))
     assert "(no class" in page
     assert report.evaluation.confusion[:, -1].sum() == 200
+
+
+def test_a_truth_that_is_ignored_everywhere_makes_a_page_without_scores(subject_from, table_of):
+    ids = np.full((20, 30), 255, np.uint8)
+    subject = subject_from({"a": ids}, {"a": ids // 255}, table_of("x", "y"))
+    report = make_report(subject)
+    assert report.evaluation.overall["mean_iou"].value is None
+    page = report_page(report, drawn(report))
+    assert "nan" not in page.lower()
+    assert "No pixel is wrong." in page
