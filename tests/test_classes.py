@@ -50,7 +50,8 @@ def table(*names, ignore_index=255, aliases=None, name="made"):
 
 
 def test_public_names_are_sorted():
-    assert pixelwise.classes.__all__ == ["ClassInfo", "ClassTable", "distinct_colours"]
+    names = ["ClassInfo", "ClassTable", "distinct_colours", "places_that_fit"]
+    assert pixelwise.classes.__all__ == names
 
 
 def test_classes_stand_in_the_order_of_their_ids():

@@ -24,7 +24,7 @@ from pixelwise.class_entries import is_whole, key_of, listed, read_lines, shown,
 from pixelwise.colours import Colour, distinct_colours
 from pixelwise.errors import ClassNameError, ClassTableError, did_you_mean
 
-__all__ = ["ClassInfo", "ClassTable", "distinct_colours"]
+__all__ = ["ClassInfo", "ClassTable", "distinct_colours", "places_that_fit"]
 
 _HIGHEST_IGNORE_INDEX = 65_535
 _BUILTIN = {
@@ -278,7 +278,7 @@ class ClassTable:
         lookup = np.full(max(256, highest + 1), nowhere, np.uint16)
         lost = [] if self.ignore_index is None else [f"id {self.ignore_index} (ignored)"]
         for place, info in enumerate(self.classes):
-            fits = chosen[place] if place in chosen else _fits(info, target)
+            fits = chosen[place] if place in chosen else places_that_fit(info, target)
             if len(fits) > 1:
                 faults.append(f"{info.name!r} fits {_names(target, fits)}")
             elif fits:
@@ -348,7 +348,7 @@ def _keys(info: ClassInfo) -> list[str]:
     return [key_of(name) for name in (info.name, *info.aliases)]
 
 
-def _fits(info: ClassInfo, table: ClassTable) -> list[int]:
+def places_that_fit(info: ClassInfo, table: ClassTable) -> list[int]:
     """Places in `table` of the class that the name finds, else of all that the aliases find."""
     if info.name in table:
         return [table.index(info.name)]
@@ -385,7 +385,7 @@ def _union(first: ClassTable, second: ClassTable) -> list[ClassInfo]:
     fitting: dict[int, list[str]] = {}
     faults = []
     for info in second.classes:
-        fits = _fits(info, first)
+        fits = places_that_fit(info, first)
         if len(fits) > 1:
             faults.append(f"{info.name!r} of {second.name} fits {_names(first, fits)}")
         names = (info.name, *info.aliases) if fits else info.aliases

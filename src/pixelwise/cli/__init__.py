@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from pixelwise.cli.predict import predict
 __all__ = ["main"]
 
 
+_LATER = ("data", "train", "evaluate", "compare", "report", "calibrate")
+
+
 @contextmanager
 def _interrupts_told() -> Iterator[None]:
     """Ctrl-C where a command does not know better what became of it."""
@@ -29,28 +33,19 @@ def _interrupts_told() -> Iterator[None]:
 
 
 class _Commands(TyperGroup):
-    """The commands, with those for data sets loaded when they are asked for.
+    """The commands, with those that take time to load loaded when they are asked for.
 
     `pixelwise predict` starts in a third of a second, of which they would take their part.
     """
 
     # Typer takes its types from click or carries click itself, by its version: hence Any.
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), "calibrate", "data", "train"]
+        return [*super().list_commands(ctx), *_LATER]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name == "calibrate":
-            from pixelwise.cli.calibrate import app as calibrate
-
-            return typer.main.get_command(calibrate)
-        if cmd_name == "data":
-            from pixelwise.cli.data import app as data
-
-            return typer.main.get_command(data)
-        if cmd_name == "train":
-            from pixelwise.cli.train import app as train
-
-            return typer.main.get_command(train)
+        if cmd_name in _LATER:
+            module = importlib.import_module(f"pixelwise.cli.{cmd_name}")
+            return typer.main.get_command(module.app)
         return super().get_command(ctx, cmd_name)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.faults import Fault
 from pixelwise.data.groups import Groups
@@ -18,7 +19,7 @@ from pixelwise.data.statistics import Statistics
 from pixelwise.errors import MaskFileError
 from pixelwise.formats.masks import check_ids
 
-__all__ = ["Findings", "background_of", "equal_rows", "split_numbers"]
+__all__ = ["Findings", "background_in", "background_of", "equal_rows", "split_numbers"]
 
 _BACKGROUNDS = frozenset({"background", "bg", "none", "nothing", "null", "unlabeled", "unlabelled"})
 _WORDS = re.compile(r"[a-z]+")
@@ -373,7 +374,12 @@ def background_of(dataset: Dataset) -> int | None:
     """The place in the class table of what is no object; None where every class is one."""
     if dataset.rest is not None:
         return dataset.classes.index(dataset.rest)
-    for place, info in enumerate(dataset.classes):
+    return background_in(dataset.classes)
+
+
+def background_in(classes: ClassTable) -> int | None:
+    """The place of the class that is no object by its name; None where there is none."""
+    for place, info in enumerate(classes):
         words = _WORDS.findall(" ".join((info.name, *info.aliases)).lower())
         if _BACKGROUNDS.intersection(words):
             return place

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset, Entry, Truth
+from pixelwise.data.nearness import near
 from pixelwise.data.targets import (
     InstanceTarget,
     MaskTarget,
@@ -38,10 +39,10 @@ class Around:
 
     def apply(self, mask: NDArray[Any]) -> NDArray[Any]:
         """The mask `[H, W]` with the ids near objects changed."""
-        near = _within(np.isin(mask, self.objects), self.pixels)
+        close = near(np.isin(mask, self.objects), self.pixels)
         changed = mask.copy()
         for number, new in self.instead.items():
-            changed[near & (mask == number)] = new
+            changed[close & (mask == number)] = new
         return changed
 
 
@@ -153,20 +154,6 @@ def candidates(
     if rest is not None:
         rows[rest.id] = ~rows.any(axis=0)
     return rows
-
-
-def _within(inside: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Pixels with one of `inside` in the square of 2 · pixels + 1 around them."""
-    near = inside
-    for axis in (0, 1):
-        sums = np.cumsum(near, axis=axis, dtype=np.int32)
-        size = near.shape[axis]
-        last = np.minimum(np.arange(size) + pixels, size - 1)
-        before = np.arange(size) - pixels - 1
-        below = np.take(sums, np.maximum(before, 0), axis=axis)
-        below[(slice(None),) * axis + (before < 0,)] = 0
-        near = np.take(sums, last, axis=axis) > below
-    return near
 
 
 def _kind(classes: ClassTable) -> type[Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
+from pixelwise.data.wording import counted
 from pixelwise.training.choices import Choices
 from pixelwise.training.choose_input import Scale, size_text
 from pixelwise.training.duration import Duration
 from pixelwise.training.fingerprint import ClassFacts, Fingerprint
 from pixelwise.training.machine import Machine
-from pixelwise.training.wording import counted
 
 __all__ = [
     "choose_batch",

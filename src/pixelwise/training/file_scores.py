@@ -14,13 +14,13 @@ from pixelwise.data import Dataset
 from pixelwise.data.faults import Fault
 from pixelwise.data.parallel import in_order
 from pixelwise.data.targets import MultiLabelTarget
+from pixelwise.data.wording import counted as number_of
 from pixelwise.errors import DatasetError, OutOfMemoryError, PixelwiseError
 from pixelwise.inference.predictor import Model
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores, semantic_scores
 from pixelwise.training.picture_counts import Interval, PictureCounts
 from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.scoring import IGNORED, Protocol, check_faults, counted
-from pixelwise.training.wording import counted as number_of
 
 __all__ = ["FileScores", "channels_of", "score_file"]
 

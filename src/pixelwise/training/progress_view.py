@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from pixelwise.data.wording import counted, duration, percent, printable
 from pixelwise.training.events import (
     Event,
     Quarantined,
@@ -22,7 +23,6 @@ from pixelwise.training.events import (
     Stopped,
     parse_event,
 )
-from pixelwise.training.wording import counted, duration, percent, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 
-from PIL import Image
-
+from pixelwise.data.charts import Curve, chart, small_chart
+from pixelwise.data.page import (
+    SCROLL,
+    framed,
+    picture_address,
+    sections_with_links,
+    swatch,
+)
+from pixelwise.data.wording import counted, duration, escaped, percent
 from pixelwise.errors import PixelwiseError
 from pixelwise.formats.images import read_image
-from pixelwise.training.charts import Curve, chart, small_chart
 from pixelwise.training.events import Quarantined, RolledBack
 from pixelwise.training.history import History, Incident
 from pixelwise.training.report import ClassScore, Report
-from pixelwise.training.wording import counted, duration, escaped, percent
-from pixelwise.version import VERSION
 
 __all__ = ["report_page"]
 
-_QUALITY = 88
 _WIDEST_PICTURE = 1100
 _SMALL_CHARTS = 60
 _INCIDENTS = 200
 _FILES_OF_AN_INCIDENT = 16
 _SMOOTHED_SHARE = 0.02
 _LONGEST_VALUE = 400
-# What scrolls must be reached by keyboard too.
-_SCROLL = '<div class="scroll" tabindex="0" role="region" aria-label="table">'
 
 
 def report_page(report: Report) -> str:
@@ -50,30 +47,17 @@ def report_page(report: Report) -> str:
         ("events", "Events", _events(history.incidents)),
         ("plan", "Plan", _plan(history)),
     ]
-    shown = [(name, title, body) for name, title, body in sections if body]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
+    links, bodies = sections_with_links(sections)
     title = f"Training of {history.folder.resolve().name}"
     body = [
         f"<h1>{escaped(title)}</h1>",
         _verdict(report),
         _warnings(report.warnings),
-        f'<nav aria-label="Sections">{links}</nav>',
+        links,
         _facts(report),
-        *(
-            f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{content}</section>'
-            for name, title, content in shown
-        ),
+        bodies,
     ]
-    return Template(_template()).substitute(
-        title=escaped(title), body="\n".join(body), version=VERSION
-    )
-
-
-def _template() -> str:
-    """The page of the data check, with what a training shows besides."""
-    page = resources.files("pixelwise.data").joinpath("report_page.html").read_text("utf-8")
-    style = resources.files("pixelwise.training").joinpath("report_style.css").read_text("utf-8")
-    return page.replace("</style>", f"{style}</style>", 1)
+    return framed(title, "\n".join(body))
 
 
 def _verdict(report: Report) -> str:
@@ -234,7 +218,7 @@ def _classes(report: Report) -> str:
         for title in ("Dice", "precision", "recall", "pixels", "pictures")
     )
     return (
-        f'{_SCROLL}<table><thead><tr><th scope="col">class</th>'
+        f'{SCROLL}<table><thead><tr><th scope="col">class</th>'
         f'<th class="number" scope="col">IoU</th><th scope="col"><span class="bar-head">'
         f"0 … 100 %</span></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"{_class_curves(report)}"
@@ -248,18 +232,11 @@ def _class_row(row: ClassScore, total: int) -> str:
     pictures = "–" if row.pictures is None else f"{row.pictures:,}"
     numbers = (percent(row.dice), percent(row.precision), percent(row.recall), share, pictures)
     return (
-        f'<tr><td class="name">{_swatch(row)}{escaped(row.name)}</td>'
+        f'<tr><td class="name">{swatch(row.colour)}{escaped(row.name)}</td>'
         f'<td class="number">{percent(row.iou)}</td><td>{bar if row.iou is not None else ""}</td>'
         + "".join(f'<td class="number">{number}</td>' for number in numbers)
         + "</tr>"
     )
-
-
-def _swatch(row: ClassScore) -> str:
-    if row.colour is None:
-        return ""
-    red, green, blue = row.colour
-    return f'<span class="swatch" style="background:rgb({red},{green},{blue})"></span>'
 
 
 def _class_curves(report: Report) -> str:
@@ -279,7 +256,7 @@ def _class_curves(report: Report) -> str:
         ]
         drawn = small_chart(points, points[-1][0])
         figures.append(
-            f"<figure>{drawn}<figcaption><span>{_swatch(row)}{escaped(row.name)}</span>"
+            f"<figure>{drawn}<figcaption><span>{swatch(row.colour)}{escaped(row.name)}</span>"
             f"<span>{percent(iou)}</span></figcaption></figure>"
         )
     rest = len(known) - _SMALL_CHARTS
@@ -304,7 +281,7 @@ def _worst(report: Report) -> str:
         if row.place not in report.history.examples
     )
     table = (
-        f'{_SCROLL}<table><thead><tr><th scope="col">picture</th><th class="number" scope="col">'
+        f'{SCROLL}<table><thead><tr><th scope="col">picture</th><th class="number" scope="col">'
         f"mean IoU</th></tr></thead><tbody>{rest}</tbody></table></div>"
     )
     return _pictures(report.history, shown) + (table if rest else "")
@@ -328,16 +305,9 @@ def _pictures(history: History, places: Sequence[tuple[int, str]]) -> str:
 def _data_address(path: Path) -> str:
     """The picture as a `data:` address; "" where it cannot be read."""
     try:
-        picture = Image.fromarray(read_image(path))
+        return picture_address(read_image(path), widest=_WIDEST_PICTURE)
     except (PixelwiseError, OSError):
         return ""
-    if picture.width > _WIDEST_PICTURE:
-        height = max(1, round(picture.height * _WIDEST_PICTURE / picture.width))
-        picture = picture.resize((_WIDEST_PICTURE, height), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    # At full resolution of colour, for the colours are what the picture tells.
-    picture.save(stream, "JPEG", quality=_QUALITY, subsampling=0, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def _events(incidents: Sequence[Incident]) -> str:
@@ -350,7 +320,7 @@ def _events(incidents: Sequence[Incident]) -> str:
     rest = len(incidents) - _INCIDENTS
     more = f"<p>… and {rest:,} more: see report.json.</p>" if rest > 0 else ""
     return (
-        f'{_SCROLL}<table><thead><tr><th scope="col">what</th><th scope="col">details</th></tr>'
+        f'{SCROLL}<table><thead><tr><th scope="col">what</th><th scope="col">details</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>{more}"
     )
 
@@ -374,7 +344,7 @@ def _plan(history: History) -> str:
     )
     heads = "".join(f'<th scope="col">{title}</th>' for title in ("choice", "value", "reason"))
     table = f'<table class="plan"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-    return f"{_SCROLL}{table}</div>" if rows else ""
+    return f"{SCROLL}{table}</div>" if rows else ""
 
 
 def _value(value: object) -> str:

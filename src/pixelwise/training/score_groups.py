@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pixelwise.data.groups import GroupKind, Groups
-from pixelwise.training.wording import counted
+from pixelwise.data.wording import counted
 
 __all__ = ["LEAST_GROUPS", "ScoreGroups", "groups_of", "joined_groups"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pixelwise.training.wording import counted, duration, escaped, percent, printable
+from pixelwise.data.wording import counted, duration, escaped, percent, printable
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.training.wording import escaped
+from pixelwise.data.wording import escaped
 
 __all__ = ["Curve", "chart", "small_chart"]
 
@@ -16,6 +16,7 @@ _SMALL_WIDTH, _SMALL_HEIGHT = 160, 56
 _MOST_POINTS = 400
 _TICKS = 5
 _WIDE_RANGE = 30
+_FINEST = 1e-300
 _STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -77,7 +78,7 @@ def chart(
     ys = [y for curve in curves for _, y in curve.points if y is not None]
     if not ys:
         return ""
-    logarithmic = logarithmic and min(ys) > 0 and max(ys) / min(ys) > _WIDE_RANGE
+    logarithmic = logarithmic and min(ys) > _FINEST and max(ys) / min(ys) > _WIDE_RANGE
     marks = _powers(min(ys), max(ys)) if logarithmic else _ticks(min(ys), max(ys))
     up = _Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP, logarithmic)
     wide = _across(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
@@ -181,7 +182,7 @@ def _thinned(
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers, the first at or below `low` and the last at or above `high`."""
     spread = high - low or abs(high) or 1.0
-    rough = spread / (_TICKS - 1)
+    rough = max(spread / (_TICKS - 1), _FINEST)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * part for part in _STEPS if power * part >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

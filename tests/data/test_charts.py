@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.training.charts import Curve, chart, small_chart
+from pixelwise.data.charts import Curve, chart, small_chart
 
 LEFT, RIGHT, TOP, FOOT = 54, 410, 12, 204
 

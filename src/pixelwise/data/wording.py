@@ -1,4 +1,4 @@
-"""Numbers of a run in words, the same on the terminal and in the report."""
+"""Numbers in words, the same on the terminal and in reports."""
 
 from __future__ import annotations
 

@@ -1,0 +1,203 @@
+"""`pixelwise evaluate`: scores of a model or of label maps, with intervals and protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelwise.cli.data.options import (
+    ClassesOption,
+    ImagesOption,
+    JsonOption,
+    LayoutOption,
+    MasksOption,
+    OverwriteOption,
+    RestOption,
+    SplitsOption,
+    ValidOption,
+    refuse_taken,
+)
+from pixelwise.cli.judging import (
+    DeviceOption,
+    EngineOption,
+    MapOption,
+    Opening,
+    SplitOption,
+    ThreadsOption,
+    Work,
+    subject_of_folders,
+    subjects_of_set,
+)
+from pixelwise.cli.output import (
+    ExitCode,
+    fail,
+    print_columns,
+    print_error,
+    print_json,
+    print_line,
+    print_wrapped,
+)
+from pixelwise.cli.progress import progress_bar
+from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
+from pixelwise.evaluation.choice import measures_of
+from pixelwise.evaluation.evaluate import Evaluation
+from pixelwise.evaluation.evaluate import evaluate as evaluated
+from pixelwise.evaluation.predictions import Subject
+from pixelwise.evaluation.protocol import card_of, card_rows
+from pixelwise.evaluation.tables import csv_text, markdown, plain_data, table_rows
+from pixelwise.formats.files import write_atomic
+
+__all__ = ["app", "open_subject", "print_faults"]
+
+_SUFFIXES = (".csv", ".json", ".md")
+
+
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a shipped model, a model file, the folder of a run, or a folder of "
+            "label maps."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder of the data set, or an annotation file in it.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder of label maps, from any tool; with --truth.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder of the true label maps, of the same names.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also a file: .csv, .md or .json.")
+    ] = None,
+    split: SplitOption = None,
+    map_: MapOption = None,
+    ignore: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="The ignored id, with --truth; by itself the table's."
+        ),
+    ] = None,
+    distances: Annotated[
+        bool, typer.Option("--distances", help="Also HD95 and ASSD, which take longer.")
+    ] = False,
+    json_output: JsonOption = False,
+    layout: LayoutOption = None,
+    classes: ClassesOption = None,
+    images: ImagesOption = None,
+    masks: MasksOption = None,
+    valid: ValidOption = None,
+    rest: RestOption = None,
+    splits: SplitsOption = None,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Score a model on a data set, or label maps against label maps.
+
+    Every figure has a 95 % interval, and the protocol stands below the table.
+
+    Exit code 0: all pictures were judged; 1: some could not be, and the scores are of the others;
+    2: could not start; 130: interrupted.
+    """
+    try:
+        if output is not None:
+            _check_output(output, overwrite=overwrite)
+        work = Work(engine, device, threads)
+        opening = Opening(layout, classes, images, masks, valid, rest, splits)
+        subject = open_subject(
+            model, data, predictions, truth, opening, work, split=split, ignore=ignore, rules=map_
+        )
+        with progress_bar(len(subject.truths.names)) as advance:
+            measures = measures_of(subject, distances=distances)
+            evaluation = evaluated(subject, measures, workers=work.workers, progress=advance)
+    except PixelwiseError as error:
+        fail(error)
+    if json_output:
+        print_json(plain_data(evaluation))
+    else:
+        _print(evaluation)
+    print_faults(evaluation)
+    written = output is None or _written(evaluation, output)
+    if evaluation.faults or not written:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def open_subject(
+    model: str | None,
+    data: Path | None,
+    predictions: Path | None,
+    truth: Path | None,
+    opening: Opening,
+    work: Work,
+    *,
+    split: str | None,
+    ignore: int | None,
+    rules: Sequence[str] | None,
+) -> Subject:
+    """A model judged by a data set, or label maps by label maps, as the arguments say.
+
+    Raises:
+        UsageError: they say neither, or both.
+        PixelwiseError: something cannot be opened so.
+    """
+    if model is not None and data is not None and predictions is None and truth is None:
+        (subject,) = subjects_of_set([model], data, opening, work, split=split, rules=rules or ())
+        return subject
+    if model is None and data is None and predictions is not None and truth is not None:
+        return subject_of_folders(
+            predictions, truth, work, classes=opening.classes, ignore=ignore, rules=rules or ()
+        )
+    raise UsageError(
+        "what is judged by what is not clear",
+        fix="give MODEL DATA, such as street CAMVID; or --predictions DIR --truth DIR",
+    )
+
+
+def print_faults(evaluation: Evaluation) -> None:
+    """What could not be judged, to standard error."""
+    for fault in evaluation.faults:
+        print_error(MaskFileError(fault.what, where=fault.file, got=fault.got, fix=fault.fix))
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            "the kind of file is told by its suffix",
+            got=f"-o {output}",
+            fix=f"name a file that ends in {', '.join(_SUFFIXES)}",
+        )
+    refuse_taken(output, overwrite=overwrite)
+
+
+def _print(evaluation: Evaluation) -> None:
+    for titles, *rows in table_rows(evaluation):
+        print_columns(titles, rows)
+        print_line("")
+    for title, text in card_rows(card_of(evaluation)):
+        print_wrapped(f"{title}: {text}")
+
+
+def _written(evaluation: Evaluation, output: Path) -> bool:
+    suffix = output.suffix.lower()
+    if suffix == ".json":
+        text = json.dumps(plain_data(evaluation), indent=1) + "\n"
+    else:
+        text = csv_text(evaluation) if suffix == ".csv" else markdown(evaluation)
+    try:
+        write_atomic(output, text.encode("utf-8", "surrogateescape"))
+    except PixelwiseError as error:
+        print_error(error)
+        return False
+    return True
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(evaluate)

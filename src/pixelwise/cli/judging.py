@@ -1,0 +1,122 @@
+"""What the commands that judge share: options, and how predictions and truth are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from pixelwise.cli.data.options import open_from
+from pixelwise.evaluation.matching import read_rules
+from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
+from pixelwise.evaluation.predictions import Subject
+from pixelwise.inference.engines import MOST_THREADS, usable_cores
+from pixelwise.inference.predictor import Model, load
+
+__all__ = [
+    "DeviceOption",
+    "EngineOption",
+    "MapOption",
+    "Opening",
+    "SplitOption",
+    "ThreadsOption",
+    "Work",
+    "subject_of_folders",
+    "subjects_of_set",
+]
+
+SplitOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Split to judge by, or all; by itself val, or test where there is no val."),
+]
+MapOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="OWN=TRUE",
+        help="A class of the prediction and the class of the truth that it is; or a YAML file of "
+        "such pairs. Also OWN=nothing, ignored=TRUE, others=nothing, ignored=others.",
+    ),
+]
+EngineOption: TypeAlias = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
+DeviceOption: TypeAlias = Annotated[str, typer.Option(help="cpu or gpu.")]
+ThreadsOption: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=MOST_THREADS, help="Cores to use; 0 means all.")
+]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a data set is opened: the options of `pixelwise data`."""
+
+    layout: str | None
+    classes: str | None
+    images: str | None
+    masks: str | None
+    valid: str | None
+    rest: str | None
+    splits: Path | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """How models run."""
+
+    engine: str
+    device: str
+    threads: int
+
+    @property
+    def workers(self) -> int:
+        """Pictures that are worked on side by side."""
+        return self.threads or usable_cores()
+
+    def loaded(self, model: str) -> Model:
+        """A model of which each picture takes one core."""
+        return load(model, engine=self.engine, device=self.device, threads=1, streams=self.workers)
+
+
+def subjects_of_set(
+    sources: Sequence[str],
+    data: Path,
+    opening: Opening,
+    work: Work,
+    *,
+    split: str | None,
+    rules: Sequence[str],
+) -> tuple[Subject, ...]:
+    """Models and folders of label maps, each judged by the same pictures of a data set.
+
+    Raises:
+        PixelwiseError: something cannot be opened so.
+    """
+    chosen = read_rules(rules)
+    truth = set_truth(open_from(data, **vars(opening)), split)
+    return set_subjects([*map(source_of, sources)], truth, chosen, loaded=work.loaded)
+
+
+def subject_of_folders(
+    predictions: Path,
+    truth: Path,
+    work: Work,
+    *,
+    classes: str | None,
+    ignore: int | None,
+    rules: Sequence[str],
+) -> Subject:
+    """Label maps judged by label maps.
+
+    Raises:
+        PixelwiseError: something cannot be opened so.
+    """
+    return folder_subject(
+        predictions,
+        truth,
+        read_rules(rules),
+        classes=classes,
+        ignore_index=ignore,
+        workers=work.workers,
+    )

@@ -1,0 +1,57 @@
+"""Which measures fit what is judged."""
+
+from __future__ import annotations
+
+from pixelwise.data.findings import background_in
+from pixelwise.errors import PixelwiseError
+from pixelwise.evaluation.border_measures import Borders, Distances
+from pixelwise.evaluation.measures import Measure, Overlap
+from pixelwise.evaluation.object_measures import Objects
+from pixelwise.evaluation.predictions import Subject
+from pixelwise.evaluation.probability_measures import Calibrations, Curves
+from pixelwise.evaluation.sources import ModelPredictions
+
+__all__ = ["foreground_of", "measures_of"]
+
+_LOOKED_AT = 3
+
+
+def measures_of(
+    subject: Subject, *, borders: bool = True, distances: bool = False
+) -> tuple[Measure, ...]:
+    """Overlap always; borders and distances as asked for; else what the subject has.
+
+    Calibration where a model gives probabilities, thresholds where there are two classes besides,
+    and panoptic quality where the truth tells objects of thing classes apart.
+
+    Args:
+        subject: what is judged; the truth of the first pictures is read.
+        borders: boundary IoU and boundary F.
+        distances: between outlines, which takes longer.
+    """
+    measures: list[Measure] = [Overlap()]
+    measures += [Borders()] if borders else []
+    measures += [Distances()] if distances else []
+    things = tuple(info.kind == "thing" for info in subject.classes)
+    if any(things) and _tells_objects(subject):
+        measures.append(Objects(things))
+    if isinstance(subject.predictions, ModelPredictions) and len(subject.classes) > 1:
+        measures.append(Calibrations(subject.match))
+        if len(subject.classes) == 2:
+            measures.append(Curves(subject.match, foreground_of(subject)))
+    return tuple(measures)
+
+
+def foreground_of(subject: Subject) -> int:
+    """Of two classes the channel that is not the background by its name; else the second."""
+    return 0 if background_in(subject.classes) == 1 else 1
+
+
+def _tells_objects(subject: Subject) -> bool:
+    for place in range(min(_LOOKED_AT, len(subject.truths.names))):
+        try:
+            if subject.truths.read(place).instances is not None:
+                return True
+        except PixelwiseError:
+            continue
+    return False

@@ -1,0 +1,177 @@
+"""Two predictions of the same pictures: which is better, how much, how surely, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.classes import ClassTable
+from pixelwise.errors import ClassTableError, DatasetError
+from pixelwise.evaluation.evaluate import Evaluation, side_by_side
+from pixelwise.evaluation.measures import Figure, Measure
+from pixelwise.metrics.bootstrap import paired
+
+__all__ = ["Comparison", "Difference", "compare"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of A and of B; None where there is none.
+
+    Attributes:
+        a, b: over all pictures.
+        difference: B - A.
+        low, high: its 95 % interval.
+        better: probability that B is better on other pictures of the kind, 0 … 1.
+    """
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    better: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """B compared with A.
+
+    Attributes:
+        a, b: what both are on their own; of `places` alone in what follows.
+        places: of the pictures in the data set that both could judge.
+        names: of these.
+        measures: those that both have.
+    """
+
+    a: Evaluation
+    b: Evaluation
+    places: tuple[int, ...]
+    names: tuple[str, ...]
+    measures: tuple[Measure, ...]
+
+    @property
+    def classes(self) -> ClassTable:
+        """Channel i is the i-th."""
+        return self.a.classes
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All figures of all measures."""
+        return tuple(figure for measure in self.measures for figure in measure.figures)
+
+    @cached_property
+    def overall(self) -> dict[str, Difference]:
+        """By key, the figures of which there is one alone."""
+        return {
+            figure.key: self._differences[figure.key][0]
+            for figure in self.figures
+            if not figure.per_class
+        }
+
+    @cached_property
+    def by_class(self) -> dict[str, tuple[Difference, ...]]:
+        """By key, the figures of each class, in the order of the channels."""
+        return {
+            figure.key: self._differences[figure.key] for figure in self.figures if figure.per_class
+        }
+
+    @cached_property
+    def by_picture(self) -> NDArray[np.float64]:
+        """float64 `[N, 2]`: mean IoU of A and of B within each picture; NaN where none counts."""
+        columns = [_of_places(each, self.places, each.by_picture) for each in (self.a, self.b)]
+        return np.stack(columns, axis=1)
+
+    def most_different(self, count: int) -> tuple[int, ...]:
+        """Places in `names` of the pictures where A and B differ most, the most first."""
+        apart = np.abs(np.nan_to_num(self.by_picture[:, 1] - self.by_picture[:, 0]))
+        order = np.argsort(-apart, kind="stable")[:count]
+        return tuple(place for place in order.tolist() if apart[place] > 0)
+
+    @cached_property
+    def _differences(self) -> dict[str, tuple[Difference, ...]]:
+        units = _of_places(self.a, self.places, self.a.units.of)
+        made: dict[str, tuple[Difference, ...]] = {}
+        for measure in self.measures:
+            made |= self._paired(measure, units)
+        return made
+
+    def _paired(
+        self, measure: Measure, units: NDArray[np.int32] | None
+    ) -> dict[str, tuple[Difference, ...]]:
+        counts = [
+            _of_places(each, self.places, each.counts[measure.name]) for each in (self.a, self.b)
+        ]
+        # More is better to `paired`.
+        signs = np.concatenate(
+            [
+                np.full(
+                    len(self.classes) if figure.per_class else 1,
+                    1.0 if figure.higher_is_better else -1.0,
+                )
+                for figure in measure.figures
+            ]
+        )
+
+        def statistic(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+            return signs * side_by_side(measure, measure.figures, sums)
+
+        found = paired(counts[0], counts[1], statistic, groups=units)
+        values = [
+            side_by_side(measure, measure.figures, own.sum(0, keepdims=True).astype(np.float64))[0]
+            for own in counts
+        ]
+        ends = np.stack([signs * found.low, signs * found.high])
+        columns = (*values, signs * found.difference, ends.min(0), ends.max(0), found.better)
+        rows = [
+            Difference(*(None if np.isnan(value) else value for value in row))
+            for row in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+        made, first = {}, 0
+        for figure in measure.figures:
+            width = len(self.classes) if figure.per_class else 1
+            made[figure.key] = tuple(rows[first : first + width])
+            first += width
+        return made
+
+
+def compare(a: Evaluation, b: Evaluation) -> Comparison:
+    """Compares what was judged on the same pictures, in the same classes.
+
+    Raises:
+        ClassTableError: the classes that were judged differ; shows both.
+        DatasetError: no picture was judged for both.
+    """
+    if a.classes.names != b.classes.names:
+        raise ClassTableError(
+            "A and B are judged in different classes",
+            got=f"A: {', '.join(a.classes.names)}\n  B: {', '.join(b.classes.names)}",
+            fix="map both to the same classes with --map",
+        )
+    places = tuple(sorted(set(a.places) & set(b.places)))
+    if not places or a.subject.truths.names != b.subject.truths.names:
+        raise DatasetError(
+            "A and B have no picture in common",
+            got=f"{len(a.places):,} pictures · {len(b.places):,} pictures",
+            fix="judge both by the same split of the same data set",
+        )
+    own = {measure.name for measure in b.measures}
+    return Comparison(
+        a=a,
+        b=b,
+        places=places,
+        names=tuple(a.subject.truths.names[place] for place in places),
+        measures=tuple(measure for measure in a.measures if measure.name in own),
+    )
+
+
+def _of_places(evaluation: Evaluation, places: Sequence[int], values: Any) -> Any:
+    """The rows of these places; None stays None."""
+    if values is None:
+        return None
+    return values[np.searchsorted(evaluation.places, places)]

@@ -1,0 +1,119 @@
+"""What is counted in each picture, and the figures that follow from sums of such counts.
+
+A measure counts in one picture at a time, and its counts add up over pictures. Every figure is
+taken once, from the sums; so intervals come from sums of pictures drawn anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.evaluation.predictions import Judged
+from pixelwise.metrics import figures
+
+__all__ = ["Figure", "Measure", "Overlap"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a measure gives.
+
+    Attributes:
+        key: in JSON and CSV.
+        title: for people.
+        per_class: whether there is one of each class, or one alone.
+        unit: "%" of a share 0 … 1; "px" of a length in pixels; "" of a plain number.
+        higher_is_better: which way is up.
+    """
+
+    key: str
+    title: str
+    per_class: bool
+    unit: str = "%"
+    higher_is_better: bool = True
+
+
+class Measure(Protocol):
+    """Something to count in pictures."""
+
+    @property
+    def name(self) -> str:
+        """One word."""
+        ...
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What `values` gives, in the order to show it."""
+        ...
+
+    @property
+    def told(self) -> str:
+        """How the figures come about, in a sentence for the protocol."""
+        ...
+
+    def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[Any]:
+        """What one picture gives, `[K, C]` or of any other shape; these add up.
+
+        Args:
+            judged: the picture.
+            confusion: int64 `[C, C + 1]`, its pixels by truth and prediction; the last column is
+                of predictions that are of no class of the truth.
+        """
+        ...
+
+    def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        """By key the figures of sums `[D, K, C]`: `[D, C]` or `[D]`; NaN where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """IoU, Dice, precision and recall, and their means: from one confusion matrix."""
+
+    name: str = "overlap"
+    figures: tuple[Figure, ...] = (
+        Figure("mean_iou", "mIoU", per_class=False),
+        Figure("frequency_weighted_iou", "frequency-weighted IoU", per_class=False),
+        Figure("mean_dice", "mean Dice", per_class=False),
+        Figure("pixel_accuracy", "pixel accuracy", per_class=False),
+        Figure("class_accuracy", "class accuracy", per_class=False),
+        Figure("iou", "IoU", per_class=True),
+        Figure("dice", "Dice", per_class=True),
+        Figure("precision", "precision", per_class=True),
+        Figure("recall", "recall", per_class=True),
+    )
+    told: str = (
+        "IoU, Dice, precision, recall: one confusion matrix over all pictures, figures taken once "
+        "from its sums; means over the classes in truth or prediction, class accuracy over those "
+        "in the truth; frequency-weighted IoU weighs each class by its pixels in the truth"
+    )
+
+    def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 `[3, C]`: pixels of the class and found, of the class, and found."""
+        del judged
+        classes = len(confusion)
+        found = confusion[:, :classes]
+        return np.stack([np.diagonal(found), confusion.sum(1), found.sum(0)])
+
+    def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        """See `Measure.values`.
+
+        Predictions of no class lower recall and accuracy, and through them IoU, as any error does.
+        """
+        iou, dice, recall = figures.iou(sums), figures.dice(sums), figures.recall(sums)
+        return {
+            "iou": iou,
+            "dice": dice,
+            "precision": figures.precision(sums),
+            "recall": recall,
+            "mean_iou": figures.mean_of_defined(iou),
+            "mean_dice": figures.mean_of_defined(dice),
+            "frequency_weighted_iou": figures.frequency_weighted_iou(sums),
+            "pixel_accuracy": figures.pixel_accuracy(sums),
+            "class_accuracy": figures.mean_of_defined(recall),
+        }

@@ -1,0 +1,165 @@
+"""From paths and names to what is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pixelwise.classes import ClassTable
+from pixelwise.data.borders import BORDER_CLASSES, with_borders
+from pixelwise.data.dataset import Dataset
+from pixelwise.data.layouts.tables import read_table
+from pixelwise.errors import DatasetError, UsageError
+from pixelwise.evaluation.label_maps import found_table, label_maps, numbered
+from pixelwise.evaluation.matching import Rule
+from pixelwise.evaluation.predictions import Subject, subject_of
+from pixelwise.evaluation.sources import FileTruth, SetTruth
+from pixelwise.inference.predictor import Model
+
+__all__ = ["ALL", "Source", "folder_subject", "set_subjects", "set_truth", "source_of"]
+
+ALL = "all"
+_HELD_OUT = ("val", "valid", "validation", "dev", "test", "testing")
+_RUN_MODEL = "model.onnx"
+
+
+class Source(NamedTuple):
+    """Where predictions come from: a model's name or file, or a folder of label maps."""
+
+    model: str
+    folder: Path | None
+
+
+def source_of(text: str) -> Source:
+    """The model of that name or file, or of a run's folder; of any other folder its label maps."""
+    path = Path(text)
+    if not path.is_dir():
+        return Source(text, None)
+    model = path / _RUN_MODEL
+    return Source(str(model), None) if model.is_file() else Source("", path)
+
+
+def set_truth(dataset: Dataset, split: str | None) -> SetTruth:
+    """The part of a data set to judge by.
+
+    Args:
+        dataset: whole.
+        split: its name; "all" for all pictures where no split is named so; None: the first of the
+            usual names of held-out splits, and all pictures where the data set has no splits.
+
+    Raises:
+        UsageError: there is no such split, or which one is wanted is not clear.
+        DatasetError: the data set has no pictures.
+    """
+    if not len(dataset):
+        raise DatasetError(
+            "the data set has no pictures",
+            where=str(dataset.root),
+            fix="`pixelwise data check` says what is seen there",
+        )
+    names = tuple(entry.name for entry in dataset.entries)
+    if split is None and dataset.splits:
+        split = next((name for name in _HELD_OUT if name in dataset.splits), None)
+        if split is None:
+            raise UsageError(
+                "which split is to be judged is not clear",
+                where=str(dataset.root),
+                got=f"splits {', '.join(dataset.splits)}",
+                fix=f"name one: --split {dataset.splits[0]}, or --split {ALL}",
+            )
+    if split is None or (split == ALL and ALL not in dataset.splits):
+        return SetTruth(dataset, "", names)
+    return SetTruth(dataset.split(split), split, names)
+
+
+def set_subjects(
+    sources: Sequence[Source],
+    truth: SetTruth,
+    rules: Sequence[Rule] = (),
+    *,
+    loaded: Callable[[str], Model],
+) -> tuple[Subject, ...]:
+    """Models, or label maps, each judged by the same pictures.
+
+    Label maps without a class table of their own hold the ids of the data set. Without rules, the
+    objects of the truth become outside, inside and border for a model that learned those. A rule
+    of a class that one prediction has and another has not is of the former alone.
+
+    Args:
+        sources: of the predictions.
+        truth: of the pictures.
+        rules: of classes; see `match_classes`.
+        loaded: loads a model.
+
+    Raises:
+        PixelwiseError: something cannot be opened so; see `subject_of`.
+    """
+    opened = [_opened(source, truth, loaded) for source in sources]
+    tables = [each.classes if isinstance(each, Model) else each[2] for each in opened]
+    return tuple(
+        subject_of(
+            truth if rules else _as_learned(truth, own),
+            each,
+            [rule for rule in rules if rule[0] in own or not any(rule[0] in t for t in tables)],
+        )
+        for each, own in zip(opened, tables, strict=True)
+    )
+
+
+def _as_learned(truth: SetTruth, classes: ClassTable) -> SetTruth:
+    """The truth with objects as outside, inside and border, for a model that learned those."""
+    if classes.names != BORDER_CLASSES.names or truth.classes.names == BORDER_CLASSES.names:
+        return truth
+    form = f"objects as {', '.join(BORDER_CLASSES.names)}"
+    return replace(truth, dataset=with_borders(truth.dataset), form=form)
+
+
+def _opened(
+    source: Source, truth: SetTruth, loaded: Callable[[str], Model]
+) -> Model | tuple[Path, Mapping[str, Path], ClassTable]:
+    if source.folder is None:
+        return loaded(source.model)
+    files = label_maps(source.folder)
+    return source.folder, files, found_table(source.folder, above=False) or truth.classes
+
+
+def folder_subject(
+    predictions: Path,
+    truth: Path,
+    rules: Sequence[Rule] = (),
+    *,
+    classes: str | Path | ClassTable | None = None,
+    ignore_index: int | None = None,
+    workers: int = 0,
+) -> Subject:
+    """Label maps judged by label maps.
+
+    Args:
+        predictions: folder of the one.
+        truth: folder of the other.
+        rules: of classes; see `match_classes`.
+        classes: the class table of both; None: the one that lies in the folder of the truth or
+            above it; where there is none, the ids that occur.
+        ignore_index: the ignored id, instead of the table's.
+        workers: threads that look for ids.
+
+    Raises:
+        PixelwiseError: they cannot be opened so; see `subject_of`.
+    """
+    found, true = label_maps(predictions), label_maps(truth)
+    table = found_table(truth, above=True) if classes is None else read_table(classes)
+    if table is None:
+        paths = [*true.values(), *found.values()]
+        table = numbered(paths, ignore_index=ignore_index, workers=workers)
+    elif ignore_index is not None:
+        table = _ignoring(table, ignore_index)
+    own = found_table(predictions, above=False) or table
+    return subject_of(FileTruth(truth, true, table), (predictions, found, own), rules)
+
+
+def _ignoring(table: ClassTable, ignore_index: int) -> ClassTable:
+    """The table with another ignored id; a class of that id is no class any more."""
+    kept = tuple(info for info in table if info.id != ignore_index)
+    return ClassTable(table.name, kept, ignore_index, table.source, table.ignore_colours)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TABLE = "id,name,use\n0,sky,class\n1,sea,class\n255,void,ignore\n"
+
+
+@pytest.fixture
+def maps(tmp_path, monkeypatch):
+    """Folders `true` and `found` of three label maps, one of them all right."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name, share in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
+        true = random.integers(0, 2, (8, 9)).astype(np.uint8)
+        found = np.where(random.random(true.shape) < share, 1 - true, true)
+        true[0, 0] = 255
+        for folder, ids in (("true", true), ("found", found)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(ids).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "true" / "classes.csv").write_text(TABLE)
+    return tmp_path
+
+
+FOLDERS = ("evaluate", "--predictions", "found", "--truth", "true")
+
+
+def test_label_maps_against_label_maps(maps, command):
+    code, out, error = command(*FOLDERS)
+    assert (code, error) == (0, "")
+    lines = out.splitlines()
+    head = next(place for place, line in enumerate(lines) if line.startswith("  class  "))
+    assert lines[head].split() == ["class", "IoU", "Dice", "precision", "recall"]
+    assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["sky", "sea"]
+    assert any(line.split()[0] == "mIoU" for line in lines if line)
+    assert "split: all label maps of the folder: 3 pictures" in lines
+    assert "SHA-256" in out
+
+
+def test_json_csv_and_markdown_tell_the_same(maps, command):
+    code, out, _ = command(*FOLDERS, "--json", "-o", "scores.json")
+    told = json.loads(out)
+    assert code == 0
+    assert json.loads((maps / "scores.json").read_text()) == told
+    assert [row["name"] for row in told["classes"]] == ["sky", "sea"]
+    assert told["pictures"][0] == {"name": "a", "mean_iou": 1.0}
+    assert sum(map(sum, told["confusion"]["pixels"])) == 3 * 71
+    assert told["protocol"]["pictures"] == 3
+    command(*FOLDERS, "-o", "scores.csv")
+    rows = list(csv.DictReader((maps / "scores.csv").open()))
+    values = {(row["class"], row["figure"]): row["value"] for row in rows}
+    assert float(values["", "mean_iou"]) == told["figures"]["mean_iou"]["value"]
+    assert float(values["sea", "iou"]) == told["classes"][1]["iou"]["value"]
+    command(*FOLDERS, "-o", "scores.md")
+    text = (maps / "scores.md").read_text()
+    assert f"| mIoU | {100 * told['figures']['mean_iou']['value']:.1f} % |" in text
+    assert "- picture list: SHA-256" in text
+
+
+def test_nothing_is_overwritten_unasked(maps, command):
+    (maps / "scores.md").write_text("mine")
+    assert command(*FOLDERS, "-o", "scores.md")[0] == 2
+    assert (maps / "scores.md").read_text() == "mine"
+    assert command(*FOLDERS, "-o", "scores.md", "--overwrite")[0] == 0
+    assert (maps / "scores.md").read_text() != "mine"
+    code, _, error = command(*FOLDERS, "-o", "scores.txt")
+    assert code == 2
+    assert ".csv, .json, .md" in error
+
+
+def test_a_picture_that_cannot_be_judged_is_told_and_the_others_are_scored(maps, command):
+    Image.new("L", (4, 4)).save(maps / "found" / "b.png")
+    Image.new("L", (9, 8), 7).save(maps / "found" / "c.png")
+    code, out, error = command(*FOLDERS, "--json")
+    told = json.loads(out)
+    assert code == 1
+    assert [fault["picture"] for fault in told["faults"]] == ["b", "c"]
+    assert told["protocol"]["left_out"] == 2
+    assert [each["name"] for each in told["pictures"]] == ["a"]
+    assert "differ in size" in error
+    assert "no class ids" in error
+
+
+def test_what_does_not_pair_is_listed(maps, command):
+    (maps / "found" / "a.png").unlink()
+    (maps / "true" / "c.png").unlink()
+    code, out, error = command(*FOLDERS)
+    assert (code, out) == (2, "")
+    assert "truth without prediction (1): a" in error
+    assert "prediction without truth (1): c" in error
+
+
+def test_tables_that_do_not_match_are_shown_and_a_map_helps(maps, command):
+    (maps / "found" / "classes.csv").write_text("id,name\n0,air\n1,sea\n")
+    code, _, error = command(*FOLDERS)
+    assert code == 2
+    assert "'air' of the prediction is no class of the truth" in error
+    assert "'sky' of the truth is no class of the prediction" in error
+    code, out, _ = command(*FOLDERS, "--map", "air=sky")
+    assert code == 0
+    assert "map: air counts as sky" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("street",),
+        ("--predictions", "found"),
+        ("street", "true", "--predictions", "found"),
+    ],
+)
+def test_what_is_judged_must_be_clear(maps, command, arguments):
+    code, out, error = command("evaluate", *arguments)
+    assert (code, out) == (2, "")
+    assert "give MODEL DATA" in error
+
+
+def test_a_model_judged_by_a_data_set(
+    tmp_path, command, make_model, make_table, make_photos, expected_labels
+):
+    root = make_photos(tmp_path / "set" / "images", "a.png", "b.png").parent
+    (root / "masks").mkdir()
+    for name in ("a.png", "b.png"):
+        ids = expected_labels(np.asarray(Image.open(root / "images" / name))).astype(np.uint8)
+        Image.fromarray(ids).save(root / "masks" / name)
+    table = make_table(0, 1, 2, 3)
+    lines = [f"{info.id},{info.name}" for info in table]
+    (root / "classes.csv").write_text("\n".join(["id,name", *lines]) + "\n")
+    model = make_model(table=table)
+    code, out, error = command("evaluate", model, root, "--json", "--engine", "onnxruntime")
+    told = json.loads(out)
+    assert (code, error) == (0, "")
+    assert told["figures"]["mean_iou"]["value"] == 1
+    assert told["protocol"]["predictions"] == "model toy"
+    assert command("evaluate", model, root, "--split", "val")[0] == 2
