@@ -121,8 +121,9 @@ def test_nothing_is_replaced_unasked_and_the_model_never(work, calibrate):
         (("-o", "new.onnx", "--coverage", "0.99"), "needs 99 pictures"),
         (("-o", "new.onnx", "--coverage", "2"), "above 0 and below 1"),
         (("-o", "new.onnx", "--split", "val"), "no such split"),
-        (("-o", "new.onnx", "--map", "grass"), "OWN=MODEL"),
-        (("-o", "new.onnx", "--map", "grass=class 1"), "grass"),
+        (("-o", "new.onnx", "--map", "grass"), "own name=name in the truth"),
+        (("-o", "new.onnx", "--map", "class 1=grass"), "grass"),
+        (("-o", "new.onnx", "--map", "others=nothing"), "one class of the model"),
     ],
 )
 def test_what_cannot_be_done_writes_nothing(work, calibrate, arguments, said):

@@ -116,7 +116,7 @@ def test_classes_of_other_names_are_refused_side_by_side_and_may_be_mapped(model
         in_classes_of(dataset, model.classes)
     assert "without one: grass" in caught.value.got
     assert "model: class 0, class 1, class 2" in caught.value.got
-    assert "--map 'grass=class 0'" in caught.value.fix
+    assert "--map 'class 0=grass'" in caught.value.fix
     mapped = in_classes_of(dataset, model.classes, {"grass": "class 2"})
     np.testing.assert_array_equal(mapped[0].mask == 2, dataset[0].mask == 2)
     ignored = in_classes_of(dataset, model.classes, {"grass": None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -81,9 +81,9 @@ def calibrate(
         list[str] | None,
         typer.Option(
             "--map",
-            metavar="OWN=MODEL",
-            help="A class of the data set and the model's name for it; 'OWN=' is not counted. "
-            "May be repeated.",
+            metavar="OWN=TRUE",
+            help="A class of the model and the class of the truth that it is; or a YAML file of "
+            "such pairs. Also ignored=TRUE.",
         ),
     ] = None,
     overwrite: OverwriteOption = False,
@@ -107,6 +107,7 @@ def calibrate(
     from pixelwise.evaluation.calibrate import calibrate as fit
     from pixelwise.evaluation.calibrate import calibrated_card
     from pixelwise.evaluation.conformal import check_coverage
+    from pixelwise.evaluation.matching import read_rules
     from pixelwise.evaluation.pixels import in_classes_of, sample_pixels
     from pixelwise.inference.model_file import with_other_card
     from pixelwise.inference.predictor import load
@@ -114,7 +115,7 @@ def calibrate(
     try:
         target = named(output, ".onnx")
         refuse_taken(target, overwrite=overwrite)
-        mapping = _mapping(maps or [])
+        mapping = _mapping(read_rules(maps or []))
         loaded = load(model)
         _refuse_itself(target, loaded.file.path)
         dataset = open_from(
@@ -157,16 +158,21 @@ def calibrate(
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _mapping(pairs: list[str]) -> dict[str, str | None]:
-    wrong = [pair for pair in pairs if not pair.partition("=")[0] or "=" not in pair]
+def _mapping(rules: Sequence[tuple[str, str]]) -> dict[str, str | None]:
+    """From names in the truth to names of the model; None where nothing counts."""
+    true = [wanted for _, wanted in rules]
+    wrong = [
+        f"--map '{own}={wanted}'"
+        for own, wanted in rules
+        if true.count(wanted) > 1 or own == "others" or wanted in ("nothing", "others")
+    ]
     if wrong:
         raise UsageError(
-            "a class and its name in the model are given as OWN=MODEL",
-            got=", ".join(f"--map {pair!r}" for pair in wrong),
-            fix="such as --map Pavement=sidewalk, or --map Other= for what is not to count",
+            "probabilities need one class of the model for each class of the truth",
+            got=", ".join(wrong),
+            fix="such as --map sidewalk=Pavement, or --map ignored=Other for what is not to count",
         )
-    split = [pair.partition("=") for pair in pairs]
-    return {own: name or None for own, _, name in split}
+    return {wanted: None if own == "ignored" else own for own, wanted in rules}
 
 
 def _refuse_itself(target: Path, source: Path) -> None:

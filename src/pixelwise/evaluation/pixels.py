@@ -92,8 +92,8 @@ def in_classes_of(
             where=str(dataset.root),
             got=f"without one: {', '.join(lost)} · data set: {', '.join(dataset.classes.names)} · "
             f"model: {', '.join(classes.names)}",
-            fix=f"say where they go: --map '{lost[0]}={classes.names[0]}', or '{lost[0]}=' for "
-            "pixels that are not to count",
+            fix=f"say where they go: --map '{classes.names[0]}={lost[0]}', or "
+            f"--map 'ignored={lost[0]}' for pixels that are not to count",
         )
     return mapped(dataset, target, mapping)
 
