@@ -14,15 +14,25 @@ def films(*numbers):
 
 def test_few_groups_are_told_and_many_are_used():
     few, many = films(0, 0, 1, 2), films(*(number // 2 for number in range(20)))
-    assert few.used is None
+    assert few.used(np.ones((4, 1), bool)) is None
     assert few.told() == "frames of 3 films"
-    assert many.used == many.of
+    assert many.used(np.ones((20, 1), bool)) == many.of
     assert many.units(10) == "10 films"
     assert films(4, 4).told() == "frames of 1 film"
 
 
+def test_an_interval_goes_by_pictures_where_a_class_is_in_one_group_only():
+    many = films(*(number // 2 for number in range(20)))
+    held = np.ones((20, 2), bool)
+    held[2:, 1] = False
+    assert many.used(held) is None
+    held[4, 1] = True
+    assert many.used(held) == many.of
+
+
 def test_groups_of_some_pictures():
     assert films(0, 0, 1, 2).at([3, 0, 1]).of == (2, 0, 0)
+    assert films(0, 0, 1, 2).at([0, 2, 3]) is None
 
 
 def test_pictures_alone_are_in_no_groups():

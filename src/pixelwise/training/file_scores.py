@@ -66,27 +66,28 @@ class _Tally:
         classes, pictures = len(self._names), len(self._pictures)
         # What is found in the spare class is wrong, and has no part in the means.
         scores = semantic_scores(self._matrix.class_counts[:, :classes])
+        of_pictures = np.array(self._pictures, np.int64).reshape(pictures, 3, classes)
         groups = None if together is None else together.at(self._places)
-        counts = PictureCounts(
+        used = None if groups is None else groups.used(of_pictures[:, 1] > 0)
+        interval = PictureCounts(
             epoch=0,
             names=tuple(map(str, range(pictures))),
-            groups=None if groups is None else groups.used,
+            groups=used,
             classes=self._names,
             colours=distinct_colours(classes),
-            counts=np.array(self._pictures, np.int64).reshape(pictures, 3, classes),
-        )
-        interval = counts.interval()
-        units = "" if interval is None else _units(interval, groups)
+            counts=of_pictures,
+        ).interval()
+        units = "" if interval is None else _units(interval, groups, by_groups=used is not None)
         return FileScores(scores, interval, _words(names, pictures, said), units)
 
 
-def _units(interval: Interval, groups: ScoreGroups | None) -> str:
+def _units(interval: Interval, groups: ScoreGroups | None, *, by_groups: bool) -> str:
     if groups is None:
         return f"the {interval.units:,} pictures"
-    if groups.used is None:
-        told = groups.told()
-        return f"the {interval.units:,} pictures; they are {told}: the interval is too narrow"
-    return f"the {groups.units(interval.units)}"
+    if by_groups:
+        return f"the {groups.units(interval.units)}"
+    told = groups.told()
+    return f"the {interval.units:,} pictures; they are {told}: the interval is too narrow"
 
 
 def score_file(

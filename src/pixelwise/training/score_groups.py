@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pixelwise.data.groups import GroupKind, Groups
 from pixelwise.data.wording import counted
 
@@ -44,14 +47,25 @@ class ScoreGroups:
         """How many groups there are; a picture alone is one."""
         return len(set(self.of))
 
-    @property
-    def used(self) -> tuple[int, ...] | None:
-        """Groups that an interval goes by; None where they are too few, and it goes by pictures."""
-        return self.of if self.count >= LEAST_GROUPS else None
+    def used(self, held: NDArray[np.bool_]) -> tuple[int, ...] | None:
+        """Groups that an interval goes by; None where it goes by pictures.
 
-    def at(self, places: Sequence[int]) -> ScoreGroups:
-        """The groups of some of the pictures."""
-        return ScoreGroups(self.kind, tuple(self.of[place] for place in places))
+        That is where groups are too few, or a class is in a single one: without that group there
+        is nothing to tell of the class.
+
+        Args:
+            held: bool `[P, C]`: which classes are in the truth of each picture.
+        """
+        numbers = np.unique(np.array(self.of), return_inverse=True)[1]
+        groups = np.zeros((self.count, held.shape[1]), np.bool_)
+        np.logical_or.at(groups, numbers, held)
+        alone = bool((groups.sum(axis=0) == 1).any())
+        return None if alone or self.count < LEAST_GROUPS else self.of
+
+    def at(self, places: Sequence[int]) -> ScoreGroups | None:
+        """The groups of some of the pictures; None where each of them stands alone."""
+        of = tuple(self.of[place] for place in places)
+        return ScoreGroups(self.kind, of) if len(set(of)) < len(of) else None
 
     def told(self) -> str:
         """Such as "frames of 3 films"."""
