@@ -110,7 +110,7 @@ def test_few_groups_are_not_drawn(make_run):
     report = make_report(run.folder)
     assert report.facts()["interval"]["by"] == "pictures"
     assert report.facts()["interval"]["drawn_from"] == 40
-    assert warned(run, "come in 4 groups only")
+    assert warned(run, "come in 4 groups")
 
 
 def test_a_good_run_is_not_warned_of(make_run):

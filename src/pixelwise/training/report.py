@@ -12,7 +12,7 @@ from pixelwise.formats.files import write_atomic
 from pixelwise.training.events import Quarantined, RolledBack, Score, SmallerBatches
 from pixelwise.training.history import History, read_history
 from pixelwise.training.picture_counts import Interval, PictureCounts
-from pixelwise.training.score_groups import LEAST_GROUPS
+from pixelwise.training.score_groups import groups_suffice
 from pixelwise.version import VERSION
 
 __all__ = ["ClassScore", "Report", "WorstPicture", "make_report", "write_report"]
@@ -185,12 +185,12 @@ def make_report(run_folder: Path) -> Report:
 
 
 def _interval(counts: PictureCounts) -> Interval | None:
-    """By groups where there are enough of them, as in the card of the finished model."""
-    return (replace(counts, groups=None) if _has_few_groups(counts) else counts).interval()
+    """By groups where they suffice, as in the card of the finished model."""
+    return (replace(counts, groups=None) if _lacks_groups(counts) else counts).interval()
 
 
-def _has_few_groups(counts: PictureCounts) -> bool:
-    return counts.groups is not None and len(set(counts.groups)) < LEAST_GROUPS
+def _lacks_groups(counts: PictureCounts) -> bool:
+    return counts.groups is not None and not groups_suffice(counts.groups, counts.counts[:, 1] > 0)
 
 
 def _class_scores(history: History) -> tuple[ClassScore, ...]:
@@ -258,7 +258,7 @@ def _protocol(history: History, interval: Interval | None) -> list[str]:
 
 def _units(history: History) -> str:
     counts = history.counts
-    grouped = counts is not None and counts.groups is not None and not _has_few_groups(counts)
+    grouped = counts is not None and counts.groups is not None and not _lacks_groups(counts)
     return "groups of pictures" if grouped else "pictures"
 
 
@@ -338,10 +338,11 @@ def _warnings_of_data(history: History, interval: Interval | None) -> list[str]:
             "pictures."
         )
     counts = history.counts
-    if interval is not None and counts is not None and _has_few_groups(counts):
+    if interval is not None and counts is not None and _lacks_groups(counts):
         told.append(
-            f"The validation pictures come in {counted(len(set(counts.groups or ())), 'group')} "
-            "only, and pictures of a group are alike: the interval is too narrow."
+            f"The validation pictures come in {counted(len(set(counts.groups or ())), 'group')}, "
+            "too few of them or of one class; pictures of a group are alike: the interval is too "
+            "narrow."
         )
     if history.counts is None and history.best is not None:
         told.append("There are no counts of single pictures, and so no interval.")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pixelwise.data.groups import GroupKind, Groups
 from pixelwise.data.wording import counted
 
-__all__ = ["LEAST_GROUPS", "ScoreGroups", "groups_of", "joined_groups"]
+__all__ = ["LEAST_GROUPS", "ScoreGroups", "groups_of", "groups_suffice", "joined_groups"]
 
 LEAST_GROUPS = 10
 """Of fewer groups an interval would be a guess: it goes by pictures, with a word on that."""
@@ -48,19 +48,12 @@ class ScoreGroups:
         return len(set(self.of))
 
     def used(self, held: NDArray[np.bool_]) -> tuple[int, ...] | None:
-        """Groups that an interval goes by; None where it goes by pictures.
-
-        That is where groups are too few, or a class is in a single one: without that group there
-        is nothing to tell of the class.
+        """Groups that an interval goes by; None where it goes by pictures: see `groups_suffice`.
 
         Args:
             held: bool `[P, C]`: which classes are in the truth of each picture.
         """
-        numbers = np.unique(np.array(self.of), return_inverse=True)[1]
-        groups = np.zeros((self.count, held.shape[1]), np.bool_)
-        np.logical_or.at(groups, numbers, held)
-        alone = bool((groups.sum(axis=0) == 1).any())
-        return None if alone or self.count < LEAST_GROUPS else self.of
+        return self.of if groups_suffice(self.of, held) else None
 
     def at(self, places: Sequence[int]) -> ScoreGroups | None:
         """The groups of some of the pictures; None where each of them stands alone."""
@@ -75,6 +68,22 @@ class ScoreGroups:
     def units(self, count: int) -> str:
         """So many groups in words, such as "12 films"."""
         return counted(count, _WORDS[self.kind][1])
+
+
+def groups_suffice(of: Sequence[int], held: NDArray[np.bool_]) -> bool:
+    """Whether an interval can go by groups.
+
+    Not where there are few, nor where a class is in a single one: without that group there is
+    nothing to tell of the class.
+
+    Args:
+        of: the number of each picture's group.
+        held: bool `[P, C]`: which classes are in the truth of each picture.
+    """
+    numbers, place = np.unique(np.array(of), return_inverse=True)
+    groups = np.zeros((len(numbers), held.shape[1]), np.bool_)
+    np.logical_or.at(groups, place, held)
+    return len(numbers) >= LEAST_GROUPS and not (groups.sum(axis=0) == 1).any()
 
 
 def groups_of(groups: Groups, places: Sequence[int]) -> ScoreGroups | None:
