@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pixelwise
+from pixelwise.inference.card import Card
 
 RESULTS = Path("benchmarks/results")
 README = Path("README.md")
@@ -32,16 +33,24 @@ def put_between(text: str, marker: str, content: str) -> str:
     return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
 
 
+def mean_ious(card: Card) -> str:
+    """Mean IoUs and what they are of; of a model of several data sets in the terms of each.
+
+    The first of several is over all sets in the model's own classes, where a set that leaves a
+    class open counts against it.
+    """
+    found = [score for score in card.scores if score.metric == "mIoU"]
+    shown = found[1:] if len(found) > 1 else found
+    texts = [f"{100 * score.value:.1f} % ({score.protocol.split(',')[0]})" for score in shown]
+    return "; ".join(texts) or "–"
+
+
 def models_text() -> str:
     """A row for each shipped model, from its card."""
     lines = ["| model | knows | mIoU | weights |", "|---|---|---|---|"]
     for name, card in pixelwise.model_cards().items():
         knows = ", ".join(card.classes.names)
-        scores = "; ".join(
-            f"{100 * score.value:.1f} % ({score.protocol.split(',')[0]})"
-            for score in card.scores
-            if score.metric == "mIoU"
-        )
+        scores = mean_ious(card)
         terms = "non-commercial" if card.non_commercial else card.data_licence
         lines.append(f"| `{name}` | {knows} | {scores} | {terms} |")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.readme import RESULTS, put_between, read_results
+from benchmarks.readme import RESULTS, mean_ious, put_between, read_results
 from pixelwise.inference.card import Card, Score
 from pixelwise.inference.model_file import read_model, shipped_models
 
@@ -28,14 +28,9 @@ def shipped_text(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> str:
     """
     lines = ["| model | mIoU | size | use |", "|---|---|---|---|"]
     for name, card in cards.items():
-        means = [
-            f"{100 * score.value:.1f} % ({score.protocol.split(',')[0]})"
-            for score in card.scores
-            if score.metric == "mIoU"
-        ]
         use = "**non-commercial only**" if card.non_commercial else "as its licences say"
         size = f"{sizes[name] / 1e6:.1f} MB"
-        lines.append(f"| [`{name}`](#{name}) | {'; '.join(means) or '–'} | {size} | {use} |")
+        lines.append(f"| [`{name}`](#{name}) | {mean_ious(card)} | {size} | {use} |")
     for name, card in cards.items():
         lines += ["", f"### {name}", "", *_card_lines(card)]
     return "\n".join(lines)
