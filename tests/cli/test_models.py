@@ -17,9 +17,9 @@ def test_the_table_says_what_a_user_must_know(command, monkeypatch):
     assert (code, error) == (0, "")
     for text in (
         "street",
-        "11: sky, building, pole, road",
+        "13: sky, building, pole, road",
         card.preprocessing.describe(),
-        f"mIoU {card.scores[0].value:g}, CamVid val",
+        f"mIoU {card.scores[0].value:g}, camvid val",
         card.weights_licence,
         "(non-commercial)",
         card.data_licence,

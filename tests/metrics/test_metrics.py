@@ -12,15 +12,34 @@ METRICS = ["BoundaryFScore", "BoundaryIoU", "ConfusionMatrix", "SurfaceDistances
 
 def test_public_names_are_pinned():
     assert pw.metrics.__all__ == [
+        "AveragePrecision",
         "BoundaryFScore",
         "BoundaryFScores",
         "BoundaryIoU",
         "BoundaryIoUScores",
+        "Calibration",
+        "CalibrationScores",
         "ConfusionMatrix",
+        "DetectionScores",
+        "Detections",
+        "Intervals",
+        "ObjectMasks",
+        "Paired",
+        "PanopticMap",
+        "PanopticQuality",
+        "PanopticScores",
         "SemanticScores",
         "SurfaceDistances",
         "SurfaceScores",
+        "ThresholdScores",
+        "Thresholds",
+        "TrueObjects",
+        "detections_of",
+        "interval",
+        "paired",
+        "true_objects_of",
     ]
+    assert all(hasattr(pw.metrics, name) for name in pw.metrics.__all__)
 
 
 @pytest.mark.parametrize("name", METRICS)

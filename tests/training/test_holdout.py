@@ -177,7 +177,7 @@ def test_groups_of_a_split_are_told_from_all_pictures(make_data):
     groups = with_validation(dataset).groups
     assert groups is not None
     assert groups.told() == "tiles of 2 scenes"
-    assert groups.drawn is None
+    assert groups.used(np.ones((4, 1), bool)) is None
 
 
 def test_pictures_that_stand_alone_are_in_no_groups(make_data):
