@@ -11,7 +11,7 @@ from pixelwise.models.catalogue import CATALOGUE
 
 
 def test_the_table_says_what_a_user_must_know(command, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "600")
     code, out, error = command("models")
     card = pixelwise.model_cards()["street"]
     assert (code, error) == (0, "")
