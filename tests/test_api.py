@@ -70,7 +70,7 @@ print(pixelwise.__version__)
 
 def test_models_are_listed_with_their_cards():
     cards = pixelwise.model_cards()
-    assert set(cards) >= {"cells", "crops", "people", "street", "vessels"}
+    assert set(cards) >= {"cells", "aerial", "crops", "people", "street", "vessels"}
     assert all(card.name == name for name, card in cards.items())
 
 

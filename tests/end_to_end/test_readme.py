@@ -62,7 +62,7 @@ def test_the_commands_do_what_they_say(work, command_environment):
         assert labels.is_file()
         assert len(list((work / "out" / "overlays").glob(f"{name}.png"))) == 1
     assert (work / "out" / "probabilities" / "photo.npz").is_file()
-    assert len(list((work / "out" / "layers" / "photo").iterdir())) == 22
+    assert len(list((work / "out" / "layers" / "photo").iterdir())) == 2 * 13
 
 
 def test_make_has_the_targets_that_are_named():

@@ -66,6 +66,7 @@ def test_what_starts_from_nothing_is_called_so(results):
 def test_a_card_is_told_whole():
     card = pixelwise.model_cards()["street"]
     scores = (
+        Score(metric="mIoU", value=0.4, protocol="set A + set B, 5 classes"),
         Score(metric="mIoU", value=0.5, protocol="set A, its 3 classes"),
         Score(metric="mIoU", value=0.25, protocol="set B, its 4 classes"),
     )
