@@ -154,21 +154,18 @@ def training_rows(results: dict[str, Any]) -> list[str]:
 
 
 def loss_rows(results: dict[str, Any]) -> list[str]:
-    """Enlarging and cross-entropy, forward and backward, in processor time."""
-    rows = []
+    """Enlarging and cross-entropy, forward and backward, in processor time: first and last case."""
+    cases: dict[str, dict[str, dict[str, Any]]] = {}
     for row in results["rows"]:
-        if row["path"] != "fused":
-            continue
-        plain = next(
-            other
-            for other in results["rows"]
-            if (other["case"], other["path"]) == (row["case"], "plain PyTorch")
-        )
+        cases.setdefault(row["case"], {})[row["path"]] = row
+    rows = []
+    for case in (next(iter(cases)), next(reversed(cases))):
+        plain, own = cases[case]["plain PyTorch"], cases[case]["fused"]
         rows.append(
-            f"| scores → loss and gradient, {row['case']}, one core | torch interpolate + "
+            f"| scores → loss and gradient, {case}, one core | torch interpolate + "
             f"cross_entropy {plain['processor_ms']:.0f} ms, {plain['peak_mib']:.0f} MiB "
-            f"| {row['processor_ms']:.0f} ms, {row['peak_mib']:.0f} MiB "
-            f"| {row['processor_ratio']:.0f}×, 1/{row['memory_ratio']:.0f} of the memory |"
+            f"| {own['processor_ms']:.0f} ms, {own['peak_mib']:.0f} MiB "
+            f"| {own['processor_ratio']:.0f}×, 1/{own['memory_ratio']:.0f} of the memory |"
         )
     return rows
 
@@ -192,12 +189,14 @@ def metric_rows(results: dict[str, Any]) -> list[str]:
 
 
 def panoptic_rows(results: dict[str, Any]) -> list[str]:
-    """Counting segments of panoptic maps."""
+    """Panoptic quality of a picture: the largest and the smallest gain."""
+    pictures = [row for row in results["rows"] if row["step"] == "picture"]
+    ordered = sorted(pictures, key=lambda row: row["ratio"])
     return [
-        f"| panoptic quality, {row['step']}, {row['case']}, one core "
+        f"| panoptic quality, {row['case'].removesuffix('.png')}, one core "
         f"| panopticapi's steps {row['panopticapi_ms']:.0f} ms | {row['median_ms']:.1f} ms "
         f"| {row['ratio']:.0f}× |"
-        for row in results["rows"]
+        for row in (ordered[-1], ordered[0])
     ]
 
 
@@ -216,6 +215,7 @@ def main() -> None:
     """The command line of this module."""
     decode, predict = read_results("decode"), read_results("predict")
     loading, check = read_results("loading"), read_results("check")
+    losses, metrics = read_results("upsampled_loss"), read_results("metrics")
     table = [
         "| | the usual way | pixelwise | |",
         "|---|---|---|---|",
@@ -223,14 +223,15 @@ def main() -> None:
         *predict_rows(predict),
         *loading_rows(loading),
         *training_rows(read_results("training_step")),
-        *loss_rows(read_results("upsampled_loss")),
-        *metric_rows(read_results("metrics")),
+        *loss_rows(losses),
+        *metric_rows(metrics),
         *panoptic_rows(read_results("panoptic")),
         "",
         f"On white noise, {full_loop_text(decode)} {check_text(check)}",
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
-        f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}. Made by "
+        f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}; losses: {losses['machine']}; metrics: "
+        f"{metrics['machine']}. Made by "
         "`python -m benchmarks.decode`, `python -m benchmarks.predict`, "
         "`python -m benchmarks.loading`, `python -m benchmarks.training_step` (bfloat16 on our "
         "side), `python -m benchmarks.upsampled_loss`, `python -m benchmarks.metrics` (these three "
