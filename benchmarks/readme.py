@@ -230,8 +230,8 @@ def main() -> None:
         f"On white noise, {full_loop_text(decode)} {check_text(check)}",
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
-        f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}; losses: {losses['machine']}; metrics: "
-        f"{metrics['machine']}. Made by "
+        f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}; "
+        f"losses: {losses['machine']}; metrics: {metrics['machine']}. Made by "
         "`python -m benchmarks.decode`, `python -m benchmarks.predict`, "
         "`python -m benchmarks.loading`, `python -m benchmarks.training_step` (bfloat16 on our "
         "side), `python -m benchmarks.upsampled_loss`, `python -m benchmarks.metrics` (these three "
