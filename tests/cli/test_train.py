@@ -75,7 +75,7 @@ def test_all_unknown_names_are_told_before_the_data_is_read(command, tmp_path):
 def test_a_model_that_is_not_there_is_told_before_the_data_is_read(command, tmp_path):
     code, _, error = command("train", NUCLEI, "-o", tmp_path / "run", "--finetune", "streat")
     assert code == 2
-    assert "known: cells" in error
+    assert "did you mean street" in error
 
 
 def test_a_crop_is_two_sides(command, tmp_path):
