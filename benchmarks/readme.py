@@ -5,7 +5,7 @@ python -m benchmarks.predict --json benchmarks/results/predict.json
 python -m benchmarks.loading --json benchmarks/results/loading.json
 python -m benchmarks.check --json benchmarks/results/check.json
 python -m benchmarks.training_step --json benchmarks/results/training_step.json
-python -m benchmarks.upsampled_loss --threads 1 --json benchmarks/results/upsampled_loss.json
+python -m benchmarks.upsampled_loss --threads 1 2 --json benchmarks/results/upsampled_loss.json
 python -m benchmarks.metrics --json benchmarks/results/metrics.json
 python -m benchmarks.panoptic --json benchmarks/results/panoptic.json
 python -m benchmarks.readme
@@ -157,7 +157,8 @@ def loss_rows(results: dict[str, Any]) -> list[str]:
     """Enlarging and cross-entropy, forward and backward, in processor time: first and last case."""
     cases: dict[str, dict[str, dict[str, Any]]] = {}
     for row in results["rows"]:
-        cases.setdefault(row["case"], {})[row["path"]] = row
+        if row["threads"] == 1:
+            cases.setdefault(row["case"], {})[row["path"]] = row
     rows = []
     for case in (next(iter(cases)), next(reversed(cases))):
         plain, own = cases[case]["plain PyTorch"], cases[case]["fused"]
