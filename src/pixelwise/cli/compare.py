@@ -24,6 +24,7 @@ from pixelwise.cli.data.options import (
 from pixelwise.cli.evaluate import print_faults
 from pixelwise.cli.judging import (
     DeviceOption,
+    DistancesOption,
     EngineOption,
     MapOption,
     Opening,
@@ -72,9 +73,7 @@ def compare(
     ] = None,
     split: SplitOption = None,
     map_: MapOption = None,
-    distances: Annotated[
-        bool, typer.Option("--distances", help="Also HD95 and ASSD, which take longer.")
-    ] = False,
+    distances: DistancesOption = False,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,

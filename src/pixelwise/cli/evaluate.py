@@ -23,11 +23,15 @@ from pixelwise.cli.data.options import (
 )
 from pixelwise.cli.judging import (
     DeviceOption,
+    DistancesOption,
     EngineOption,
+    IgnoreOption,
     MapOption,
     Opening,
+    PredictionsOption,
     SplitOption,
     ThreadsOption,
+    TruthOption,
     Work,
     subject_of_folders,
     subjects_of_set,
@@ -67,26 +71,15 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Argument(help="Folder of the data set, or an annotation file in it.")
     ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="Folder of label maps, from any tool; with --truth.")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="Folder of the true label maps, of the same names.")
-    ] = None,
+    predictions: PredictionsOption = None,
+    truth: TruthOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also a file: .csv, .md or .json.")
     ] = None,
     split: SplitOption = None,
     map_: MapOption = None,
-    ignore: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65_535, help="The ignored id, with --truth; by itself the table's."
-        ),
-    ] = None,
-    distances: Annotated[
-        bool, typer.Option("--distances", help="Also HD95 and ASSD, which take longer.")
-    ] = False,
+    ignore: IgnoreOption = None,
+    distances: DistancesOption = False,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,

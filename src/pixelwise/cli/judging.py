@@ -18,11 +18,15 @@ from pixelwise.inference.predictor import Model, load
 
 __all__ = [
     "DeviceOption",
+    "DistancesOption",
     "EngineOption",
+    "IgnoreOption",
     "MapOption",
     "Opening",
+    "PredictionsOption",
     "SplitOption",
     "ThreadsOption",
+    "TruthOption",
     "Work",
     "subject_of_folders",
     "subjects_of_set",
@@ -31,6 +35,19 @@ __all__ = [
 SplitOption: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Split to judge by, or all; by itself val, or test where there is no val."),
+]
+PredictionsOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder of label maps, from any tool; with --truth.")
+]
+TruthOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder of the true label maps, of the same names.")
+]
+IgnoreOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=0, max=65_535, help="The ignored id, with --truth; by itself the table's."),
+]
+DistancesOption: TypeAlias = Annotated[
+    bool, typer.Option("--distances", help="Also HD95 and ASSD, which take longer.")
 ]
 MapOption: TypeAlias = Annotated[
     list[str] | None,
