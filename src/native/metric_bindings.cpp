@@ -12,6 +12,7 @@
 
 #include "bindings.hpp"
 #include "metrics.hpp"
+#include "near.hpp"
 #include "parallel.hpp"
 
 namespace pixelwise {
@@ -212,6 +213,36 @@ void nearest_squares(const Input<std::int32_t, 2>& points, const Input<std::int6
     for (const NearestJob& of_class : jobs) kernels.nearest(of_class, workspace.of(0));
 }
 
+// Whether each point has another of its class within reach: `reach` says for each number of rows
+// apart how many columns apart is still near.
+void points_near(const Input<std::int32_t, 2>& points, const Input<std::int64_t, 1>& counts,
+                 const Input<std::int32_t, 2>& others, const Input<std::int64_t, 1>& other_counts,
+                 const Input<std::int64_t, 1>& reach, const Output<bool, 1>& out) {
+    require(counts.shape(0) == other_counts.shape(0), "counts of other classes");
+    require(out.shape(0) == points.shape(0), "an output of another size");
+    check_points(points, counts);
+    check_points(others, other_counts);
+    const std::vector<std::int64_t> reached(reach.data(), reach.data() + reach.size());
+    require(std::all_of(reached.begin(), reached.end(),
+                        [](std::int64_t across) { return across >= 0 && across <= (1 << 25); }),
+            "a reach beyond every picture");
+    nb::gil_scoped_release release;
+    std::vector<std::uint64_t> bits;
+    NearJob job{points.data(), 0, others.data(), 0, &reached, out.data()};
+    for (std::size_t c = 0; c < counts.shape(0); ++c) {
+        job.count = counts.data()[c];
+        job.other_count = other_counts.data()[c];
+        if (job.other_count > 0) {
+            mark_near(job, bits);
+        } else {
+            std::fill(job.out, job.out + job.count, false);
+        }
+        job.points += 2 * job.count;
+        job.others += 2 * job.other_count;
+        job.out += job.count;
+    }
+}
+
 }  // namespace
 
 void add_metrics(nb::module_& module) {
@@ -242,6 +273,9 @@ void add_metrics(nb::module_& module) {
     module.def("nearest_squares", &nearest_squares, "points"_a.noconvert(),
                "counts"_a.noconvert(), "others"_a.noconvert(), "other_counts"_a.noconvert(),
                "row_spacing"_a, "column_spacing"_a, "out"_a.noconvert(), "variant"_a = "");
+    module.def("points_near", &points_near, "points"_a.noconvert(), "counts"_a.noconvert(),
+               "others"_a.noconvert(), "other_counts"_a.noconvert(), "reach"_a.noconvert(),
+               "out"_a.noconvert());
 }
 
 }  // namespace pixelwise

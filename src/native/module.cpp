@@ -190,6 +190,16 @@ std::int64_t count_labels_of(const Input<Label, 2>& labels, const Output<std::in
     return *std::max_element(highest.begin(), highest.end());
 }
 
+template <class Label, class Entry>
+std::int64_t relabel_of(const Input<Label, 2>& labels, const Input<Entry, 1>& table,
+                        const Output<Entry, 2>& out) {
+    require(labels.shape(0) == out.shape(0) && labels.shape(1) == out.shape(1),
+            "arrays of different sizes");
+    nb::gil_scoped_release release;
+    return relabel(labels.data(), static_cast<std::int64_t>(labels.size()), table.data(),
+                   static_cast<std::int64_t>(table.shape(0)), out.data());
+}
+
 template <class Label>
 std::int64_t blend_of(const Input<std::uint8_t, 3>& image, const Input<Label, 2>& labels,
                       const Input<std::uint8_t, 2>& palette, int weight, bool borders,
@@ -279,6 +289,12 @@ NB_MODULE(_native, module) {
         module.def("blend", &blend_of<Label>, "image"_a.noconvert(), "labels"_a.noconvert(),
                    "palette"_a.noconvert(), "weight"_a, "borders"_a, "out"_a.noconvert(),
                    "threads"_a);
+        const auto relabel_function = [&](auto entry) {
+            module.def("relabel", &relabel_of<Label, decltype(entry)>, "labels"_a.noconvert(),
+                       "table"_a.noconvert(), "out"_a.noconvert());
+        };
+        relabel_function(std::uint8_t{});
+        relabel_function(std::uint16_t{});
     };
     labels_functions(std::uint8_t{});
     labels_functions(std::uint16_t{});

@@ -63,6 +63,44 @@ std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t
 template std::int64_t count_labels(const std::uint8_t*, std::int64_t, std::int64_t, std::int64_t*);
 template std::int64_t count_labels(const std::uint16_t*, std::int64_t, std::int64_t, std::int64_t*);
 
+template <class Label, class Entry>
+std::int64_t relabel(const Label* labels, std::int64_t pixels, const Entry* table,
+                     std::int64_t entries, Entry* out) {
+    // Labels without an entry become 0; the highest of them is looked for afterwards.
+    std::vector<Entry> full(std::size_t{1} << (8 * sizeof(Label)), Entry{0});
+    const std::int64_t known = std::min(entries, static_cast<std::int64_t>(full.size()));
+    std::copy(table, table + known, full.begin());
+    constexpr int pack = PACK<Label>;
+    bool all_known = true;
+    const auto check = [&](Label label) { all_known &= label < known; };
+    std::int64_t i = 0;
+    for (; i + pack <= pixels; i += pack) {
+        if (pack_of(labels + i) == pack_filled_with(labels[i])) {
+            check(labels[i]);
+            std::fill_n(out + i, pack, full[labels[i]]);
+        } else {
+            for (int n = 0; n < pack; ++n) {
+                check(labels[i + n]);
+                out[i + n] = full[labels[i + n]];
+            }
+        }
+    }
+    for (; i < pixels; ++i) {
+        check(labels[i]);
+        out[i] = full[labels[i]];
+    }
+    return all_known ? entries - 1 : highest_of(labels, pixels);
+}
+
+template std::int64_t relabel(const std::uint8_t*, std::int64_t, const std::uint8_t*, std::int64_t,
+                              std::uint8_t*);
+template std::int64_t relabel(const std::uint8_t*, std::int64_t, const std::uint16_t*,
+                              std::int64_t, std::uint16_t*);
+template std::int64_t relabel(const std::uint16_t*, std::int64_t, const std::uint8_t*,
+                              std::int64_t, std::uint8_t*);
+template std::int64_t relabel(const std::uint16_t*, std::int64_t, const std::uint16_t*,
+                              std::int64_t, std::uint16_t*);
+
 namespace {
 
 // The palette colour of each pixel, times its weight in 1/256, and one half for rounding.

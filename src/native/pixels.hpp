@@ -11,6 +11,12 @@ template <class Label>
 std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t classes,
                           std::int64_t* counts);
 
+// out[i] = table[labels[i]], 0 where the table is too short. Returns the highest label if it is too
+// short for one, else a number below `entries`.
+template <class Label, class Entry>
+std::int64_t relabel(const Label* labels, std::int64_t pixels, const Entry* table,
+                     std::int64_t entries, Entry* out);
+
 struct BlendJob {
     const std::uint8_t* image;  // [height, width, 3]
     const std::uint8_t* palette;  // [colours, 3]

@@ -199,8 +199,8 @@ class Segmentation:
         if np.array_equal(ids, np.arange(len(ids))):
             return _read_only(best)
         if ids.max() < 256:
-            return _read_only(ids.astype(np.uint8)[best])
-        return _read_only(ids.astype(np.uint16)[best])
+            return _read_only(kernels.relabel(best, ids.astype(np.uint8)))
+        return _read_only(kernels.relabel(best, ids.astype(np.uint16)))
 
     @cached_property
     def calibrated_scores(self) -> NDArray[np.float32]:

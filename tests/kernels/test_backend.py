@@ -59,6 +59,8 @@ assert kernels.confusion_counts(labels, labels, 3).trace() == labels.size
 assert kernels.near_borders(labels, 1, fill=9).shape == labels.shape
 contours = kernels.contour_points(labels, 3)
 assert kernels.contour_distances(contours, contours).tolist() == [0] * contours.counts.sum()
+assert kernels.contours_near(contours, contours, 0).all()
+assert (kernels.relabel(labels, np.array([2, 1, 0], np.uint16)) == 2 - labels).all()
 print(labels.tobytes().hex())
 """
 
@@ -92,6 +94,7 @@ def test_public_names_are_pinned():
         "confusion_counts",
         "contour_distances",
         "contour_points",
+        "contours_near",
         "count_labels",
         "count_overlaps",
         "decode_confidence",
@@ -102,6 +105,7 @@ def test_public_names_are_pinned():
         "label_regions",
         "near_borders",
         "normalise",
+        "relabel",
         "undo_png_filters",
         "upsampled_loss_gradient",
         "upsampled_loss_sum",

@@ -116,6 +116,25 @@ def test_distances_are_those_of_all_pairs(pair, spacing):
     np.testing.assert_array_equal(found, twin)
 
 
+DISTANCES = st.one_of(
+    st.floats(0, 90), st.integers(0, 90), st.integers(0, 5000).map(lambda square: square**0.5)
+)
+
+
+@settings(max_examples=100)
+@given(contour_pairs(), DISTANCES)
+def test_near_is_what_is_not_further_than_the_distance(pair, distance):
+    expected = kernels.contour_distances(*pair) <= distance
+    np.testing.assert_array_equal(kernels.contours_near(*pair, distance), expected)
+    np.testing.assert_array_equal(reference_metrics.contours_near(*pair, distance), expected)
+
+
+@pytest.mark.parametrize("distance", [-1, np.nan, 2.0**25, "3"])
+def test_near_refuses_what_is_no_distance(distance):
+    with pytest.raises(UsageError, match="distance is a number of pixels"):
+        kernels.contours_near(made([[0, 0]]), made([[0, 0]]), distance)
+
+
 def test_pictures_higher_than_16_bits_are_measured():
     contours = made([[70_000, 3], [0, 0]])
     others = made([[70_000, 0], [66_000, 2]])
@@ -156,6 +175,8 @@ def test_borders_refuse_other_arrays():
 def test_distances_refuse_other_contours(others, said):
     with pytest.raises(ArrayError, match=said):
         kernels.contour_distances(made([[0, 0]]), others)
+    with pytest.raises(ArrayError, match=said):
+        kernels.contours_near(made([[0, 0]]), others, 1)
 
 
 @pytest.mark.skipif(not kernels.COMPILED, reason="the guards are compiled")

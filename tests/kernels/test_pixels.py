@@ -44,6 +44,26 @@ def test_blending_follows_its_formula_and_its_twin(picture, opacity, borders):
     np.testing.assert_array_equal(twin, expected)
 
 
+@FEW
+@given(pictures(), st.sampled_from([np.uint8, np.uint16]), st.integers(0, 3))
+def test_labels_become_their_entries(picture, dtype, spare):
+    labels = picture[1]
+    rng = np.random.default_rng(labels.size)
+    entries = int(labels.max()) + 1 + spare
+    table = rng.integers(0, np.iinfo(dtype).max, entries, dtype, endpoint=True)
+    out = kernels.relabel(labels, table)
+    assert out.dtype == dtype
+    np.testing.assert_array_equal(out, table[labels])
+    if highest := int(labels.max()):
+        with pytest.raises(ArrayError, match=f"label {highest}, expected 0 to {highest - 1}"):
+            kernels.relabel(labels, table[:highest])
+
+
+def test_labels_are_replaced_by_tables_of_ids_alone():
+    with pytest.raises(ArrayError, match="table has the wrong type"):
+        kernels.relabel(np.zeros((2, 2), np.uint8), np.zeros(3))
+
+
 def test_opacity_0_is_the_picture_and_1_the_colours():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (9, 9, 3), np.uint8)

@@ -20,6 +20,7 @@ from pixelwise.evaluation.label_maps import paired
 from pixelwise.evaluation.matching import Match, Rule, match_classes
 from pixelwise.evaluation.sources import LabelMaps, ModelPredictions, Predicted, TrueMask
 from pixelwise.inference.predictor import Model
+from pixelwise.kernels import relabel
 from pixelwise.segmentation import Segmentation
 
 __all__ = ["Judged", "Predictions", "Subject", "Truths", "judge", "subject_of"]
@@ -151,8 +152,8 @@ class Subject:
         return Judged(
             place=place,
             name=name,
-            truth=self.match.of_truth[true.ids],
-            labels=self.match.of_prediction[ids],
+            truth=relabel(true.ids, self.match.of_truth),
+            labels=relabel(ids, self.match.of_prediction),
             image=true.image,
             instances=true.instances,
             segmentation=predicted.segmentation,

@@ -16,10 +16,15 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
-from pixelwise.kernels.distances import contour_distances, contour_points, near_borders
+from pixelwise.kernels.distances import (
+    contour_distances,
+    contour_points,
+    contours_near,
+    near_borders,
+)
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
-from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
+from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise, relabel
 from pixelwise.kernels.png_rows import undo_png_filters
 from pixelwise.kernels.types import Contours, Overlaps, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
@@ -37,6 +42,7 @@ __all__ = [
     "confusion_counts",
     "contour_distances",
     "contour_points",
+    "contours_near",
     "count_labels",
     "count_overlaps",
     "decode_confidence",
@@ -47,6 +53,7 @@ __all__ = [
     "label_regions",
     "near_borders",
     "normalise",
+    "relabel",
     "undo_png_filters",
     "upsampled_loss_gradient",
     "upsampled_loss_sum",

@@ -37,6 +37,7 @@ def label_regions(
     npt.NDArray[np.float64],
 ]: ...
 def count_labels(labels: Labels, counts: npt.NDArray[np.int64], threads: int) -> int: ...
+def relabel(labels: Labels, table: Labels, out: Labels) -> int: ...
 def blend(
     image: Bytes,
     labels: Labels,
@@ -137,5 +138,13 @@ def nearest_squares(
     column_spacing: float,
     out: npt.NDArray[np.float64],
     variant: str = "",
+) -> None: ...
+def points_near(
+    points: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int64],
+    others: npt.NDArray[np.int32],
+    other_counts: npt.NDArray[np.int64],
+    reach: npt.NDArray[np.int64],
+    out: npt.NDArray[np.bool_],
 ) -> None: ...
 def variants() -> list[str]: ...

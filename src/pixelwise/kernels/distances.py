@@ -17,7 +17,7 @@ from pixelwise.kernels.types import Contours, Labels
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["check_spacing", "contour_distances", "contour_points", "near_borders"]
+__all__ = ["check_spacing", "contour_distances", "contour_points", "contours_near", "near_borders"]
 
 _LONGEST_SIDE = 2**24
 
@@ -95,15 +95,7 @@ def contour_distances(
         ArrayError: an array is not such an array, or the classes are not as many.
         UsageError: a spacing is not two finite numbers above 0.
     """
-    for name, given in (("contours", contours), ("others", others)):
-        _check_contours(name, given)
-    if len(contours.counts) != len(others.counts):
-        raise ArrayError(
-            "contours are of different classes",
-            where="arguments contours and others",
-            got=f"{len(contours.counts)} and {len(others.counts)} classes",
-            fix="find both with the same number of classes",
-        )
+    _check_pair(contours, others)
     spacing = check_spacing(spacing)
     if not COMPILED:
         return reference_metrics.contour_distances(contours, others, spacing=spacing)
@@ -117,6 +109,45 @@ def contour_distances(
         out,
     )
     np.sqrt(out, out=out)
+    return out
+
+
+def contours_near(contours: Contours, others: Contours, distance: float) -> npt.NDArray[np.bool_]:
+    """Whether each contour pixel has one of its class in others within a Euclidean distance.
+
+    As `contour_distances(contours, others) <= distance`, which is slower: it finds how far all are,
+    and this stops at the first that is near.
+
+    Args:
+        contours: as `contour_points` gives them.
+        others: of as many classes.
+        distance: in pixels, 0 or more.
+
+    Returns:
+        bool [n], one for each of `contours.points`.
+
+    Raises:
+        ArrayError: an array is not such an array, or the classes are not as many.
+        UsageError: distance is outside its range.
+    """
+    _check_pair(contours, others)
+    if not isinstance(distance, (int, float, np.number)) or not 0 <= distance <= _LONGEST_SIDE:
+        raise UsageError(
+            "distance is a number of pixels",
+            where="argument distance",
+            got=f"{distance!r}, expected 0 to {_LONGEST_SIDE}",
+        )
+    if not COMPILED:
+        return reference_metrics.contours_near(contours, others, float(distance))
+    out = np.empty(len(contours.points), np.bool_)
+    _native.points_near(
+        np.ascontiguousarray(contours.points),
+        np.ascontiguousarray(contours.counts),
+        np.ascontiguousarray(others.points),
+        np.ascontiguousarray(others.counts),
+        _reach(float(distance)),
+        out,
+    )
     return out
 
 
@@ -135,6 +166,28 @@ def check_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
             fix="spacing=(1.0, 1.0) measures in pixels",
         )
     return float(spacing[0]), float(spacing[1])
+
+
+def _reach(distance: float) -> npt.NDArray[np.int64]:
+    """By rows apart, the most columns apart that are within the distance."""
+    down = np.arange(math.floor(distance) + 1, dtype=np.float64)
+    across = np.floor(np.sqrt(np.maximum(distance * distance - down * down, 0)))
+    # Rounded, that may be one more or one less than `contour_distances` would take.
+    across -= np.sqrt(down * down + across * across) > distance
+    across += np.sqrt(down * down + (across + 1) ** 2) <= distance
+    return across.astype(np.int64)
+
+
+def _check_pair(contours: Contours, others: Contours) -> None:
+    for name, given in (("contours", contours), ("others", others)):
+        _check_contours(name, given)
+    if len(contours.counts) != len(others.counts):
+        raise ArrayError(
+            "contours are of different classes",
+            where="arguments contours and others",
+            got=f"{len(contours.counts)} and {len(others.counts)} classes",
+            fix="find both with the same number of classes",
+        )
 
 
 def _check_contours(name: str, contours: Contours) -> None:

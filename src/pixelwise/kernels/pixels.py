@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from pixelwise.kernels import reference
 from pixelwise.kernels.backend import COMPILED
 from pixelwise.kernels.checks import (
     bytes_array,
+    check_array,
     check_labels_below,
     float_vector,
     labels_array,
@@ -23,7 +24,9 @@ from pixelwise.kernels.types import Bytes, Floats, Labels, Regions
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["blend", "count_labels", "label_regions", "normalise"]
+__all__ = ["blend", "count_labels", "label_regions", "normalise", "relabel"]
+
+_Entry = TypeVar("_Entry", np.uint8, np.uint16)
 
 _MOST_PIXELS = 2**31 - 1
 """Regions are numbered in int32, and there may be one per pixel."""
@@ -84,6 +87,30 @@ def count_labels(labels: Labels, classes: int, *, threads: int = 0) -> npt.NDArr
     counts = np.empty(classes, np.int64)
     check_labels_below(_native.count_labels(labels, counts, workers), classes, "classes")
     return counts
+
+
+def relabel(labels: Labels, table: npt.NDArray[_Entry]) -> npt.NDArray[_Entry]:
+    """Each label's entry of a table: `table[labels]`, by runs of equal labels.
+
+    Args:
+        labels: uint8 or uint16 [H, W], below K.
+        table: uint8 or uint16 [K].
+
+    Returns:
+        [H, W] in the type of the table.
+
+    Raises:
+        ArrayError: an array is not such an array, or a label has no entry.
+    """
+    labels = labels_array(labels)
+    check_array("table", table, ("uint8", "uint16"), 1, "[K]")
+    if not COMPILED:
+        check_labels_below(int(labels.max()), len(table), "table")
+        return table[labels]
+    out = np.empty(labels.shape, table.dtype)
+    highest = _native.relabel(labels, np.ascontiguousarray(table), out)
+    check_labels_below(highest, len(table), "table")
+    return out
 
 
 def blend(

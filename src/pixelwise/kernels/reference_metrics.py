@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 from pixelwise.kernels.types import Contours, Labels
 
-__all__ = ["confusion_counts", "contour_distances", "contour_points", "near_borders"]
+__all__ = [
+    "confusion_counts",
+    "contour_distances",
+    "contour_points",
+    "contours_near",
+    "near_borders",
+]
 
 _PAIRS_AT_ONCE = 1 << 20
 
@@ -70,6 +76,14 @@ def contour_distances(
         for points, of_other in zip(contours.by_class(), others.by_class(), strict=True)
     ]
     return np.concatenate(parts)
+
+
+def contours_near(contours: Contours, others: Contours, distance: float) -> npt.NDArray[np.bool_]:
+    """See `pixelwise.kernels.contours_near`."""
+    near: npt.NDArray[np.bool_] = (
+        contour_distances(contours, others, spacing=(1.0, 1.0)) <= distance
+    )
+    return near
 
 
 def _nearest(

@@ -194,7 +194,7 @@ def _contour_counts(
     true, found = (kernels.contour_points(labels, classes) for labels in (truth, prediction))
     counts = []
     for contours, others in ((found, true), (true, found)):
-        is_near = kernels.contour_distances(contours, others) <= tolerance
+        is_near = kernels.contours_near(contours, others, tolerance)
         ids = np.repeat(np.arange(classes), contours.counts)
         counts += [np.bincount(ids[is_near], minlength=classes), contours.counts]
     return np.stack(counts)

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.kernels.checks import whole_number
 from pixelwise.kernels.confusion import check_ids, check_pair
+from pixelwise.kernels.pixels import relabel
 from pixelwise.kernels.types import Labels
 from pixelwise.metrics.tensors import ids_of
 
 __all__ = ["Rule", "Width", "pictures_of"]
 
 _MOST_CLASSES = 65_534
+_NARROW = (np.uint8, np.uint16)
+_MOST_NARROW = 255
 
 
 @dataclass(frozen=True)
@@ -103,14 +106,44 @@ def pictures_of(truth: Any, prediction: Any, rule: Rule) -> list[tuple[Labels, L
             got=f"shape {truth.shape}, expected [H, W] or [N, H, W] and no empty side",
             fix="borders need the two sides of the picture: do not flatten it",
         )
+    if all(ids.dtype in _NARROW and ids.size for ids in (truth, prediction)):
+        pairs = _relabelled(truth, prediction, rule)
+    else:
+        pairs = _narrowed(truth, prediction, rule)
+    truths, predictions = (ids.reshape(-1, *truth.shape[-2:]) for ids in pairs)
+    return list(zip(truths, predictions, strict=True))
+
+
+def _relabelled(
+    truth: NDArray[Any], prediction: NDArray[Any], rule: Rule
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """By a table of all that a narrow type can hold."""
+    classes, ignore = rule.classes, rule.ignore_index
+    # Ids outside the classes become one id more.
+    kept: type[Any] = np.uint8 if classes < _MOST_NARROW else np.uint16
+    labels: list[NDArray[Any]] = []
+    for ids, ignored in ((truth, ignore), (prediction, None)):
+        table: NDArray[Any] = np.full(np.iinfo(ids.dtype).max + 1, classes + 1, kept)
+        table[:classes] = np.arange(min(classes, len(table)))
+        if ignored is not None and 0 <= ignored < len(table):
+            table[ignored] = classes
+        flat = ids.reshape(-1, ids.shape[-1])
+        labels.append(relabel(flat, table).reshape(ids.shape))
+    if ignore is not None:
+        np.copyto(labels[1], np.asarray(classes, kept), where=labels[0] == classes)
+    if any(int(ids.max()) > classes for ids in labels):
+        check_ids(truth, prediction, classes, ignore)
+    return labels[0], labels[1]
+
+
+def _narrowed(
+    truth: NDArray[Any], prediction: NDArray[Any], rule: Rule
+) -> tuple[NDArray[Any], NDArray[Any]]:
     ignored = None if rule.ignore_index is None else truth == rule.ignore_index
     if not all(_are_inside(ids, ignored, rule.classes) for ids in (truth, prediction)):
         check_ids(truth, prediction, rule.classes, rule.ignore_index)
-    truths, predictions = (
-        _labels(ids, ignored, rule.classes).reshape(-1, *truth.shape[-2:])
-        for ids in (truth, prediction)
-    )
-    return list(zip(truths, predictions, strict=True))
+    first, second = (_labels(ids, ignored, rule.classes) for ids in (truth, prediction))
+    return first, second
 
 
 def _are_inside(ids: NDArray[Any], ignored: NDArray[np.bool_] | None, classes: int) -> bool:
