@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,11 +28,12 @@ def dataset(tmp_path, make_photos):
 
 
 def test_sources(tmp_path):
-    assert source_of("street") == ("street", None)
+    assert source_of("street") == ("street", None, None)
     (tmp_path / "run").mkdir()
-    assert source_of(str(tmp_path / "run")) == ("", tmp_path / "run")
+    assert source_of(str(tmp_path / "run")) == ("", tmp_path / "run", None)
     (tmp_path / "run" / "model.onnx").write_bytes(b"")
-    assert source_of(str(tmp_path / "run")) == (str(tmp_path / "run" / "model.onnx"), None)
+    model = str(tmp_path / "run" / "model.onnx")
+    assert source_of(str(tmp_path / "run")) == (model, None, tmp_path / "run")
 
 
 def test_the_split_that_is_judged(dataset):
@@ -49,6 +52,60 @@ def test_which_split_must_be_clear(dataset):
         set_truth(whole, None)
     with pytest.raises(DatasetError, match="no pictures"):
         set_truth(whole[:0], None)
+
+
+@pytest.fixture
+def unsplit(tmp_path, make_photos):
+    root = tmp_path / "plain"
+    names = [f"p{number}.png" for number in range(4)]
+    make_photos(root / "images", *names, size=(4, 5))
+    make_photos(root / "masks", *names, size=(4, 5))
+    for name in names:
+        ids = np.arange(20, dtype=np.uint8).reshape(4, 5) % 2
+        Image.fromarray(ids).save(root / "masks" / name)
+    return pw.data.open(root)
+
+
+def run_of(folder, *sets):
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"")
+    made = [
+        {
+            "name": name,
+            "train": [f"images/p{number}.png" for number in train],
+            "validation": [f"images/p{number}.png" for number in validation],
+        }
+        for name, train, validation in sets
+    ]
+    (folder / "splits.json").write_text(json.dumps({"sets": made}))
+    return source_of(str(folder))
+
+
+def test_a_run_is_judged_by_what_it_kept_back(unsplit, tmp_path):
+    first = run_of(tmp_path / "first", ("other", [3], [2]), ("plain", [0, 1], [2, 3]))
+    truth = set_truth(unsplit, None, [first])
+    assert truth.names == ("images/p2", "images/p3")
+    assert truth.facts["split"] == "kept back by first"
+    assert truth.facts["learned"] == "first learned from 0 of these 2 pictures"
+    everything = set_truth(unsplit, "all", [first])
+    assert everything.facts["learned"] == "first learned from 2 of these 4 pictures"
+    second = run_of(tmp_path / "second", ("renamed", [0, 3], [1, 2]))
+    both = set_truth(unsplit, None, [first, second])
+    assert both.names == ("images/p2",)
+    assert both.facts["split"] == "kept back by first and second"
+    third = run_of(tmp_path / "third", ("plain", [2, 3], [0, 1]))
+    with pytest.raises(UsageError, match="no picture was kept back by every run"):
+        set_truth(unsplit, None, [first, third])
+
+
+def test_what_a_run_learned_from_is_read_or_refused(unsplit, tmp_path):
+    run = run_of(tmp_path / "run", ("plain", [0], [1]))
+    for text in ("{", "[]", '{"sets": [{"name": "plain", "train": [3], "validation": []}]}'):
+        (tmp_path / "run" / "splits.json").write_text(text)
+        with pytest.raises(DatasetError, match="learned from cannot be read"):
+            set_truth(unsplit, None, [run])
+    (tmp_path / "run" / "splits.json").unlink()
+    assert len(set_truth(unsplit, None, [run]).names) == 4
 
 
 def test_label_maps_of_a_split_leave_the_others_alone(dataset, tmp_path):

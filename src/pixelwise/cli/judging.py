@@ -111,8 +111,9 @@ def subjects_of_set(
         PixelwiseError: something cannot be opened so.
     """
     chosen = read_rules(rules)
-    truth = set_truth(open_from(data, **vars(opening)), split)
-    return set_subjects([*map(source_of, sources)], truth, chosen, loaded=work.loaded)
+    opened = [*map(source_of, sources)]
+    truth = set_truth(open_from(data, **vars(opening)), split, opened)
+    return set_subjects(opened, truth, chosen, loaded=work.loaded)
 
 
 def subject_of_folders(

@@ -15,6 +15,7 @@ from pixelwise.errors import DatasetError, UsageError
 from pixelwise.evaluation.label_maps import found_table, label_maps, numbered
 from pixelwise.evaluation.matching import Rule
 from pixelwise.evaluation.predictions import Subject, subject_of
+from pixelwise.evaluation.run_pictures import RunPictures, read_run_pictures
 from pixelwise.evaluation.sources import FileTruth, SetTruth
 from pixelwise.inference.predictor import Model
 
@@ -26,10 +27,14 @@ _RUN_MODEL = "model.onnx"
 
 
 class Source(NamedTuple):
-    """Where predictions come from: a model's name or file, or a folder of label maps."""
+    """Where predictions come from: a model's name or file, or a folder of label maps.
+
+    Of a run, `model` is the file in its folder `run`.
+    """
 
     model: str
     folder: Path | None
+    run: Path | None = None
 
 
 def source_of(text: str) -> Source:
@@ -38,20 +43,22 @@ def source_of(text: str) -> Source:
     if not path.is_dir():
         return Source(text, None)
     model = path / _RUN_MODEL
-    return Source(str(model), None) if model.is_file() else Source("", path)
+    return Source(str(model), None, path) if model.is_file() else Source("", path)
 
 
-def set_truth(dataset: Dataset, split: str | None) -> SetTruth:
+def set_truth(dataset: Dataset, split: str | None, sources: Sequence[Source] = ()) -> SetTruth:
     """The part of a data set to judge by.
 
     Args:
         dataset: whole.
         split: its name; "all" for all pictures where no split is named so; None: the first of the
-            usual names of held-out splits, and all pictures where the data set has no splits.
+            usual names of held-out splits; where the data set has no splits, the pictures that
+            every run among the sources kept back, and all pictures where there is no run.
+        sources: of the predictions; what runs among them learned from is told in the protocol.
 
     Raises:
         UsageError: there is no such split, or which one is wanted is not clear.
-        DatasetError: the data set has no pictures.
+        DatasetError: the data set has no pictures, or what a run learned from cannot be read.
     """
     if not len(dataset):
         raise DatasetError(
@@ -69,9 +76,49 @@ def set_truth(dataset: Dataset, split: str | None) -> SetTruth:
                 got=f"splits {', '.join(dataset.splits)}",
                 fix=f"name one: --split {dataset.splits[0]}, or --split {ALL}",
             )
-    if split is None or (split == ALL and ALL not in dataset.splits):
-        return SetTruth(dataset, "", names)
-    return SetTruth(dataset.split(split), split, names)
+    runs = [
+        pictures
+        for source in sources
+        if source.run is not None
+        and (pictures := read_run_pictures(source.run, dataset)) is not None
+    ]
+    if split is None and runs:
+        chosen, split = _kept_back(dataset, runs), f"kept back by {_listed(runs)}"
+    elif split is None or (split == ALL and ALL not in dataset.splits):
+        chosen, split = dataset, ""
+    else:
+        chosen = dataset.split(split)
+    return SetTruth(chosen, split, names, learned=_learned(chosen, runs))
+
+
+def _kept_back(dataset: Dataset, runs: Sequence[RunPictures]) -> Dataset:
+    places = [
+        place
+        for place, entry in enumerate(dataset.entries)
+        if all(entry.image in pictures.kept_back for pictures in runs)
+    ]
+    if not places:
+        raise UsageError(
+            "no picture was kept back by every run",
+            where=str(dataset.root),
+            got=f"{len(dataset):,} pictures; kept back: "
+            + ", ".join(f"{each.run} {len(each.kept_back):,}" for each in runs),
+            fix=f"judge by pictures that they know: --split {ALL}",
+        )
+    return dataset.subset(places)
+
+
+def _learned(chosen: Dataset, runs: Sequence[RunPictures]) -> str:
+    """How many of the pictures each run learned from, in words; "" without runs."""
+    told = []
+    for pictures in runs:
+        count = sum(entry.image in pictures.learned for entry in chosen.entries)
+        told.append(f"{pictures.run} learned from {count:,} of these {len(chosen):,} pictures")
+    return "; ".join(told)
+
+
+def _listed(runs: Sequence[RunPictures]) -> str:
+    return " and ".join(pictures.run for pictures in runs)
 
 
 def set_subjects(

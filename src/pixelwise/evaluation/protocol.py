@@ -44,6 +44,7 @@ def card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("input", card.get("input", "")),
         ("data", card["data"]),
         ("split", f"{card['split']}: {counted(card['pictures'], 'picture')}{left_out}"),
+        ("training", card.get("learned", "")),
         ("picture list", f"SHA-256 {card['picture_hash']}"),
         ("sizes", card["sizes"]),
         ("classes", f"{len(card['classes'])}: {', '.join(card['classes'])}"),

@@ -61,6 +61,7 @@ class SetTruth:
         split: its name; "" for all pictures.
         known: names of all pictures of the data set that the split is of.
         form: how its truth was changed, in words; "" where it was not.
+        learned: how many of the pictures runs learned from, in words; "" where that is not known.
         classes, names, facts: see `Truths`.
     """
 
@@ -68,6 +69,7 @@ class SetTruth:
     split: str
     known: tuple[str, ...]
     form: str = ""
+    learned: str = ""
     classes: ClassTable = field(init=False)
     names: tuple[str, ...] = field(init=False)
     facts: Mapping[str, str] = field(init=False)
@@ -78,6 +80,7 @@ class SetTruth:
             "data": f"{self.dataset.root.absolute().name} ({self.dataset.layout}){form}",
             "split": self.split or "all pictures",
         }
+        facts |= {"learned": self.learned} if self.learned else {}
         object.__setattr__(self, "classes", self.dataset.classes)
         object.__setattr__(self, "names", tuple(entry.name for entry in self.dataset.entries))
         object.__setattr__(self, "facts", facts)
