@@ -54,6 +54,9 @@ class Workspaces {
     char* base_;
 };
 
+// Adds the functions of crf_bindings.cpp.
+void add_crf(nb::module_& module);
+
 // Adds the functions of loss_bindings.cpp.
 void add_upsampled_loss(nb::module_& module);
 

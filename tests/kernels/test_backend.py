@@ -61,6 +61,9 @@ contours = kernels.contour_points(labels, 3)
 assert kernels.contour_distances(contours, contours).tolist() == [0] * contours.counts.sum()
 assert kernels.contours_near(contours, contours, 0).all()
 assert (kernels.relabel(labels, np.array([2, 1, 0], np.uint16)) == 2 - labels).all()
+refined = kernels.dense_crf(kernels.decode_scores(*case), image)
+assert refined.shape == (3, 11, 13)
+assert kernels.guided_filter(refined, image, radius=2).shape == refined.shape
 print(labels.tobytes().hex())
 """
 
@@ -102,6 +105,8 @@ def test_public_names_are_pinned():
         "decode_probabilities",
         "decode_probability",
         "decode_scores",
+        "dense_crf",
+        "guided_filter",
         "label_regions",
         "near_borders",
         "normalise",

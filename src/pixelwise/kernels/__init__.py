@@ -16,12 +16,14 @@ from pixelwise.kernels.decode import (
     decode_probability,
     decode_scores,
 )
+from pixelwise.kernels.dense_crf import dense_crf
 from pixelwise.kernels.distances import (
     contour_distances,
     contour_points,
     contours_near,
     near_borders,
 )
+from pixelwise.kernels.guided import guided_filter
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise, relabel
@@ -50,6 +52,8 @@ __all__ = [
     "decode_probabilities",
     "decode_probability",
     "decode_scores",
+    "dense_crf",
+    "guided_filter",
     "label_regions",
     "near_borders",
     "normalise",

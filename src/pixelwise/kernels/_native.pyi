@@ -37,6 +37,27 @@ def label_regions(
     npt.NDArray[np.float64],
 ]: ...
 def count_labels(labels: Labels, counts: npt.NDArray[np.int64], threads: int) -> int: ...
+def guided_filter(
+    values: Floats,
+    guide: Floats,
+    keep: Bytes,
+    radius: int,
+    smoothing: float,
+    out: Floats,
+    threads: int,
+) -> None: ...
+def mean_field(
+    unary: Floats,
+    features: Floats,
+    taps: Floats,
+    colour_weight: float,
+    smooth_weight: float,
+    iterations: int,
+    keep: Bytes,
+    out: Floats,
+    threads: int,
+    variant: str = "",
+) -> None: ...
 def relabel(labels: Labels, table: Labels, out: Labels) -> int: ...
 def blend(
     image: Bytes,
