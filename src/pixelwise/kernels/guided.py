@@ -65,7 +65,9 @@ def guided_filter(
             got=f"{guide.shape}, expected {size[0]} × {size[1]} and at most {_MOST_BANDS} bands",
             fix="give the picture that the values are of",
         )
-    scaled = guide / np.float32(255) if guide.dtype == np.uint8 else guide
+    scaled: Floats = guide.astype(np.float32)
+    if guide.dtype == np.uint8:
+        scaled /= np.float32(255)
     for name, array in (("values", values), ("guide", scaled)):
         if not np.abs(array).max() <= _LARGEST:
             raise ArrayError(
@@ -90,7 +92,7 @@ def guided_filter(
     out = np.empty_like(values)
     _native.guided_filter(
         values,
-        np.ascontiguousarray(scaled, np.float32),
+        np.ascontiguousarray(scaled),
         np.ascontiguousarray(kept).view(np.uint8),
         radius,
         float(smoothing),
