@@ -1,0 +1,1 @@
+"""Segmentations made better after the network."""
