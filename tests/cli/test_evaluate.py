@@ -61,6 +61,42 @@ def test_json_csv_and_markdown_tell_the_same(maps, command):
     assert "- picture list: SHA-256" in text
 
 
+def test_distances_in_the_unit_of_the_pixels(maps, command):
+    code, out, _ = command(*FOLDERS, "--distances")
+    assert code == 0
+    assert "HD95 (px)" in out
+    assert "in no mean; in pixels" in " ".join(out.split())
+    plain = json.loads(command(*FOLDERS, "--distances", "--json")[1])
+    assert plain["units"]["average_distance"] == "px"
+    sized = (*FOLDERS, "--distances", "--spacing", "2mm")
+    told = json.loads(command(*sized, "--json", "-o", "scores.csv")[1])
+    assert told["units"]["mean_hausdorff_95"] == "mm"
+    for one, other in zip(plain["classes"], told["classes"], strict=True):
+        assert other["hausdorff_95"]["value"] == pytest.approx(2 * one["hausdorff_95"]["value"])
+    rows = {
+        (row["class"], row["figure"]): row for row in csv.DictReader((maps / "scores.csv").open())
+    }
+    assert rows["sea", "hausdorff_95"]["unit"] == "mm"
+    assert rows["sea", "iou"]["unit"] == ""
+    out = command(*sized)[1]
+    assert "ASSD (mm)" in out
+    assert "a pixel is 2 × 2 mm (height × width), as given" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--spacing", "2mm"), "add --distances"),
+        (("--distances", "--spacing", "2"), "write 0.5mm"),
+        (("--distances", "--spacing", "0mm"), "no size of a pixel"),
+    ],
+)
+def test_a_spacing_that_says_nothing(maps, command, arguments, message):
+    code, out, error = command(*FOLDERS, *arguments)
+    assert (code, out) == (2, "")
+    assert message in error
+
+
 def test_nothing_is_overwritten_unasked(maps, command):
     (maps / "scores.md").write_text("mine")
     assert command(*FOLDERS, "-o", "scores.md")[0] == 2

@@ -19,6 +19,7 @@ from pixelwise.errors import DatasetError, MaskFileError, OutOfMemoryError, Pixe
 from pixelwise.evaluation.label_maps import paired
 from pixelwise.evaluation.matching import Match, Rule, match_classes
 from pixelwise.evaluation.sources import LabelMaps, ModelPredictions, Predicted, TrueMask
+from pixelwise.formats.spacing import Spacing
 from pixelwise.inference.predictor import Model
 from pixelwise.segmentation import Segmentation
 
@@ -74,6 +75,14 @@ class Truths(Protocol):
     @property
     def facts(self) -> Mapping[str, str]:
         """What the protocol says of it: at least `data` and `split`."""
+        ...
+
+    def spacing(self, place: int) -> Spacing | None:
+        """How large a pixel is, as the files of that place say; None where they do not.
+
+        Raises:
+            PixelwiseError: it cannot be told.
+        """
         ...
 
     def read(self, place: int) -> TrueMask:

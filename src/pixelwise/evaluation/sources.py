@@ -17,6 +17,7 @@ from pixelwise.data.dataset import Dataset
 from pixelwise.data.targets import InstanceTarget, MultiLabelTarget
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.label_maps import read_ids
+from pixelwise.formats.spacing import Spacing, read_spacing
 from pixelwise.inference.predictor import Model
 from pixelwise.segmentation import Segmentation
 
@@ -82,6 +83,12 @@ class SetTruth:
         object.__setattr__(self, "names", tuple(entry.name for entry in self.dataset.entries))
         object.__setattr__(self, "facts", facts)
 
+    def spacing(self, place: int) -> Spacing | None:
+        """See `Truths.spacing`: of the mask, else of the picture."""
+        entry = self.dataset.entries[place]
+        files = [self.dataset.root / path for path in (entry.truth, entry.image) if path]
+        return next((found for path in files if (found := read_spacing(path)) is not None), None)
+
     def read(self, place: int) -> TrueMask:
         """See `Truths.read`.
 
@@ -125,6 +132,10 @@ class FileTruth:
         facts = {"data": self.folder.absolute().name, "split": "all label maps of the folder"}
         object.__setattr__(self, "names", tuple(self.files))
         object.__setattr__(self, "facts", facts)
+
+    def spacing(self, place: int) -> Spacing | None:
+        """See `Truths.spacing`."""
+        return read_spacing(self.files[self.names[place]])
 
     def read(self, place: int) -> TrueMask:
         """See `Truths.read`.
