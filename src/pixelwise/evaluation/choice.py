@@ -9,7 +9,6 @@ from pixelwise.evaluation.measures import Measure, Overlap
 from pixelwise.evaluation.object_measures import Objects
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.probability_measures import Calibrations, Curves
-from pixelwise.evaluation.sources import ModelPredictions
 from pixelwise.evaluation.spacing import spacings_of
 from pixelwise.formats.spacing import Spacing
 
@@ -27,7 +26,7 @@ def measures_of(
 ) -> tuple[Measure, ...]:
     """Overlap always; borders and distances as asked for; else what the subject has.
 
-    Calibration where a model gives probabilities, thresholds where there are two classes besides,
+    Calibration where there are probabilities, thresholds where there are two classes besides,
     and panoptic quality where the truth tells objects of thing classes apart.
 
     Args:
@@ -45,7 +44,7 @@ def measures_of(
     things = tuple(info.kind == "thing" for info in subject.classes)
     if any(things) and _tells_objects(subject):
         measures.append(Objects(things))
-    if isinstance(subject.predictions, ModelPredictions) and len(subject.classes) > 1:
+    if subject.predictions.probable and len(subject.classes) > 1:
         measures.append(Calibrations(subject.match))
         if len(subject.classes) == 2:
             measures.append(Curves(subject.match, foreground_of(subject)))

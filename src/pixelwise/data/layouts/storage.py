@@ -124,7 +124,8 @@ def _with_table(
     colours = {info.colour for info in table} | set(table.ignore_colours)
     if any(look.stored == "colours" for look in looks):
         greys = _grey_table(looks)
-        if greys and set(greys.values()) <= known:
+        own = all(look.colours <= colours for look in looks)
+        if greys and set(greys.values()) <= known and not own:
             return MaskFiles("colours", colours=greys), "masks hold ids as greys of three channels"
         return MaskFiles("colours"), "masks hold the colours of the class table"
     palettes = [look for look in looks if look.stored == "palette"]
