@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pixelwise.classes import ClassTable
 from pixelwise.data.colours import count_colours
 from pixelwise.data.layouts.mask_files import MaskFiles, read_values
-from pixelwise.data.layouts.storage import decide, look_at
+from pixelwise.data.layouts.storage import Look, decide, look_at
 from pixelwise.data.layouts.tables import find_table, numbered_table
 from pixelwise.data.listing import Listing
 from pixelwise.data.parallel import in_order
@@ -39,6 +39,7 @@ _LISTED = 20
 _LABELS, _PROBABILITIES = "labels", "probabilities"
 _MOST_CLASSES = 1000
 _AHEAD = 2
+_LOOKED_AT = 8
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
@@ -182,7 +183,7 @@ def held_by(paths: Iterable[Path], classes: ClassTable) -> Held:
     paths = list(paths)
     if paths and PROVENANCE_KEY in read_png_text(paths[0]):
         return Held()
-    looks = look_at(Path(), [str(path) for path in paths])
+    looks = _looks(paths)
     coloured = any(look.stored == "colours" for look in looks)
     try:
         reading = decide(looks, classes, kind="multi_class", valid={}, name=classes.name)
@@ -202,8 +203,7 @@ def refuse_colours(paths: Sequence[Path], *, where: str, workers: int) -> None:
     Raises:
         UsageError: some label maps hold colours; lists these with their counts.
     """
-    looks = look_at(Path(), [str(path) for path in paths])
-    if all(look.stored != "colours" for look in looks):
+    if all(look.stored != "colours" for look in _looks(paths)):
         return
     counts = count_colours(Path(), [str(path) for path in paths], workers=workers)
     found = [each for each in counts.found if each.colour is not None]
@@ -278,6 +278,11 @@ def _ids_in(path: Path) -> set[int]:
             got=f"{values[0]} … {values[-1]}, expected 0 … 65,535",
         )
     return set(values.tolist())
+
+
+def _looks(paths: Sequence[Path]) -> tuple[Look, ...]:
+    step = max(1, len(paths) // _LOOKED_AT)
+    return look_at(Path(), [str(path) for path in paths[::step][:_LOOKED_AT]])
 
 
 def _by_name(listing: Listing, paths: Iterable[str]) -> dict[str, Path]:
