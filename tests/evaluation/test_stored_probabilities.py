@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import pixelwise as pw
-from pixelwise.errors import DatasetError, MaskFileError
+from pixelwise.errors import ClassTableError, DatasetError, MaskFileError
 from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
@@ -43,6 +45,18 @@ def test_labels_are_the_likeliest_class_and_the_lowest_id_of_equal_ones(tmp_path
     assert stored.probabilities() is stored.layers
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(8, 20), st.integers(0, 9))
+def test_labels_are_those_of_argmax(tmp_path_factory, table_of, classes, height, width, seed):
+    # Few different values, so that many pixels have equal ones.
+    parts = np.random.default_rng(seed).integers(1, 4, (classes, height, width))
+    layers = (parts / parts.sum(0)).astype(np.float32)
+    path = tmp_path_factory.mktemp("x") / "x.npy"
+    np.save(path, layers)
+    table = table_of(*(f"c{number}" for number in range(classes)), ignore_index=None)
+    np.testing.assert_array_equal(read_stored(path, table).ids, layers.argmax(0))
+
+
 def test_the_label_map_goes_before_the_likeliest_class(tmp_path, table_of):
     np.save(tmp_path / "x.npy", np.full((2, 1, 3), [[[0.75]], [[0.25]]], np.float32))
     ids = np.array([[0, 1, 255]], np.uint8)
@@ -68,6 +82,9 @@ def test_the_first_file_that_can_be_read_names_the_classes(tmp_path):
     table = table_in([tmp_path / "a.npz", tmp_path / "b.npz"])
     assert (table.ids, table.names) == ((3, 5), ("low", "high"))
     assert table_in([tmp_path / "c.npy", tmp_path / "b.npz"]) is None
+    np.savez(tmp_path / "d.npz", probabilities=softmax(), ids=[5, 3], names=["high", "low"])
+    assert table_in([tmp_path / "d.npz"]).names == ("low", "high")
+    np.testing.assert_array_equal(read_stored(tmp_path / "d.npz", table).layers, softmax()[::-1])
     assert table_in([]) is None
 
 
@@ -140,7 +157,7 @@ def test_the_names_in_the_files_are_the_classes(folders):
     for name in "abc":
         path = folders / "found" / f"{name}.npz"
         np.savez(path, probabilities=softmax(), ids=[0, 1], names=["sky", "water"])
-    with pytest.raises(pw.errors.ClassTableError, match="do not match"):
+    with pytest.raises(ClassTableError, match="do not match"):
         folder_subject(folders / "found", folders / "true")
     subject = folder_subject(folders / "found", folders / "true", [("water", "sea")])
     assert len(evaluate(subject).names) == 3

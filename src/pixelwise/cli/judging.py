@@ -41,7 +41,7 @@ SplitOption: TypeAlias = Annotated[
     typer.Option(help="Split to judge by, or all; by itself val, or test where there is no val."),
 ]
 PredictionsOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of label maps, from any tool; with --truth.")
+    Path | None, typer.Option(help="Folder of label maps, probabilities or both; with --truth.")
 ]
 TruthOption: TypeAlias = Annotated[
     Path | None, typer.Option(help="Folder of the true label maps, of the same names.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -183,15 +184,15 @@ def _shape_faults(
 
 def _value_faults(layers: NDArray[np.float32]) -> list[str]:
     """What is wrong with the values of `[C, H, W]`."""
-    infinite = int(layers.size - np.count_nonzero(np.isfinite(layers)))
-    if infinite:
+    low, high = float(layers.min()), float(layers.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        infinite = int(layers.size - np.count_nonzero(np.isfinite(layers)))
         missing = int(np.count_nonzero(np.isnan(layers)))
         negative = int(np.count_nonzero(layers < 0))
         faults = [f"{missing:,} values are NaN"] if missing else []
         faults += [f"{infinite - missing:,} values are infinite"] if infinite > missing else []
         return faults + ([f"{negative:,} values are below 0"] if negative else [])
     faults = []
-    low = float(layers.min())
     if low < 0:
         faults.append(f"{np.count_nonzero(layers < 0):,} values are below 0, down to {low:g}")
     sums = layers.sum(0)
