@@ -253,3 +253,9 @@ def test_colours_without_a_table_are_listed(tmp_path, town):
     assert "--classes camvid" in caught.value.fix
     Image.fromarray(IDS).save(paths[0])
     refuse_colours(paths[:1], where="maps", workers=1)
+    painted(town, IDS).save(tmp_path / "c.jpg")
+    with pytest.raises(UsageError) as caught:
+        refuse_colours([tmp_path / "c.jpg"], where="maps", workers=1)
+    assert "JPEG keeps no colour" in caught.value.fix
+    with pytest.raises(MaskFileError, match="cannot hold class ids"):
+        read_ids(tmp_path / "c.jpg", town, held_by([tmp_path / "c.jpg"], town).masks)

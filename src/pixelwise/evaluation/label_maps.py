@@ -213,7 +213,9 @@ def refuse_colours(paths: Sequence[Path], *, where: str, workers: int) -> None:
         "the label maps hold colours, and what they mean is not said",
         where=where,
         got=f"{counted(len(found), 'colour')}: {shown}{more}",
-        fix="name the class table with these colours: --classes camvid, or a file; "
+        fix="JPEG keeps no colour exactly: export the label maps from their source as PNG"
+        if counts.jpegs
+        else "name the class table with these colours: --classes camvid, or a file; "
         "`pixelwise data colours` writes one",
     )
 
