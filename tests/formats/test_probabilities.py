@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.errors import MaskFileError
+from pixelwise.errors import MaskFileError, OutOfMemoryError
 from pixelwise.formats.probabilities import read_class_names, read_probabilities
 
 
@@ -181,3 +181,14 @@ def test_names_of_the_classes(saved):
     with pytest.raises(MaskFileError) as caught:
         read_class_names(saved(probabilities=layers, ids=np.arange(2), names=many))
     assert "holds no names" in caught.value.got
+
+
+def test_too_large_for_the_memory_is_told(saved, monkeypatch):
+    def none_left(*arguments, **options):
+        raise MemoryError("no memory")
+
+    path = saved(softmax(3, 4, 5))
+    monkeypatch.setattr(np.lib.format, "read_array", none_left)
+    with pytest.raises(OutOfMemoryError, match="not enough memory") as caught:
+        read_probabilities(path, 3)
+    assert caught.value.where == str(path)

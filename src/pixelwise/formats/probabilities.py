@@ -21,7 +21,6 @@ __all__ = ["PROBABILITY_SUFFIXES", "read_class_names", "read_probabilities"]
 
 PROBABILITY_SUFFIXES = (".npz", ".npy")
 _OWN = "probabilities"
-_MOST_CLASSES = 65_536
 _MOST_NAME_BYTES = 1 << 24
 _TOLERANCE = 1e-3
 """Of the sum over the classes: softmax in float16 is within half of it."""
@@ -68,12 +67,12 @@ def read_probabilities(
             raise _no_probabilities(path, faults)
         stream.seek(0)
         values = npy.read_array(stream, allow_pickle=False)
-    layers = np.moveaxis(values, 2, 0) if last and not first else values
-    with np.errstate(over="ignore"):
-        layers = np.ascontiguousarray(layers, np.float32)
-    faults = _value_faults(layers)
-    if faults:
-        raise _no_probabilities(path, faults)
+        layers = np.moveaxis(values, 2, 0) if last and not first else values
+        with np.errstate(over="ignore"):
+            layers = np.ascontiguousarray(layers, np.float32)
+        faults = _value_faults(layers)
+        if faults:
+            raise _no_probabilities(path, faults)
     return layers
 
 
@@ -104,7 +103,7 @@ def read_class_names(path: Path) -> tuple[tuple[int, str], ...] | None:
 def _array(path: Path) -> Iterator[tuple[IO[bytes], zipfile.ZipFile | None, bool]]:
     """The stream of the array, the archive it is in, and whether that tells ids and names.
 
-    Errors of reading become MaskFileErrors.
+    What is raised while it is open becomes an error of ours.
     """
     try:
         if path.suffix.lower() == ".npy":
