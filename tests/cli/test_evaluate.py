@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import pixelwise as pw
 
 TABLE = "id,name,use\n0,sky,class\n1,sea,class\n255,void,ignore\n"
 
@@ -59,6 +62,120 @@ def test_json_csv_and_markdown_tell_the_same(maps, command):
     text = (maps / "scores.md").read_text()
     assert f"| mIoU | {100 * told['figures']['mean_iou']['value']:.1f} % |" in text
     assert "- picture list: SHA-256" in text
+
+
+def test_distances_in_the_unit_of_the_pixels(maps, command):
+    code, out, _ = command(*FOLDERS, "--distances")
+    assert code == 0
+    assert "HD95 (px)" in out
+    assert "in no mean; in pixels" in " ".join(out.split())
+    plain = json.loads(command(*FOLDERS, "--distances", "--json")[1])
+    assert plain["units"]["average_distance"] == "px"
+    sized = (*FOLDERS, "--distances", "--spacing", "2mm")
+    told = json.loads(command(*sized, "--json", "-o", "scores.csv")[1])
+    assert told["units"]["mean_hausdorff_95"] == "mm"
+    for one, other in zip(plain["classes"], told["classes"], strict=True):
+        assert other["hausdorff_95"]["value"] == pytest.approx(2 * one["hausdorff_95"]["value"])
+    rows = {
+        (row["class"], row["figure"]): row for row in csv.DictReader((maps / "scores.csv").open())
+    }
+    assert rows["sea", "hausdorff_95"]["unit"] == "mm"
+    assert rows["sea", "iou"]["unit"] == ""
+    out = command(*sized)[1]
+    assert "ASSD (mm)" in out
+    assert "a pixel is 2 × 2 mm (height × width), as given" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--spacing", "2mm"), "add --distances"),
+        (("--distances", "--spacing", "2"), "write 0.5mm"),
+        (("--distances", "--spacing", "0mm"), "no size of a pixel"),
+    ],
+)
+def test_a_spacing_that_says_nothing(maps, command, arguments, message):
+    code, out, error = command(*FOLDERS, *arguments)
+    assert (code, out) == (2, "")
+    assert message in error
+
+
+def painted(path, colours):
+    """The label map in these colours, in its place."""
+    ids = np.asarray(Image.open(path))
+    table = np.zeros((256, 3), np.uint8)
+    for number, colour in colours.items():
+        table[number] = colour
+    Image.fromarray(table[ids]).save(path)
+
+
+COLOURS = {0: (70, 130, 180), 1: (0, 60, 100), 255: (0, 0, 0)}
+
+
+def test_colours_count_as_the_ids_that_the_table_gives_them(maps, command):
+    expected = json.loads(command(*FOLDERS, "--json")[1])
+    for path in sorted(maps.glob("found/*.png")):
+        painted(path, COLOURS)
+    code, _, error = command(*FOLDERS)
+    assert code == 2
+    assert "a: the mask holds colours outside the table: 2 colours: (" in error
+    (maps / "true" / "classes.csv").unlink()
+    code, _, error = command(*FOLDERS)
+    assert code == 2
+    assert "2 colours: (" in error
+    assert "--classes camvid" in error
+    rows = ["0,sky,70,130,180,class", "1,sea,0,60,100,class", "255,void,0,0,0,ignore"]
+    (maps / "table.csv").write_text("\n".join(["id,name,r,g,b,use", *rows]))
+    code, out, error = command(*FOLDERS, "--classes", "table.csv", "--json")
+    told = json.loads(out)
+    assert (code, error) == (0, "")
+    assert told["figures"] == expected["figures"]
+    assert "colours of the class table" in told["protocol"]["predictions"]
+    for path in sorted(maps.glob("true/*.png")):
+        painted(path, COLOURS)
+    told = json.loads(command(*FOLDERS, "--classes", "table.csv", "--json")[1])
+    assert told["figures"] == expected["figures"]
+    assert "colours of the class table" in told["protocol"]["data"]
+    ignoring = (*FOLDERS, "--classes", "table.csv", "--ignore", "0", "--json")
+    told = json.loads(command(*ignoring)[1])
+    assert [row["name"] for row in told["classes"]] == ["sea"]
+
+
+def test_colours_of_a_built_in_table(maps, command):
+    table = pw.ClassTable.builtin("camvid")
+    for path in sorted(maps.glob("*/*.png")):
+        ids = np.minimum(np.asarray(Image.open(path)), 1)
+        Image.fromarray(table.palette[np.array(table.ids)[ids]]).save(path)
+    code, out, _ = command(*FOLDERS, "--classes", "camvid", "--json")
+    told = json.loads(out)
+    assert code == 0
+    found = [row["name"] for row in told["classes"] if row["iou"]["value"] is not None]
+    assert found == list(table.names[:2])
+
+
+def test_probabilities_are_calibrated_too(maps, command):
+    for number, path in enumerate(sorted(maps.glob("found/*.png"))):
+        ids = np.asarray(Image.open(path))
+        sure = np.random.default_rng(number).uniform(0.5, 1, ids.shape).astype(np.float32)
+        np.save(
+            path.with_suffix(".npy"), np.where(ids == np.arange(2)[:, None, None], sure, 1 - sure)
+        )
+    code, out, error = command(*FOLDERS, "--json")
+    told = json.loads(out)
+    assert (code, error) == (0, "")
+    assert told["protocol"]["predictions"] == "label maps and probabilities in found"
+    assert {"ece", "classwise_ece", "brier", "auc", "best_dice"} <= told["figures"].keys()
+    for path in sorted(maps.glob("found/*.png")):
+        path.unlink()
+    alone = json.loads(command(*FOLDERS, "--json")[1])
+    assert alone["figures"] == told["figures"]
+    np.save(maps / "found" / "b.npy", np.full((2, 8, 9), 0.4))
+    (maps / "found" / "c.npy").write_bytes(pickle.dumps([1]))
+    code, out, error = command(*FOLDERS, "--json")
+    assert code == 1
+    assert [fault["picture"] for fault in json.loads(out)["faults"]] == ["b", "c"]
+    assert "sums over the classes are not 1 at 72 pixels" in error
+    assert "pickles are never opened" in error
 
 
 def test_nothing_is_overwritten_unasked(maps, command):

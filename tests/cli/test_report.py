@@ -62,3 +62,12 @@ def test_what_is_judged_must_be_clear(folders, command):
     assert code == 2
     assert "not clear" in error
     assert not (folders / "report").exists()
+
+
+def test_distances_have_the_unit_of_the_pixels(folders, command):
+    assert command(*FOLDERS, "--distances", "--spacing", "3µm")[0] == 0
+    page = (folders / "report" / "report.html").read_text()
+    assert ">HD95 (µm)<" in page
+    assert "a pixel is 3 × 3 µm" in page
+    told = json.loads((folders / "report" / "report.json").read_text())
+    assert told["units"]["hausdorff_95"] == "µm"

@@ -11,7 +11,7 @@ from PIL import Image
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.evaluation.matching import match_classes
 from pixelwise.evaluation.predictions import Judged, Subject, subject_of
-from pixelwise.evaluation.sources import FileTruth
+from pixelwise.evaluation.sources import FileTruth, Stored
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def subject_from(write_maps, table_of):
             for folder, maps in zip(folders, (true, predicted), strict=True)
         ]
         truths = FileTruth(folders[0], files[0], table)
-        made: Subject = subject_of(truths, (folders[1], files[1], table), **options)
+        made: Subject = subject_of(truths, Stored(folders[1], files[1], table), **options)
         return made
 
     return make

@@ -28,9 +28,11 @@ from pixelwise.cli.judging import (
     EngineOption,
     MapOption,
     Opening,
+    SpacingOption,
     SplitOption,
     ThreadsOption,
     Work,
+    spacing_from,
     subjects_of_set,
 )
 from pixelwise.cli.output import (
@@ -74,6 +76,7 @@ def compare(
     split: SplitOption = None,
     map_: MapOption = None,
     distances: DistancesOption = False,
+    spacing: SpacingOption = None,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,
@@ -97,6 +100,7 @@ def compare(
     try:
         if output is not None:
             refuse_taken(named(output, ".json"), overwrite=overwrite)
+        size = spacing_from(spacing, distances=distances)
         work = Work(engine, device, threads)
         opening = Opening(layout, classes, images, masks, valid, rest, splits)
         subjects = subjects_of_set([a, b], data, opening, work, split=split, rules=map_ or ())
@@ -104,7 +108,7 @@ def compare(
             evaluations = [
                 evaluate(
                     subject,
-                    measures_of(subject, distances=distances),
+                    measures_of(subject, distances=distances, spacing=size),
                     workers=work.workers,
                     progress=advance,
                 )

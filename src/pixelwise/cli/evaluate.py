@@ -29,10 +29,12 @@ from pixelwise.cli.judging import (
     MapOption,
     Opening,
     PredictionsOption,
+    SpacingOption,
     SplitOption,
     ThreadsOption,
     TruthOption,
     Work,
+    spacing_from,
     subject_of_folders,
     subjects_of_set,
 )
@@ -80,6 +82,7 @@ def evaluate(
     map_: MapOption = None,
     ignore: IgnoreOption = None,
     distances: DistancesOption = False,
+    spacing: SpacingOption = None,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,
@@ -103,13 +106,14 @@ def evaluate(
     try:
         if output is not None:
             _check_output(output, overwrite=overwrite)
+        size = spacing_from(spacing, distances=distances)
         work = Work(engine, device, threads)
         opening = Opening(layout, classes, images, masks, valid, rest, splits)
         subject = open_subject(
             model, data, predictions, truth, opening, work, split=split, ignore=ignore, rules=map_
         )
         with progress_bar(len(subject.truths.names)) as advance:
-            measures = measures_of(subject, distances=distances)
+            measures = measures_of(subject, distances=distances, spacing=size)
             evaluation = evaluated(subject, measures, workers=work.workers, progress=advance)
     except PixelwiseError as error:
         fail(error)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import ClassTableError, DatasetError
+from pixelwise.errors import ClassTableError, DatasetError, UsageError
 from pixelwise.evaluation.evaluate import Evaluation, side_by_side
 from pixelwise.evaluation.measures import Figure, Measure
 from pixelwise.metrics.bootstrap import paired
@@ -146,6 +146,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     Raises:
         ClassTableError: the classes that were judged differ; shows both.
         DatasetError: no picture was judged for both.
+        UsageError: they are measured by pixels of different sizes.
     """
     if a.classes.names != b.classes.names:
         raise ClassTableError(
@@ -160,6 +161,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
             got=f"{len(a.places):,} pictures · {len(b.places):,} pictures",
             fix="judge both by the same split of the same data set",
         )
+    _require_same_units(a, b)
     own = {measure.name for measure in b.measures}
     return Comparison(
         a=a,
@@ -168,6 +170,21 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
         names=tuple(a.subject.truths.names[place] for place in places),
         measures=tuple(measure for measure in a.measures if measure.name in own),
     )
+
+
+def _require_same_units(a: Evaluation, b: Evaluation) -> None:
+    """Lengths of pixels of another size are other lengths, whatever the unit."""
+    told = [
+        {measure.name: measure.told for measure in each.measures if measure.figures[0].is_length}
+        for each in (a, b)
+    ]
+    for name in told[0].keys() & told[1].keys():
+        if told[0][name] != told[1][name]:
+            raise UsageError(
+                "A and B are measured in different units",
+                got=f"A: {told[0][name]}\n  B: {told[1][name]}",
+                fix="give both one size of the pixel",
+            )
 
 
 def _of_places(evaluation: Evaluation, places: Sequence[int], values: Any) -> Any:

@@ -27,7 +27,7 @@ class Figure:
         key: in JSON and CSV.
         title: for people.
         per_class: whether there is one of each class, or one alone.
-        unit: "%" of a share 0 … 1; "px" of a length in pixels; "" of a plain number.
+        unit: "%" of a share 0 … 1; "" of a plain number; else that of a length, such as "px".
         higher_is_better: which way is up.
     """
 
@@ -36,6 +36,16 @@ class Figure:
     per_class: bool
     unit: str = "%"
     higher_is_better: bool = True
+
+    @property
+    def is_length(self) -> bool:
+        """Whether it has a unit of length."""
+        return self.unit not in {"", "%"}
+
+    @property
+    def heading(self) -> str:
+        """The title, with the unit of a length."""
+        return f"{self.title} ({self.unit})" if self.is_length else self.title
 
 
 class Measure(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -16,12 +15,12 @@ from pixelwise.data.faults import Fault
 from pixelwise.data.parallel import in_order
 from pixelwise.data.split_files import sha256_of
 from pixelwise.errors import DatasetError, MaskFileError, OutOfMemoryError, PixelwiseError
-from pixelwise.evaluation.label_maps import paired
 from pixelwise.evaluation.matching import Match, Rule, match_classes
-from pixelwise.evaluation.sources import LabelMaps, ModelPredictions, Predicted, TrueMask
+from pixelwise.evaluation.sources import ModelPredictions, Predicted, Stored, TrueMask
+from pixelwise.evaluation.stored_probabilities import Probabilities
+from pixelwise.formats.spacing import Spacing
 from pixelwise.inference.predictor import Model
 from pixelwise.kernels import relabel
-from pixelwise.segmentation import Segmentation
 
 __all__ = ["Judged", "Predictions", "Subject", "Truths", "judge", "subject_of"]
 
@@ -42,7 +41,7 @@ class Judged:
         image: `[H, W, B]`, uint8 RGB or a raster; None where there are label maps alone.
         instances: int32 `[H, W]`, the object of each pixel of the truth, 0 for none; None where
             the truth tells no objects.
-        segmentation: what the model gave; None of label maps.
+        segmentation: what was said of every class; None of label maps alone.
     """
 
     place: int
@@ -51,7 +50,7 @@ class Judged:
     labels: NDArray[np.uint16]
     image: NDArray[Any] | None
     instances: NDArray[np.int32] | None
-    segmentation: Segmentation | None
+    segmentation: Probabilities | None
 
 
 class Truths(Protocol):
@@ -77,6 +76,14 @@ class Truths(Protocol):
         """What the protocol says of it: at least `data` and `split`."""
         ...
 
+    def spacing(self, place: int) -> Spacing | None:
+        """How large a pixel is, as the files of that place say; None where they do not.
+
+        Raises:
+            PixelwiseError: it cannot be told.
+        """
+        ...
+
     def read(self, place: int) -> TrueMask:
         """The truth of that place.
 
@@ -97,6 +104,11 @@ class Predictions(Protocol):
     @property
     def facts(self) -> Mapping[str, str]:
         """What the protocol says of it: at least `predictions`."""
+        ...
+
+    @property
+    def probable(self) -> bool:
+        """Whether there are probabilities."""
         ...
 
     def read(self, place: int, image: NDArray[Any] | None) -> Predicted:
@@ -162,14 +174,14 @@ class Subject:
 
 def subject_of(
     truths: Truths,
-    predictions: Model | tuple[Path, Mapping[str, Path], ClassTable],
+    predictions: Model | Stored,
     rules: Sequence[Rule] = (),
 ) -> Subject:
     """Pairs pictures and classes; reads no picture.
 
     Args:
         truths: pictures and their truth.
-        predictions: a model; or of label maps the folder, the files by name, and the class table.
+        predictions: a model, or files.
         rules: of classes; see `match_classes`.
 
     Raises:
@@ -187,9 +199,7 @@ def subject_of(
     if isinstance(predictions, Model):
         made = ModelPredictions(predictions)
     else:
-        folder, files, classes = predictions
-        chosen = paired(truths.names, files, known=truths.known, where=str(folder))
-        made = LabelMaps(folder, chosen, classes)
+        made = predictions.of(truths.names, known=truths.known)
     titles = (made.classes.name, truths.classes.name)
     return Subject(truths, made, match_classes(made.classes, truths.classes, rules, titles=titles))
 

@@ -14,10 +14,10 @@ from pixelwise.errors import ArrayError
 from pixelwise.evaluation.matching import Match
 from pixelwise.evaluation.measures import Figure
 from pixelwise.evaluation.predictions import Judged
+from pixelwise.evaluation.stored_probabilities import Probabilities
 from pixelwise.geometry import Window
 from pixelwise.metrics.calibration import Calibration, CalibrationScores
 from pixelwise.metrics.thresholds import Thresholds, ThresholdScores
-from pixelwise.segmentation import Segmentation
 
 __all__ = ["Calibrations", "Curves", "probabilities_in"]
 
@@ -25,7 +25,7 @@ _BAND_VALUES = 1 << 22
 
 
 def probabilities_in(
-    segmentation: Segmentation, match: Match, window: Window
+    segmentation: Probabilities, match: Match, window: Window
 ) -> NDArray[np.float32]:
     """Probabilities of the classes that are judged, float32 `[C, h, w]` of a window.
 
@@ -145,7 +145,7 @@ class Curves:
         return found
 
 
-def _segmentation(judged: Judged) -> Segmentation:
+def _segmentation(judged: Judged) -> Probabilities:
     if judged.segmentation is None:
         raise ArrayError("label maps have no probabilities", where=judged.name)
     return judged.segmentation

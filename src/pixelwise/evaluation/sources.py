@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,20 @@ from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.targets import InstanceTarget, MultiLabelTarget
 from pixelwise.errors import DatasetError
-from pixelwise.evaluation.label_maps import read_ids
+from pixelwise.evaluation.label_maps import Held, paired, read_ids
+from pixelwise.evaluation.stored_probabilities import Probabilities, read_stored
+from pixelwise.formats.spacing import Spacing, read_spacing
 from pixelwise.inference.predictor import Model
-from pixelwise.segmentation import Segmentation
 
-__all__ = ["FileTruth", "LabelMaps", "ModelPredictions", "Predicted", "SetTruth", "TrueMask"]
+__all__ = [
+    "FileTruth",
+    "LabelMaps",
+    "ModelPredictions",
+    "Predicted",
+    "SetTruth",
+    "Stored",
+    "TrueMask",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +54,12 @@ class Predicted:
 
     Attributes:
         ids: uint8 or uint16 `[H, W]`.
-        segmentation: the model's answer; None of label maps.
+        segmentation: what is said of every class, as the model's answer does; None of label maps
+            alone.
     """
 
     ids: NDArray[Any]
-    segmentation: Segmentation | None
+    segmentation: Probabilities | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +95,12 @@ class SetTruth:
         object.__setattr__(self, "names", tuple(entry.name for entry in self.dataset.entries))
         object.__setattr__(self, "facts", facts)
 
+    def spacing(self, place: int) -> Spacing | None:
+        """See `Truths.spacing`: of the mask, else of the picture."""
+        entry = self.dataset.entries[place]
+        files = [self.dataset.root / path for path in (entry.truth, entry.image) if path]
+        return next((found for path in files if (found := read_spacing(path)) is not None), None)
+
     def read(self, place: int) -> TrueMask:
         """See `Truths.read`.
 
@@ -114,20 +130,27 @@ class FileTruth:
         folder: for the protocol.
         files: by name.
         classes: what the ids mean.
+        held: how the files hold the ids.
         names, known, facts: see `Truths`.
     """
 
     folder: Path
     files: Mapping[str, Path]
     classes: ClassTable
+    held: Held = field(default_factory=Held)
     names: tuple[str, ...] = field(init=False)
     known: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        facts = {"data": self.folder.absolute().name, "split": "all label maps of the folder"}
+        name = _with_note(self.folder.absolute().name, self.held)
+        facts = {"data": name, "split": "all label maps of the folder"}
         object.__setattr__(self, "names", tuple(self.files))
         object.__setattr__(self, "facts", facts)
+
+    def spacing(self, place: int) -> Spacing | None:
+        """See `Truths.spacing`."""
+        return read_spacing(self.files[self.names[place]])
 
     def read(self, place: int) -> TrueMask:
         """See `Truths.read`.
@@ -135,7 +158,8 @@ class FileTruth:
         Raises:
             MaskFileError: the label map cannot be read, or holds ids outside the table.
         """
-        return TrueMask(read_ids(self.files[self.names[place]], self.classes), None, None)
+        ids = read_ids(self.files[self.names[place]], self.classes, self.held.masks)
+        return TrueMask(ids, None, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +168,13 @@ class ModelPredictions:
 
     Attributes:
         model: may be used from several threads.
-        classes, facts: see `Predictions`.
+        classes, facts, probable: see `Predictions`.
     """
 
     model: Model
     classes: ClassTable = field(init=False)
     facts: Mapping[str, str] = field(init=False)
+    probable: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         facts = {
@@ -178,27 +203,77 @@ class ModelPredictions:
 
 
 @dataclass(frozen=True, eq=False)
+class Stored:
+    """Predictions in files, by their names.
+
+    Attributes:
+        folder: for messages and the protocol.
+        labels: label maps; none where there are probabilities alone.
+        classes: what ids and channels mean.
+        probabilities: of the same names; none where there are label maps alone.
+        held: how the label maps hold the ids.
+    """
+
+    folder: Path
+    labels: Mapping[str, Path]
+    classes: ClassTable
+    probabilities: Mapping[str, Path] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
+
+    def of(self, wanted: Sequence[str], *, known: Iterable[str] = ()) -> LabelMaps:
+        """Those of these pictures; see `paired`.
+
+        Raises:
+            DatasetError: lists pictures without a prediction and predictions without a picture.
+        """
+        files = self.labels or self.probabilities
+        chosen = paired(wanted, files, known=known, where=str(self.folder))
+        names = {path: name for name, path in files.items()}
+        return LabelMaps(
+            folder=self.folder,
+            files=chosen if self.labels else (),
+            classes=self.classes,
+            probabilities=tuple(self.probabilities[names[path]] for path in chosen)
+            if self.probabilities
+            else (),
+            held=self.held,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class LabelMaps:
-    """Predictions in files.
+    """Predictions in files, of each picture in the order of the truth.
 
     Attributes:
         folder: for the protocol.
-        files: of each picture, in the order of the truth.
-        classes: what the ids mean.
+        files: label maps; none where there are probabilities alone.
+        classes: what ids and channels mean.
+        probabilities: files; none where there are label maps alone.
+        held: how the label maps hold the ids.
     """
 
     folder: Path
     files: tuple[Path, ...]
     classes: ClassTable
+    probabilities: tuple[Path, ...] = ()
+    held: Held = field(default_factory=Held)
+
+    @property
+    def probable(self) -> bool:
+        """See `Predictions.probable`."""
+        return bool(self.probabilities)
 
     @cached_property
     def facts(self) -> Mapping[str, str]:
         """See `Predictions.facts`; reads every file once, for their hash."""
         digest = hashlib.sha256()
-        for path in self.files:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        for path in (*self.files, *self.probabilities):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        kinds = [("label maps", self.files), ("probabilities", self.probabilities)]
+        what = " and ".join(kind for kind, files in kinds if files)
         return {
-            "predictions": f"label maps in {self.folder.absolute().name}",
+            "predictions": _with_note(f"{what} in {self.folder.absolute().name}", self.held),
             "predictions_hash": digest.hexdigest(),
         }
 
@@ -206,7 +281,18 @@ class LabelMaps:
         """See `Predictions.read`.
 
         Raises:
-            MaskFileError: the label map cannot be read, or holds ids outside the table.
+            MaskFileError: a file cannot be read, or holds ids outside the table or no
+                probabilities of its classes.
         """
         del image
-        return Predicted(read_ids(self.files[place], self.classes), None)
+        ids = None
+        if self.files:
+            ids = read_ids(self.files[place], self.classes, self.held.masks)
+            if not self.probabilities:
+                return Predicted(ids, None)
+        stored = read_stored(self.probabilities[place], self.classes, ids)
+        return Predicted(stored.ids, stored)
+
+
+def _with_note(name: str, held: Held) -> str:
+    return f"{name} ({held.note})" if held.note else name
