@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.metrics import BoundaryFScore, BoundaryIoU, SurfaceDistances, figures
 
@@ -19,7 +19,7 @@ _BAND_SUMS = 3
 
 
 @dataclass(frozen=True)
-class Borders:
+class Borders(Summed):
     """Boundary IoU and the F-score of contours.
 
     Attributes:
@@ -59,7 +59,7 @@ class Borders:
         return np.concatenate([band.class_counts, contours.class_counts])[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         band = figures.iou(sums[:, :_BAND_SUMS])
         contours = figures.boundary_f_score(sums[:, _BAND_SUMS:])
         return {
@@ -71,7 +71,7 @@ class Borders:
 
 
 @dataclass(frozen=True)
-class Distances:
+class Distances(Summed):
     """Hausdorff distance at 95 % and average symmetric surface distance, in pixels."""
 
     name: str = "distances"
@@ -95,7 +95,7 @@ class Distances:
         return surfaces.class_counts[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         hausdorff, average = figures.hausdorff_95(sums), figures.average_distance(sums)
         with np.errstate(invalid="ignore", divide="ignore"):
             one_sided = sums[:, 3] / (sums[:, 2] + sums[:, 3])

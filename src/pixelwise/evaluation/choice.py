@@ -7,6 +7,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.evaluation.border_measures import Borders, Distances
 from pixelwise.evaluation.measures import Measure, Overlap
 from pixelwise.evaluation.object_measures import Objects
+from pixelwise.evaluation.precision_measure import ObjectPrecision
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.probability_measures import Calibrations, Curves
 from pixelwise.evaluation.sources import ModelPredictions
@@ -22,7 +23,7 @@ def measures_of(
     """Overlap always; borders and distances as asked for; else what the subject has.
 
     Calibration where a model gives probabilities, thresholds where there are two classes besides,
-    and panoptic quality where the truth tells objects of thing classes apart.
+    panoptic quality and average precision where the truth tells objects of thing classes apart.
 
     Args:
         subject: what is judged; the truth of the first pictures is read.
@@ -32,10 +33,11 @@ def measures_of(
     measures: list[Measure] = [Overlap()]
     measures += [Borders()] if borders else []
     measures += [Distances()] if distances else []
+    gives_probabilities = isinstance(subject.predictions, ModelPredictions)
     things = tuple(info.kind == "thing" for info in subject.classes)
     if any(things) and _tells_objects(subject):
-        measures.append(Objects(things))
-    if isinstance(subject.predictions, ModelPredictions) and len(subject.classes) > 1:
+        measures += [Objects(things), ObjectPrecision(things, sure=gives_probabilities)]
+    if gives_probabilities and len(subject.classes) > 1:
         measures.append(Calibrations(subject.match))
         if len(subject.classes) == 2:
             measures.append(Curves(subject.match, foreground_of(subject)))

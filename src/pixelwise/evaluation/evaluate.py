@@ -20,7 +20,7 @@ from pixelwise.errors import DatasetError
 from pixelwise.evaluation.measures import Figure, Measure, Overlap
 from pixelwise.evaluation.predictions import Judged, Subject, judge
 from pixelwise.metrics import figures
-from pixelwise.metrics.bootstrap import interval
+from pixelwise.metrics.bootstrap import interval_of
 from pixelwise.metrics.confusion import ConfusionMatrix
 
 __all__ = ["Estimate", "Evaluation", "Onlooker", "Units", "confusion_of", "evaluate"]
@@ -69,7 +69,7 @@ class Evaluation:
         measures: what was counted.
         names: of the N pictures that could be judged.
         places: of these in the subject.
-        counts: by the measure's name `[N, K, C]`.
+        counts: by the measure's name `[N, …]`.
         confusion: int64 `[C, C + 1]` over all pictures, by truth and prediction; the last column
             is of predictions that are of no class of the truth.
         sizes: `(H, W)` of each picture.
@@ -142,12 +142,8 @@ class Evaluation:
         self, measure: Measure, chosen: Sequence[Figure], bounds: tuple[float, float] | None
     ) -> dict[str, tuple[Estimate, ...]]:
         widths = [len(self.classes) if figure.per_class else 1 for figure in chosen]
-        found = interval(
-            self.counts[measure.name],
-            lambda sums: side_by_side(measure, chosen, sums),
-            groups=self.units.of,
-            bounds=bounds,
-        )
+        resampled = measure.resampled(self.counts[measure.name], chosen, self.units.of)
+        found = interval_of(resampled, bounds=bounds)
         # No figure is below 0, bounded above or not.
         low = np.maximum(found.low, 0)
         rows = zip(found.value.tolist(), low.tolist(), found.high.tolist(), strict=True)
@@ -157,14 +153,6 @@ class Evaluation:
             figure.key: tuple(estimates[end - width : end])
             for figure, width, end in zip(chosen, widths, ends, strict=True)
         }
-
-
-def side_by_side(
-    measure: Measure, chosen: Sequence[Figure], sums: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Figures of sums `[D, ...]` in a row each, `[D, F]`; one of each class takes C columns."""
-    values = measure.values(sums)
-    return np.concatenate([values[figure.key].reshape(len(sums), -1) for figure in chosen], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.kernels import label_regions
 from pixelwise.metrics.panoptic import PanopticMap, PanopticQuality, panoptic_scores
@@ -18,7 +18,7 @@ __all__ = ["Objects", "regions_of_things"]
 
 
 @dataclass(frozen=True)
-class Objects:
+class Objects(Summed):
     """Panoptic quality.
 
     A label map tells no objects: the connected regions (8 neighbours) of thing classes are taken.
@@ -61,7 +61,7 @@ class Objects:
         return quality.counts[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         scores = panoptic_scores(sums, np.array(self.things))
         return {
             "pq": scores.pq,

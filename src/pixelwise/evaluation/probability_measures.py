@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pixelwise.data.drawing import IGNORED
 from pixelwise.errors import ArrayError
 from pixelwise.evaluation.matching import Match
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.geometry import Window
 from pixelwise.metrics.calibration import Calibration, CalibrationScores
@@ -44,7 +44,7 @@ def probabilities_in(
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrations:
+class Calibrations(Summed):
     """Calibration errors and the Brier score.
 
     Attributes:
@@ -76,7 +76,7 @@ class Calibrations:
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         found = self._empty().values(sums)
         return {figure.key: found[:, place] for place, figure in enumerate(self.figures)}
 
@@ -91,7 +91,7 @@ class Calibrations:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class Curves(Summed):
     """Of two classes: what every threshold of the foreground's probability gives.
 
     Attributes:
@@ -129,7 +129,7 @@ class Curves:
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         found = Thresholds.values(sums)
         return {figure.key: found[:, place] for place, figure in enumerate(self.figures)}
 

@@ -126,11 +126,14 @@ class ResampledSums:
     ) -> None:
         self._units = _grouped(_checked("units", units), groups)
         self._statistic = statistic
-        self.held: NDArray[np.bool_] = self._units.any(axis=tuple(range(1, self._units.ndim)))
+        flat = self._units.reshape(len(self._units), -1)
+        self.held: NDArray[np.bool_] = np.logical_or.reduce(flat, axis=1)
 
     def whole(self) -> NDArray[np.float64]:
         """See `Resampled.whole`."""
-        return np.asarray(self._statistic(self._units.sum(0)[None]), np.float64)[0]
+        value: NDArray[np.float64] = self._statistic(self._units.sum(0)[None])
+        whole: NDArray[np.float64] = np.asarray(value[0], np.float64)
+        return whole
 
     def without_each(self) -> NDArray[np.float64]:
         """See `Resampled.without_each`."""
@@ -242,7 +245,8 @@ def paired_of(a: Resampled, b: Resampled) -> Paired:
     """As `paired`, of statistics that need more than sums.
 
     Args:
-        a, b: of the same units in the same order.
+        a: the one.
+        b: the other, of the same units in the same order.
     """
     both = _Difference(a, b)
     found = _jackknife(both, None)

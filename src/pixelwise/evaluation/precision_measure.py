@@ -1,0 +1,164 @@
+"""Objects as detections, where the truth tells them apart: average precision as COCO defines it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.data.drawing import IGNORED
+from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.predictions import Judged
+from pixelwise.kernels import label_regions
+from pixelwise.metrics.bootstrap import Resampled
+from pixelwise.metrics.detection import AveragePrecision, DetectionKind
+from pixelwise.metrics.objects import Detections, TrueObjects, detections_of, true_objects_of
+from pixelwise.metrics.ranking import ResampledPrecision, ranked
+
+__all__ = ["ObjectPrecision", "detected", "objects_in"]
+
+_KINDS: tuple[DetectionKind, ...] = ("mask", "box")
+_MEANS = ("", "_50", "_75")
+_MOST_DETECTIONS = 100
+
+
+@dataclass(frozen=True)
+class ObjectPrecision:
+    """Average precision of masks and boxes.
+
+    Attributes:
+        things: of each class, whether it is a thing.
+        sure: whether a model says how sure it is of its objects.
+        name, figures: see `Measure`.
+    """
+
+    things: tuple[bool, ...]
+    sure: bool = False
+    name: str = "detections"
+    figures: tuple[Figure, ...] = (
+        Figure("mean_mask_ap", "AP mask", per_class=False),
+        Figure("mean_mask_ap_50", "AP50 mask", per_class=False),
+        Figure("mean_mask_ap_75", "AP75 mask", per_class=False),
+        Figure("mean_box_ap", "AP box", per_class=False),
+        Figure("mean_box_ap_50", "AP50 box", per_class=False),
+        Figure("mean_box_ap_75", "AP75 box", per_class=False),
+        Figure("mask_ap", "AP mask", per_class=True),
+        Figure("box_ap", "AP box", per_class=True),
+    )
+
+    @property
+    def told(self) -> str:
+        """See `Measure.told`."""
+        score = "the mean confidence of its pixels" if self.sure else "1, as label maps have none"
+        return (
+            "AP (Lin et al. 2014, as COCO takes it): IoU 0.50 to 0.95, 101 recalls, over all "
+            "pictures and sizes, mean over the classes that have objects; predicted objects are "
+            "the connected regions (8 neighbours) of thing classes among the pixels that count; "
+            f"the score of a region is {score}, equal scores count in the order of the pictures; "
+            f"the surest {_MOST_DETECTIONS} of a class in a picture count, more where the truth "
+            "has more; pixels of things that the truth gives to no object are crowds"
+        )
+
+    def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.object_]:
+        """Object `[2]`: `PictureMatches` by masks and by boxes."""
+        del confusion
+        truth, found = objects_in(judged, self.things), detected(judged, self.things)
+        made = np.empty(len(_KINDS), object)
+        for place, kind in enumerate(_KINDS):
+            metric = AveragePrecision(len(self.things), kind=kind, most_detections=None)
+            made[place] = metric.update(truth, found, picture=judged.place)
+        return made
+
+    def resampled(
+        self,
+        counts: NDArray[Any],
+        chosen: Sequence[Figure],
+        groups: NDArray[np.integer] | None,
+    ) -> Resampled:
+        """See `Measure.resampled`."""
+        classes = len(self.things)
+        parts = [
+            ResampledPrecision(ranked(counts[:, place].tolist(), classes), groups)
+            for place in range(len(_KINDS))
+        ]
+        columns: dict[str, Sequence[int]] = {}
+        for place, kind in enumerate(_KINDS):
+            first = place * (len(_MEANS) + classes)
+            columns |= {
+                f"mean_{kind}_ap{mean}": [first + number] for number, mean in enumerate(_MEANS)
+            }
+            start = first + len(_MEANS)
+            columns[f"{kind}_ap"] = range(start, start + classes)
+        wanted = [column for figure in chosen for column in columns[figure.key]]
+        return _Chosen(parts, np.array(wanted))
+
+
+class _Chosen:
+    """Columns of several statistics of the same pictures."""
+
+    def __init__(self, parts: Sequence[Resampled], columns: NDArray[np.int64]) -> None:
+        self._parts, self._columns = parts, columns
+        self.held: NDArray[np.bool_] = np.any([part.held for part in parts], axis=0)
+
+    def whole(self) -> NDArray[np.float64]:
+        return np.concatenate([part.whole() for part in self._parts])[self._columns]
+
+    def without_each(self) -> NDArray[np.float64]:
+        made = [part.without_each() for part in self._parts]
+        return np.concatenate(made, axis=1)[:, self._columns]
+
+    def drawn(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        made = [part.drawn(times) for part in self._parts]
+        return np.concatenate(made, axis=1)[:, self._columns]
+
+
+def objects_in(judged: Judged, things: Sequence[bool]) -> TrueObjects:
+    """The objects of the truth; pixels of things that are of no object are crowds."""
+    instances = judged.instances
+    if instances is None:
+        instances = np.zeros(judged.truth.shape, np.int32)
+    return true_objects_of(judged.truth, instances, things=np.array(things))
+
+
+def detected(judged: Judged, things: Sequence[bool]) -> Detections:
+    """The predicted objects, each with its score, in the raster order of their first pixels.
+
+    Where the truth is ignored there is no pixel of any object. Of a class the surest 100 count, or
+    as many as the truth has objects.
+    """
+    classes = len(things)
+    labels = np.where(judged.truth == IGNORED, np.uint16(classes), judged.labels)
+    regions = label_regions(labels)
+    scores = np.ones(len(regions.label))
+    if judged.segmentation is not None:
+        confidence = judged.segmentation.confidence
+        sums = np.bincount(regions.components.ravel(), confidence.ravel(), len(scores))
+        scores = sums / regions.area
+    kept = _surest(regions.label, scores, _most(judged, things))
+    numbers = np.zeros(len(scores), np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return detections_of(labels, numbers[regions.components], scores[kept], things=np.array(things))
+
+
+def _most(judged: Judged, things: Sequence[bool]) -> NDArray[np.int64]:
+    """How many detections of each class count, int64 `[C + 1]`: none of stuff and of no class."""
+    most = np.where(np.append(things, False), _MOST_DETECTIONS, 0)
+    if judged.instances is not None:
+        own = (judged.truth != IGNORED) & (judged.instances > 0)
+        pairs = np.unique(np.stack([judged.truth[own], judged.instances[own]]), axis=1)
+        objects = np.bincount(pairs[0], minlength=len(most))
+        most = np.where(most > 0, np.maximum(most, objects), 0)
+    return most
+
+
+def _surest(
+    classes: NDArray[np.uint16], scores: NDArray[np.float64], most: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Places, in rising order, of the objects of the highest scores, of each class so many."""
+    order = np.lexsort((-scores, classes))  # stable: of equal scores the first
+    sorted_classes = classes[order]
+    ranks = np.arange(len(order)) - np.searchsorted(sorted_classes, sorted_classes)
+    return np.sort(order[ranks < most[sorted_classes]])
