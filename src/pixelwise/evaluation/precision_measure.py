@@ -65,7 +65,8 @@ class ObjectPrecision:
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.object_]:
         """Object `[2]`: `PictureMatches` by masks and by boxes."""
         del confusion
-        truth, found = objects_in(judged, self.things), detected(judged, self.things)
+        truth = objects_in(judged, self.things)
+        found = detected(judged, truth, self.things)
         made = np.empty(len(_KINDS), object)
         for place, kind in enumerate(_KINDS):
             metric = AveragePrecision(len(self.things), kind=kind, most_detections=None)
@@ -123,7 +124,7 @@ def objects_in(judged: Judged, things: Sequence[bool]) -> TrueObjects:
     return true_objects_of(judged.truth, instances, things=np.array(things))
 
 
-def detected(judged: Judged, things: Sequence[bool]) -> Detections:
+def detected(judged: Judged, truth: TrueObjects, things: Sequence[bool]) -> Detections:
     """The predicted objects, each with its score, in the raster order of their first pixels.
 
     Where the truth is ignored there is no pixel of any object. Of a class the surest 100 count, or
@@ -137,21 +138,17 @@ def detected(judged: Judged, things: Sequence[bool]) -> Detections:
         confidence = judged.segmentation.confidence
         sums = np.bincount(regions.components.ravel(), confidence.ravel(), len(scores))
         scores = sums / regions.area
-    kept = _surest(regions.label, scores, _most(judged, things))
+    kept = _surest(regions.label, scores, _most(truth, things))
     numbers = np.zeros(len(scores), np.int32)
     numbers[kept] = np.arange(1, len(kept) + 1)
     return detections_of(labels, numbers[regions.components], scores[kept], things=np.array(things))
 
 
-def _most(judged: Judged, things: Sequence[bool]) -> NDArray[np.int64]:
+def _most(truth: TrueObjects, things: Sequence[bool]) -> NDArray[np.int64]:
     """How many detections of each class count, int64 `[C + 1]`: none of stuff and of no class."""
-    most = np.where(np.append(things, False), _MOST_DETECTIONS, 0)
-    if judged.instances is not None:
-        own = (judged.truth != IGNORED) & (judged.instances > 0)
-        pairs = np.unique(np.stack([judged.truth[own], judged.instances[own]]), axis=1)
-        objects = np.bincount(pairs[0], minlength=len(most))
-        most = np.where(most > 0, np.maximum(most, objects), 0)
-    return most
+    own = truth.classes if truth.crowd is None else truth.classes[~truth.crowd]
+    objects = np.bincount(own, minlength=len(things) + 1)
+    return np.where(np.append(things, False), np.maximum(objects, _MOST_DETECTIONS), 0)
 
 
 def _surest(

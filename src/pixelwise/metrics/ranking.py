@@ -65,7 +65,7 @@ class RankedClass:
         # Whole numbers below 2^53 are exact, and the product of floats is a fast one.
         objects = times.astype(np.float64) @ self.objects[:, area].astype(np.float64)
         return average_precision(
-            self.outcomes[area], self.pictures, times, objects.astype(np.int64), threads=1
+            self.outcomes[area], self.pictures, times, objects.astype(np.int64)
         )
 
     @cached_property
