@@ -64,7 +64,10 @@ _OWN = ("predictions", "SHA-256", "input", "map")
 
 def compare(
     a: Annotated[
-        str, typer.Argument(help="A model, the folder of a run, or a folder of label maps.")
+        str,
+        typer.Argument(
+            help="A model, the folder of a run, or predictions: label maps, or a JSON file."
+        ),
     ],
     b: Annotated[str, typer.Argument(help="Another.")],
     data: DataArgument,

@@ -36,7 +36,10 @@ def measures_of(
     gives_probabilities = isinstance(subject.predictions, ModelPredictions)
     things = tuple(info.kind == "thing" for info in subject.classes)
     if any(things) and _tells_objects(subject):
-        measures += [Objects(things), ObjectPrecision(things, sure=gives_probabilities)]
+        form = subject.predictions.form
+        # Panoptic quality is of objects that do not overlap.
+        measures += [] if form == "results" else [Objects(things, form)]
+        measures.append(ObjectPrecision(things, form, sure=gives_probabilities))
     if gives_probabilities and len(subject.classes) > 1:
         measures.append(Calibrations(subject.match))
         if len(subject.classes) == 2:

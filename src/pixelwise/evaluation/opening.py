@@ -14,7 +14,8 @@ from pixelwise.data.layouts.tables import read_table
 from pixelwise.errors import DatasetError, UsageError
 from pixelwise.evaluation.label_maps import found_table, label_maps, numbered
 from pixelwise.evaluation.matching import Rule
-from pixelwise.evaluation.predictions import Subject, subject_of
+from pixelwise.evaluation.object_files import file_of_objects, objects_of_file
+from pixelwise.evaluation.predictions import ObjectFile, Subject, subject_of
 from pixelwise.evaluation.sources import FileTruth, SetTruth
 from pixelwise.inference.predictor import Model
 
@@ -26,15 +27,32 @@ _RUN_MODEL = "model.onnx"
 
 
 class Source(NamedTuple):
-    """Where predictions come from: a model's name or file, or a folder of label maps."""
+    """Where predictions come from.
+
+    Attributes:
+        model: its name or file; "" where there is none.
+        folder: of label maps; None where there is none.
+        objects: a file that tells objects; None where there is none.
+    """
 
     model: str
     folder: Path | None
+    objects: Path | None = None
 
 
 def source_of(text: str) -> Source:
-    """The model of that name or file, or of a run's folder; of any other folder its label maps."""
+    """What that text names.
+
+    A JSON file, or a folder that holds a panoptic one, tells objects; a run's folder is its model;
+    any other folder holds label maps; all else is the name or file of a model.
+
+    Raises:
+        DatasetError: the folder holds several panoptic files.
+    """
     path = Path(text)
+    objects = file_of_objects(path)
+    if objects is not None:
+        return Source("", None, objects)
     if not path.is_dir():
         return Source(text, None)
     model = path / _RUN_MODEL
@@ -81,7 +99,7 @@ def set_subjects(
     *,
     loaded: Callable[[str], Model],
 ) -> tuple[Subject, ...]:
-    """Models, or label maps, each judged by the same pictures.
+    """Models, label maps or files of objects, each judged by the same pictures.
 
     Label maps without a class table of their own hold the ids of the data set. Without rules, the
     objects of the truth become outside, inside and border for a model that learned those. A rule
@@ -97,7 +115,7 @@ def set_subjects(
         PixelwiseError: something cannot be opened so; see `subject_of`.
     """
     opened = [_opened(source, truth, loaded) for source in sources]
-    tables = [each.classes if isinstance(each, Model) else each[2] for each in opened]
+    tables = [each[2] if isinstance(each, tuple) else each.classes for each in opened]
     return tuple(
         subject_of(
             truth if rules else _as_learned(truth, own),
@@ -118,7 +136,9 @@ def _as_learned(truth: SetTruth, classes: ClassTable) -> SetTruth:
 
 def _opened(
     source: Source, truth: SetTruth, loaded: Callable[[str], Model]
-) -> Model | tuple[Path, Mapping[str, Path], ClassTable]:
+) -> Model | ObjectFile | tuple[Path, Mapping[str, Path], ClassTable]:
+    if source.objects is not None:
+        return objects_of_file(source.objects, truth.classes)
     if source.folder is None:
         return loaded(source.model)
     files = label_maps(source.folder)

@@ -10,12 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
+from pixelwise.data.shapes import Shape
 from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.object_measures import FOUND_AS
 from pixelwise.evaluation.predictions import Judged
+from pixelwise.evaluation.sources import LooseObjects, NumberedObjects, ObjectForm
+from pixelwise.formats.rle import column_counts
 from pixelwise.kernels import label_regions
 from pixelwise.metrics.bootstrap import Resampled
 from pixelwise.metrics.detection import AveragePrecision, DetectionKind
-from pixelwise.metrics.objects import Detections, TrueObjects, detections_of, true_objects_of
+from pixelwise.metrics.objects import (
+    Detections,
+    ObjectMasks,
+    TrueObjects,
+    detections_of,
+    true_objects_of,
+)
 from pixelwise.metrics.ranking import ResampledPrecision, ranked
 
 __all__ = ["ObjectPrecision", "detected", "objects_in"]
@@ -31,11 +41,13 @@ class ObjectPrecision:
 
     Attributes:
         things: of each class, whether it is a thing.
+        form: how the prediction tells objects.
         sure: whether a model says how sure it is of its objects.
         name, figures: see `Measure`.
     """
 
     things: tuple[bool, ...]
+    form: ObjectForm = "regions"
     sure: bool = False
     name: str = "detections"
     figures: tuple[Figure, ...] = (
@@ -52,14 +64,20 @@ class ObjectPrecision:
     @property
     def told(self) -> str:
         """See `Measure.told`."""
-        score = "the mean confidence of its pixels" if self.sure else "1, as label maps have none"
+        score = {
+            "regions": "the mean confidence of its pixels" if self.sure else "1, for want of one",
+            "segments": "the file's, or 1",
+            "results": "the file's",
+        }[self.form]
+        no_quality = "; PQ is left out, as objects may overlap" if self.form == "results" else ""
         return (
             "AP (Lin et al. 2014, as COCO takes it): IoU 0.50 to 0.95, 101 recalls, over all "
-            "pictures and sizes, mean over the classes that have objects; predicted objects are "
-            "the connected regions (8 neighbours) of thing classes among the pixels that count; "
-            f"the score of a region is {score}, equal scores count in the order of the pictures; "
-            f"the surest {_MOST_DETECTIONS} of a class in a picture count, more where the truth "
-            "has more; pixels of things that the truth gives to no object are crowds"
+            "pictures and sizes, mean over the classes that have objects; boxes are those around "
+            f"the masks; {FOUND_AS[self.form]}; the score of an object is {score}, equal scores "
+            f"count in the order of the pictures; the surest {_MOST_DETECTIONS} of a class in a "
+            "picture count, more where the truth has more; objects of the truth are taken as they "
+            "were drawn, and pixels of things that are of no object are crowds; where the truth "
+            f"is ignored there is no pixel of any object{no_quality}"
         )
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -117,31 +135,79 @@ class _Chosen:
 
 
 def objects_in(judged: Judged, things: Sequence[bool]) -> TrueObjects:
-    """The objects of the truth; pixels of things that are of no object are crowds."""
+    """The objects of the truth, as they were drawn where that is known.
+
+    Pixels of things that are of no object are crowds. Where the truth is ignored there is no pixel
+    of any object.
+    """
+    is_thing = np.array(things)
+    if judged.drawn is not None:
+        drawn = [
+            each
+            for each in judged.drawn
+            if each.class_id < len(is_thing) and is_thing[each.class_id]
+        ]
+        masks, kept = _masks([each.shape for each in drawn], judged)
+        return TrueObjects(
+            classes=np.array([drawn[place].class_id for place in kept], np.int64),
+            masks=masks,
+            crowd=np.array([drawn[place].instance == 0 for place in kept], np.bool_),
+        )
     instances = judged.instances
     if instances is None:
         instances = np.zeros(judged.truth.shape, np.int32)
-    return true_objects_of(judged.truth, instances, things=np.array(things))
+    return true_objects_of(judged.truth, instances, things=is_thing)
 
 
 def detected(judged: Judged, truth: TrueObjects, things: Sequence[bool]) -> Detections:
-    """The predicted objects, each with its score, in the raster order of their first pixels.
+    """The predicted objects, each with its score.
 
     Where the truth is ignored there is no pixel of any object. Of a class the surest 100 count, or
     as many as the truth has objects.
     """
-    classes = len(things)
-    labels = np.where(judged.truth == IGNORED, np.uint16(classes), judged.labels)
+    most = _most(truth, things)
+    found = judged.objects
+    if isinstance(found, LooseObjects):
+        places = _surest(found.classes, found.scores, most)
+        masks, kept = _masks([found.shapes[place] for place in places.tolist()], judged)
+        places = places[kept]
+        return Detections(found.classes[places].astype(np.int64), found.scores[places], masks)
+    labels = np.where(judged.truth == IGNORED, np.uint16(len(things)), judged.labels)
+    if isinstance(found, NumberedObjects):
+        made = detections_of(labels, found.numbers, found.scores, things=np.array(things))
+        places = _surest(made.classes, made.scores, most)
+        chosen = None if made.masks is None else made.masks.chosen(places)
+        return Detections(made.classes[places], made.scores[places], chosen)
     regions = label_regions(labels)
     scores = np.ones(len(regions.label))
     if judged.segmentation is not None:
         confidence = judged.segmentation.confidence
         sums = np.bincount(regions.components.ravel(), confidence.ravel(), len(scores))
         scores = sums / regions.area
-    kept = _surest(regions.label, scores, _most(truth, things))
+    places = _surest(regions.label, scores, most)
     numbers = np.zeros(len(scores), np.int32)
-    numbers[kept] = np.arange(1, len(kept) + 1)
-    return detections_of(labels, numbers[regions.components], scores[kept], things=np.array(things))
+    numbers[places] = np.arange(1, len(places) + 1)
+    return detections_of(
+        labels, numbers[regions.components], scores[places], things=np.array(things)
+    )
+
+
+def _masks(shapes: Sequence[Shape], judged: Judged) -> tuple[ObjectMasks, list[int]]:
+    """The masks of shapes less what is ignored, and the places of those of which there is a pixel.
+
+    A shape that has no pixel from the start stays: it was found, or drawn, nowhere.
+    """
+    height, width = judged.truth.shape
+    counted = judged.truth != IGNORED
+    counts, kept = [], []
+    for place, shape in enumerate(shapes):
+        rows, columns, inside = shape.patch((height, width))
+        mask = np.zeros((height, width), np.bool_)
+        mask[rows, columns] = inside & counted[rows, columns]
+        if mask.any() or not inside.any():
+            counts.append(column_counts(mask))
+            kept.append(place)
+    return ObjectMasks((height, width), tuple(counts)), kept
 
 
 def _most(truth: TrueObjects, things: Sequence[bool]) -> NDArray[np.int64]:
@@ -152,7 +218,7 @@ def _most(truth: TrueObjects, things: Sequence[bool]) -> NDArray[np.int64]:
 
 
 def _surest(
-    classes: NDArray[np.uint16], scores: NDArray[np.float64], most: NDArray[np.int64]
+    classes: NDArray[Any], scores: NDArray[np.float64], most: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Places, in rising order, of the objects of the highest scores, of each class so many."""
     order = np.lexsort((-scores, classes))  # stable: of equal scores the first

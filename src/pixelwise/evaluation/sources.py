@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset
+from pixelwise.data.layouts.drawn import DrawnObjects
+from pixelwise.data.objects import AnnotatedObject
+from pixelwise.data.shapes import Shape
 from pixelwise.data.targets import InstanceTarget, MultiLabelTarget
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.label_maps import read_ids
 from pixelwise.inference.predictor import Model
 from pixelwise.segmentation import Segmentation
 
-__all__ = ["FileTruth", "LabelMaps", "ModelPredictions", "Predicted", "SetTruth", "TrueMask"]
+__all__ = [
+    "FileTruth",
+    "LabelMaps",
+    "LooseObjects",
+    "ModelPredictions",
+    "NumberedObjects",
+    "ObjectForm",
+    "Predicted",
+    "SetTruth",
+    "TrueMask",
+    "hash_of",
+]
+
+ObjectForm: TypeAlias = Literal["regions", "segments", "results"]
+"""How predictions tell objects: as connected regions of a label map, as a number for each pixel,
+or as masks that may overlap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +50,42 @@ class TrueMask:
         instances: int32 `[H, W]`, the object of each pixel, 0 for none; None where the truth tells
             no objects.
         image: `[H, W, B]`; None where there is none.
+        drawn: the objects as they were drawn, overlapping or not; None where the truth has pixels
+            alone.
     """
 
     ids: NDArray[Any]
     instances: NDArray[np.int32] | None
     image: NDArray[Any] | None
+    drawn: tuple[AnnotatedObject, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedObjects:
+    """Objects of which none overlaps another.
+
+    Attributes:
+        numbers: int32 `[H, W]`: the object of each pixel, 1 and up; 0 for none.
+        scores: float64 `[N]`: of object n the n-th, from 1.
+    """
+
+    numbers: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LooseObjects:
+    """Objects that may overlap.
+
+    Attributes:
+        shapes: the pixels of each.
+        classes: uint16 `[N]`: ids of the prediction's table, or channels where it is judged.
+        scores: float64 `[N]`.
+    """
+
+    shapes: tuple[Shape, ...]
+    classes: NDArray[np.uint16]
+    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +94,13 @@ class Predicted:
 
     Attributes:
         ids: uint8 or uint16 `[H, W]`.
-        segmentation: the model's answer; None of label maps.
+        segmentation: the model's answer; None of files.
+        objects: that it tells; None where the connected regions are taken.
     """
 
     ids: NDArray[Any]
     segmentation: Segmentation | None
+    objects: NumberedObjects | LooseObjects | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +151,9 @@ class SetTruth:
                 fix="convert it to masks: pixelwise data convert",
             )
         instances = target.instances if isinstance(target, InstanceTarget) else None
-        return TrueMask(target.mask, instances, image)
+        own = self.dataset.truth
+        drawn = own.pictures[entry.row].objects if isinstance(own, DrawnObjects) else None
+        return TrueMask(target.mask, instances, image, drawn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +194,11 @@ class ModelPredictions:
 
     Attributes:
         model: may be used from several threads.
-        classes, facts: see `Predictions`.
+        classes, facts, form: see `Predictions`.
     """
 
     model: Model
+    form: ObjectForm = "regions"
     classes: ClassTable = field(init=False)
     facts: Mapping[str, str] = field(init=False)
 
@@ -182,21 +236,20 @@ class LabelMaps:
         folder: for the protocol.
         files: of each picture, in the order of the truth.
         classes: what the ids mean.
+        form: see `Predictions`.
     """
 
     folder: Path
     files: tuple[Path, ...]
     classes: ClassTable
+    form: ObjectForm = "regions"
 
     @cached_property
     def facts(self) -> Mapping[str, str]:
         """See `Predictions.facts`; reads every file once, for their hash."""
-        digest = hashlib.sha256()
-        for path in self.files:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
         return {
             "predictions": f"label maps in {self.folder.absolute().name}",
-            "predictions_hash": digest.hexdigest(),
+            "predictions_hash": hash_of(self.files),
         }
 
     def read(self, place: int, image: NDArray[Any] | None) -> Predicted:
@@ -207,3 +260,11 @@ class LabelMaps:
         """
         del image
         return Predicted(read_ids(self.files[place], self.classes), None)
+
+
+def hash_of(files: Iterable[Path]) -> str:
+    """SHA-256 of the hashes of files, in their order."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -49,11 +49,13 @@ class DrawnPicture:
         objects: in the order of the file.
         size: `(H, W)` that the annotation file says; None where it does not.
         damage: why its truth cannot be known; "" where it can.
+        number: what the annotation file refers to it by; None where it has no such thing.
     """
 
     objects: tuple[AnnotatedObject, ...]
     size: tuple[int, int] | None = None
     damage: str = ""
+    number: int | str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ from pixelwise.data.targets import (
 from pixelwise.errors import ImageFileError, MaskFileError
 from pixelwise.formats.images import read_image
 
-__all__ = ["PanopticPngs", "find"]
+__all__ = ["PanopticPngs", "find", "segment_numbers"]
 
 _MOST_FILES_LOOKED_AT = 500
 _SHOWN = 6
@@ -75,15 +75,8 @@ class PanopticPngs:
         """The target of the entry's PNG; see `Truth.read`."""
         del size
         where = str(root / entry.truth)
-        try:
-            colours = read_image(root / entry.truth)
-        except ImageFileError as error:
-            what = f"the mask cannot be read: {error.what}"
-            raise MaskFileError(what, where=where, got=error.got, fix=error.fix) from error
         segments = self.pictures[entry.row]
-        numbers = colours[..., 2].astype(np.int32) << 16
-        numbers |= colours[..., 1].astype(np.int32) << 8
-        numbers |= colours[..., 0]
+        numbers = segment_numbers(root / entry.truth)
         # Pixels come in runs of one segment: to look up the runs is enough.
         flat = numbers.ravel()
         starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
@@ -101,6 +94,23 @@ class PanopticPngs:
             return layers_of(mask, classes)
         own = np.append(segments.instances, np.int32(0))
         return InstanceTarget(mask, np.repeat(own[places], lengths).reshape(numbers.shape))
+
+
+def segment_numbers(path: Path) -> NDArray[np.int32]:
+    """The number of each pixel's segment, int32 `[H, W]`; 0 is none.
+
+    Raises:
+        MaskFileError: the PNG cannot be read.
+    """
+    try:
+        colours = read_image(path)
+    except ImageFileError as error:
+        what = f"the mask cannot be read: {error.what}"
+        raise MaskFileError(what, where=str(path), got=error.got, fix=error.fix) from error
+    numbers = colours[..., 2].astype(np.int32) << 16
+    numbers |= colours[..., 1].astype(np.int32) << 8
+    numbers |= colours[..., 0]
+    return numbers
 
 
 def find(listing: Listing, request: Request) -> Found | None:
