@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.class_entries import is_whole, shown
+from pixelwise.class_entries import shown
 from pixelwise.classes import ClassTable
 from pixelwise.data.findings import background_in
 from pixelwise.data.layouts.coco import categories_in, shape_in
 from pixelwise.data.layouts.drawn import DrawnObjects, FaultList, peek, read_json
 from pixelwise.data.layouts.meaning import meaning_of
-from pixelwise.data.layouts.panoptic import segment_numbers
+from pixelwise.data.layouts.panoptic import PanopticPngs, segment_numbers
 from pixelwise.data.shapes import Shape
 from pixelwise.errors import DatasetError, MaskFileError
 from pixelwise.evaluation.label_maps import paired
@@ -216,14 +216,14 @@ def file_of_objects(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def objects_of_file(path: Path, classes: ClassTable) -> ObjectFile:
+def objects_of_file(path: Path, truth: SetTruth) -> ObjectFile:
     """The objects of a JSON file: COCO's results, or COCO's panoptic form with its PNGs.
 
     The PNGs lie in the folder of the file's name without suffix, or beside the file.
 
     Args:
         path: the file.
-        classes: of the truth; its ids are the file's category ids, unless the file has categories.
+        truth: its categories are those of the file, unless the file has categories of its own.
 
     Raises:
         DatasetError: the file cannot be read; or lists what is wrong in it.
@@ -232,9 +232,9 @@ def objects_of_file(path: Path, classes: ClassTable) -> ObjectFile:
     if fault is not None:
         raise DatasetError(fault.what, where=str(path), got=fault.got, fix=fault.fix)
     if isinstance(value, list):
-        return _results(path, value, classes)
+        return _results(path, value, truth)
     if isinstance(value, dict) and isinstance(value.get("annotations"), list):
-        return _panoptic(path, value, classes)
+        return _panoptic(path, value, truth)
     raise DatasetError(
         "the file holds no objects in a known form",
         where=str(path),
@@ -243,9 +243,9 @@ def objects_of_file(path: Path, classes: ClassTable) -> ObjectFile:
     )
 
 
-def _panoptic(path: Path, value: dict[str, Any], classes: ClassTable) -> _PanopticFile:
+def _panoptic(path: Path, value: dict[str, Any], truth: SetTruth) -> _PanopticFile:
     faults = FaultList()
-    ids: Mapping[int, int] = {number: number for number in classes.ids}
+    classes, ids = truth.classes, _categories_of(truth)
     if isinstance(value.get("categories"), list):
         categories = categories_in(value["categories"], path.name, faults)
         meaning = meaning_of(categories, name=path.stem, file=path.name, uncovered="ignored")
@@ -294,9 +294,9 @@ def _segments_in(
     )
 
 
-def _results(path: Path, entries: Sequence[object], classes: ClassTable) -> _ResultsFile:
+def _results(path: Path, entries: Sequence[object], truth: SetTruth) -> _ResultsFile:
     faults = FaultList()
-    known = frozenset(classes.ids)
+    ids = _categories_of(truth)
     results = []
     for place, entry in enumerate(entries):
         fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
@@ -304,7 +304,7 @@ def _results(path: Path, entries: Sequence[object], classes: ClassTable) -> _Res
         shape, damage = shape_in(fields.get("segmentation"))
         if not isinstance(image, int | str):
             faults.add("a result has no image_id", path.name, got=f"result {place}")
-        elif not is_whole(category) or category not in known:
+        elif not isinstance(category, int) or category not in ids:
             faults.add(
                 "a result is of a category that the truth lacks",
                 path.name,
@@ -317,9 +317,9 @@ def _results(path: Path, entries: Sequence[object], classes: ClassTable) -> _Res
             got = f"result {place}: {damage or 'no segmentation'}"
             faults.add("a result has no mask", path.name, got=got)
         else:
-            results.append(_Result(image, category, shape, float(score)))
+            results.append(_Result(image, ids[category], shape, float(score)))
     _refuse(path, faults)
-    return _ResultsFile(path, results, classes)
+    return _ResultsFile(path, results, truth.classes)
 
 
 def _refuse(path: Path, faults: FaultList) -> None:
@@ -333,6 +333,13 @@ def _refuse(path: Path, faults: FaultList) -> None:
             got="\n  ".join((*lines, *more)),
             fix="export the predictions again",
         )
+
+
+def _categories_of(truth: SetTruth) -> Mapping[int, int]:
+    """The class id of each category's number; without an annotation file ids are numbers."""
+    own = truth.dataset.truth
+    known = own.categories if isinstance(own, DrawnObjects | PanopticPngs) else {}
+    return known or {number: number for number in truth.classes.ids}
 
 
 def _numbers_of(truths: Truths) -> tuple[list[int | str], frozenset[int | str]]:

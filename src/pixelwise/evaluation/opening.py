@@ -138,7 +138,7 @@ def _opened(
     source: Source, truth: SetTruth, loaded: Callable[[str], Model]
 ) -> Model | ObjectFile | tuple[Path, Mapping[str, Path], ClassTable]:
     if source.objects is not None:
-        return objects_of_file(source.objects, truth.classes)
+        return objects_of_file(source.objects, truth)
     if source.folder is None:
         return loaded(source.model)
     files = label_maps(source.folder)

@@ -125,7 +125,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         sureness=0.97,
         classes=meaning.classes,
         entries=tuple(entries),
-        truth=DrawnObjects(tuple(pictures), meaning.uncovered, request.kind),
+        truth=DrawnObjects(tuple(pictures), meaning.uncovered, request.kind, meaning.ids),
         faults=faults.all(),
         notes=tuple(notes),
         rest=meaning.rest,

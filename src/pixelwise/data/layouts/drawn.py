@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -66,11 +66,13 @@ class DrawnObjects:
         pictures: by `Entry.row`.
         uncovered: the id of pixels that no object covers.
         kind: the target wanted; None for instances.
+        categories: the class id of each category's number in the file; empty where it has none.
     """
 
     pictures: tuple[DrawnPicture, ...]
     uncovered: int
     kind: TargetKind | None = None
+    categories: Mapping[int, int] = field(default_factory=dict, repr=False)
 
     def read(
         self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]

@@ -6,8 +6,8 @@ segment, and ignored (Kirillov et al., Panoptic Segmentation, CVPR 2019, and COC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,12 @@ class PanopticPngs:
     Attributes:
         pictures: by `Entry.row`.
         kind: the target wanted; None for instances.
+        categories: the class id of each category's number in the file.
     """
 
     pictures: tuple[_Segments, ...]
     kind: TargetKind | None = None
+    categories: Mapping[int, int] = field(default_factory=dict, repr=False)
 
     def read(
         self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]
@@ -152,7 +154,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         sureness=0.98 if contents else 0.6,
         classes=meaning.classes,
         entries=tuple(entries),
-        truth=PanopticPngs(tuple(segments), request.kind),
+        truth=PanopticPngs(tuple(segments), request.kind, meaning.ids),
         faults=faults.all(),
         notes=(f"annotations: {', '.join(files)}", *meaning.notes),
         rest=None,
