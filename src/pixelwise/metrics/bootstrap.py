@@ -307,7 +307,7 @@ def _jackknife(resampled: Resampled, bounds: tuple[float, float] | None) -> Inte
     if count < 2:
         return Intervals(value, unknown, unknown, count)
     left_out = resampled.without_each()[resampled.held]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         influence = left_out - left_out.mean(0)
         square = (influence**2).mean(0)
         error = np.sqrt((count - 1) * square)
