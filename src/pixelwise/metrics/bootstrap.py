@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from pixelwise.errors import ArrayError, UsageError
 
 __all__ = [
+    "LEAST_GROUPS",
     "Intervals",
     "Paired",
     "Resampled",
     "ResampledSums",
     "Statistic",
+    "groups_suffice",
     "interval",
     "interval_of",
     "paired",
@@ -36,6 +38,9 @@ __all__ = [
 
 Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From sums of counts `[D, …]`, one row for each way of drawing, to values `[D, …]`."""
+
+LEAST_GROUPS = 10
+"""Of fewer groups an interval would be a guess: it goes by pictures, with a word on that."""
 
 _SURE = 0.95
 _SEED = 0
@@ -126,8 +131,8 @@ class ResampledSums:
     ) -> None:
         self._units = _grouped(_checked("units", units), groups)
         self._statistic = statistic
-        flat = self._units.reshape(len(self._units), -1)
-        self.held: NDArray[np.bool_] = np.logical_or.reduce(flat, axis=1)
+        axes = tuple(range(1, self._units.ndim))
+        self.held: NDArray[np.bool_] = np.asarray(self._units.any(axis=axes))
 
     def whole(self) -> NDArray[np.float64]:
         """See `Resampled.whole`."""
@@ -268,6 +273,22 @@ class _Difference:
 
     def drawn(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
         return self._b.drawn(times) - self._a.drawn(times)
+
+
+def groups_suffice(groups: Sequence[int] | NDArray[np.integer], held: NDArray[np.bool_]) -> bool:
+    """Whether an interval can go by groups.
+
+    Not where there are few, nor where a class is in a single one: without that group there is
+    nothing to tell of the class.
+
+    Args:
+        groups: the number of each picture's group.
+        held: bool `[N, C]`: which classes are in the truth of each picture.
+    """
+    numbers, place = np.unique(np.asarray(groups, np.int64), return_inverse=True)
+    in_group = np.zeros((len(numbers), held.shape[1]), np.bool_)
+    np.logical_or.at(in_group, place, held)
+    return len(numbers) >= LEAST_GROUPS and not (in_group.sum(axis=0) == 1).any()
 
 
 def _checked(name: str, units: NDArray[Any]) -> NDArray[np.float64]:
