@@ -131,12 +131,13 @@ def _print(comparison: Comparison) -> None:
     for titles, *rows in (*comparison_rows(comparison), picture_rows(comparison, _PICTURES)):
         print_columns(titles, rows)
         print_line("")
-    for name, evaluation in (("A", comparison.a), ("B", comparison.b)):
-        for title, text in card_rows(card_of(evaluation)):
-            if title in _OWN:
+    a, b = (card_rows(card_of(evaluation)) for evaluation in (comparison.a, comparison.b))
+    for name, own, other in (("A", a, b), ("B", b, a)):
+        for title, text in own:
+            if title in _OWN or (title, text) not in other:
                 print_wrapped(f"{name}: {title}: {text}")
-    for title, text in card_rows(card_of(comparison.a)):
-        if title not in _OWN:
+    for title, text in a:
+        if title not in _OWN and (title, text) in b:
             print_wrapped(f"{title}: {text}")
 
 

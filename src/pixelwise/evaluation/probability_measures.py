@@ -104,7 +104,7 @@ class Curves(Summed):
     foreground: int
     name: str = "thresholds"
     figures: tuple[Figure, ...] = (
-        Figure("average_precision", "average precision", per_class=False),
+        Figure("average_precision", "average precision of pixels", per_class=False),
         Figure("auc", "area under ROC", per_class=False),
         Figure("best_dice", "Dice at the best threshold", per_class=False),
     )

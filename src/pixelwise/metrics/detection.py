@@ -181,8 +181,9 @@ class AveragePrecision:
         if self._pictures:
             drawn = weights.astype(np.int64)
             for class_, own in enumerate(self.ranking.classes):
-                precision[class_] = [own.precision(drawn[None], n)[0] for n in range(len(_AREAS))]
-                recall[class_] = _recall(own, drawn)
+                times = drawn[own.places]
+                precision[class_] = [own.precision(times[None], n)[0] for n in range(len(_AREAS))]
+                recall[class_] = _recall(own, times)
         return _scores(precision, recall)
 
     @property

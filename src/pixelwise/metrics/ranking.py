@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -49,31 +48,28 @@ class RankedClass:
     """The detections of one class by falling score; of equal ones, as their pictures come.
 
     Attributes:
-        pictures: int32 `[D]`, the place of each one's picture.
+        places: int64 `[K]`, of the pictures in which the class is, true or found.
+        pictures: int32 `[D]`, which of these each detection is in.
         ranks: int64 `[D]`, by score within the picture.
         outcomes: uint8 `[areas, thresholds, D]`.
-        objects: int64 `[N, areas]`, to find in each picture.
+        objects: int64 `[K, areas]`, to find in each of these.
     """
 
+    places: NDArray[np.int64]
     pictures: NDArray[np.int32]
     ranks: NDArray[np.int64]
     outcomes: NDArray[np.uint8]
     objects: NDArray[np.int64]
 
     def precision(self, times: NDArray[np.int64], area: int = _ALL_AREAS) -> NDArray[np.float64]:
-        """Average precision at each threshold, `[R, thresholds]`, of draws `[R, N]`."""
-        # Whole numbers below 2^53 are exact, and the product of floats is a fast one.
-        objects = times.astype(np.float64) @ self.objects[:, area].astype(np.float64)
-        return average_precision(
-            self.outcomes[area], self.pictures, times, objects.astype(np.int64)
-        )
+        """Average precision at each threshold, `[R, thresholds]`.
 
-    @cached_property
-    def held(self) -> NDArray[np.bool_]:
-        """In which pictures the class is, true or found, bool `[N]`."""
-        held: NDArray[np.bool_] = np.logical_or.reduce(self.objects, axis=1)
-        held[self.pictures] = True
-        return held
+        Args:
+            times: int64 `[R, K]`, how often the pictures in `places` count in each draw.
+            area: the place of the range of areas.
+        """
+        objects = times @ self.objects[:, area]
+        return average_precision(self.outcomes[area], self.pictures, times, objects)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +89,32 @@ def ranked(pictures: Sequence[PictureMatches], classes: int) -> Ranking:
     """The detections of each class in their order, of one picture or more."""
     chosen = sorted(pictures, key=lambda entry: entry.number)
     sizes = [len(entry.scores) for entry in chosen]
-    place = np.repeat(np.arange(len(chosen), dtype=np.int32), sizes)
+    place = np.repeat(np.arange(len(chosen)), sizes)
     ranks = np.concatenate([entry.ranks for entry in chosen])
     of_class = np.concatenate([entry.classes for entry in chosen])
     scores = np.concatenate([entry.scores for entry in chosen])
     outcomes = np.concatenate([entry.outcomes for entry in chosen], axis=2)
-    objects = np.zeros((classes, len(chosen), outcomes.shape[0]), np.int64)
+    objects = np.zeros((len(chosen), classes, outcomes.shape[0]), np.int64)
     for number, entry in enumerate(chosen):
-        objects[entry.true_classes, number] = entry.true_counts
+        objects[number, entry.true_classes] = entry.true_counts
     order = np.lexsort([-scores, of_class])
     edges = np.searchsorted(of_class[order], np.arange(classes + 1))
-    parts = [order[first:last] for first, last in pairwise(edges.tolist())]
-    return Ranking(
-        classes=tuple(
-            RankedClass(place[part], ranks[part], outcomes[:, :, part], own)
-            for part, own in zip(parts, objects, strict=True)
-        ),
-        pictures=len(chosen),
-    )
+    made = []
+    for class_, (first, last) in enumerate(pairwise(edges.tolist())):
+        part = order[first:last]
+        held = np.logical_or.reduce(objects[:, class_], axis=1)
+        held[place[part]] = True
+        places = np.flatnonzero(held)
+        made.append(
+            RankedClass(
+                places=places,
+                pictures=np.searchsorted(places, place[part]).astype(np.int32),
+                ranks=ranks[part],
+                outcomes=outcomes[:, :, part],
+                objects=objects[places, class_],
+            )
+        )
+    return Ranking(tuple(made), len(chosen))
 
 
 class ResampledPrecision:
@@ -134,38 +138,36 @@ class ResampledPrecision:
     ) -> None:
         numbers = np.arange(ranking.pictures) if groups is None else np.asarray(groups, np.int64)
         _, self._unit = np.unique(numbers, return_inverse=True)
-        self._units = int(self._unit.max(initial=-1)) + 1
         self._ranking = ranking
-        self._held = np.stack([self._held_by(own) for own in ranking.classes])  # [C, U]
-        self.held: NDArray[np.bool_] = np.logical_or.reduce(self._held, axis=0)
+        self.held: NDArray[np.bool_] = np.zeros(int(self._unit.max(initial=-1)) + 1, np.bool_)
+        for own in ranking.classes:
+            self.held[self._unit[own.places]] = True
 
     def whole(self) -> NDArray[np.float64]:
         """See `Resampled.whole`."""
-        whole: NDArray[np.float64] = self.drawn(np.ones((1, self._units), np.int64))[0]
+        whole: NDArray[np.float64] = self.drawn(np.ones((1, len(self.held)), np.int64))[0]
         return whole
 
     def without_each(self) -> NDArray[np.float64]:
         """See `Resampled.without_each`."""
-        whole = np.ones((1, self._ranking.pictures), np.int64)
         made = []
-        for own, held in zip(self._ranking.classes, self._held, strict=True):
-            precision = np.repeat(own.precision(whole), self._units, axis=0)
-            places = np.flatnonzero(held)
-            step = max(1, _VALUES_AT_ONCE // self._ranking.pictures)
-            for first in range(0, len(places), step):
-                some = places[first : first + step]
-                precision[some] = own.precision((self._unit != some[:, None]).astype(np.int64))
+        for own in self._ranking.classes:
+            unit = self._unit[own.places]
+            precision = np.repeat(
+                own.precision(np.ones((1, len(unit)), np.int64)), len(self.held), axis=0
+            )
+            units = np.unique(unit)
+            step = max(1, _VALUES_AT_ONCE // max(1, len(unit)))
+            for first in range(0, len(units), step):
+                some = units[first : first + step]
+                precision[some] = own.precision((unit != some[:, None]).astype(np.int64))
             made.append(precision)
         return _side_by_side(np.stack(made, axis=1))
 
     def drawn(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
         """See `Resampled.drawn`."""
-        of_pictures = times[:, self._unit]
-        made = [own.precision(of_pictures) for own in self._ranking.classes]
+        made = [own.precision(times[:, self._unit[own.places]]) for own in self._ranking.classes]
         return _side_by_side(np.stack(made, axis=1))
-
-    def _held_by(self, own: RankedClass) -> NDArray[np.bool_]:
-        return np.bincount(self._unit, own.held, self._units) > 0
 
 
 def _side_by_side(precision: NDArray[np.float64]) -> NDArray[np.float64]:
