@@ -62,9 +62,10 @@ def truth(write_coco):
 
 @pytest.fixture
 def subject_of_json(truth, tmp_path):
-    def make(value, name="found.json"):
-        (tmp_path / name).write_text(json.dumps(value))
-        (subject,) = set_subjects([source_of(str(tmp_path / name))], truth, loaded=load)
+    def make(value, rules=()):
+        path = tmp_path / "found.json"
+        path.write_text(json.dumps(value))
+        (subject,) = set_subjects([source_of(str(path))], truth, rules, loaded=load)
         return subject
 
     return make
@@ -97,6 +98,16 @@ def test_polygons_and_pictures_without_results_will_do(subject_of_json):
     )
     # Of kind 1 there are two objects, of kind 2 two that are not found.
     assert evaluation.overall["mean_mask_ap"].value == pytest.approx(51 / 101 / 2)
+
+
+def test_classes_of_results_are_mapped_as_any(subject_of_json):
+    subject = subject_of_json(RESULTS, [("ignored", "kind 1")])
+    assert subject.classes.names == ("background", "kind 2")
+    assert subject.read(0).objects.classes.tolist() == [2, 1]
+    evaluation = evaluate(subject, measures_of(subject, borders=False))
+    assert evaluation.by_class["mask_ap"][1].value == 1
+    swapped = subject_of_json(RESULTS, [("kind 1", "kind 2"), ("kind 2", "kind 1")])
+    assert evaluate(swapped, measures_of(swapped)).overall["mean_mask_ap"].value == 0
 
 
 def test_objects_that_are_not_sure_have_no_pixels_of_their_own(subject_of_json):
