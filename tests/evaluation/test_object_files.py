@@ -110,6 +110,25 @@ def test_classes_of_results_are_mapped_as_any(subject_of_json):
     assert evaluate(swapped, measures_of(swapped)).overall["mean_mask_ap"].value == 0
 
 
+def test_pictures_of_a_set_without_numbers_are_called_by_their_names(tmp_path):
+    root = tmp_path / "yolo"
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    outline = " ".join(f"{x / SIZE[1]} {y / SIZE[0]}" for x, y in [(2, 2), (10, 2), (10, 10)])
+    for name in ("000012", "other"):
+        Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(root / "images" / f"{name}.png")
+        (root / "labels" / f"{name}.txt").write_text(f"0 {outline}\n")
+    (root / "data.yaml").write_text("train: images\nnames: [leaf]\n")
+    found = [
+        {"image_id": number, "category_id": 0, "score": 1, "segmentation": [[2, 2, 10, 2, 10, 10]]}
+        for number in (12, "other")
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    truth = set_truth(data.open(root), "all")
+    (subject,) = set_subjects([source_of(str(tmp_path / "found.json"))], truth, loaded=load)
+    assert evaluate(subject, measures_of(subject)).overall["mean_mask_ap"].value == 1
+
+
 def test_objects_that_are_not_sure_have_no_pixels_of_their_own(subject_of_json):
     unsure = [{**each, "score": 0.3} for each in RESULTS]
     subject = subject_of_json(unsure)
