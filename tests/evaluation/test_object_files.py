@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,9 @@ def test_pictures_of_a_set_without_numbers_are_called_by_their_names(tmp_path):
     ]
     (tmp_path / "found.json").write_text(json.dumps(found))
     truth = set_truth(data.open(root), "all")
+    again = replace(truth, dataset=truth.dataset.subset([0, 1, 0]))
+    with pytest.raises(DatasetError, match="share an image_id"):
+        set_subjects([source_of(str(tmp_path / "found.json"))], again, loaded=load)
     (subject,) = set_subjects([source_of(str(tmp_path / "found.json"))], truth, loaded=load)
     assert evaluate(subject, measures_of(subject)).overall["mean_mask_ap"].value == 1
 
@@ -235,6 +239,12 @@ def test_pictures_that_do_not_pair_are_told(truth, write_panoptic):
     (root / "p1.png").unlink()
     with pytest.raises(DatasetError, match="PNG of the file is not there"):
         set_subjects([source_of(str(root))], truth, loaded=load)
+    value = json.loads((root / "found.json").read_text())
+    for name, said in (("../found/p0.png", "leads out"), ("p0.png", "stands twice")):
+        value["annotations"][1]["file_name"] = name
+        (root / "found.json").write_text(json.dumps(value))
+        with pytest.raises(DatasetError, match=said):
+            set_subjects([source_of(str(root))], truth, loaded=load)
 
 
 def test_which_file_tells_objects(tmp_path, write_panoptic):

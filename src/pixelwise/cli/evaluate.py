@@ -65,8 +65,8 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Name of a shipped model, a model file, the folder of a run, or a folder of "
-            "label maps."
+            help="Name of a shipped model, a model file, the folder of a run; or predictions: a "
+            "folder of label maps, or a JSON file of COCO results or of panoptic segments."
         ),
     ] = None,
     data: Annotated[

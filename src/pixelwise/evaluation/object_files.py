@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +17,16 @@ from pixelwise.class_entries import shown
 from pixelwise.classes import ClassTable
 from pixelwise.data.findings import background_in
 from pixelwise.data.layouts.coco import categories_in, shape_in
-from pixelwise.data.layouts.drawn import DrawnObjects, FaultList, peek, read_json
+from pixelwise.data.layouts.drawn import (
+    DrawnObjects,
+    FaultList,
+    PictureFiles,
+    peek,
+    read_json,
+)
 from pixelwise.data.layouts.meaning import meaning_of
 from pixelwise.data.layouts.panoptic import PanopticPngs, segment_numbers
+from pixelwise.data.listing import Listing
 from pixelwise.data.shapes import Shape
 from pixelwise.errors import DatasetError, MaskFileError
 from pixelwise.evaluation.label_maps import paired
@@ -130,6 +138,14 @@ class _ResultsFile:
     def of(self, truths: Truths) -> Predictions:
         """See `ObjectFile.of`."""
         own, known = _numbers_of(truths)
+        twice = [number for number, times in Counter(own).items() if times > 1]
+        if twice:
+            raise DatasetError(
+                "pictures share an image_id, so that results could be of any of them",
+                where=truths.facts["data"],
+                got=", ".join(map(str, twice[:_SHOWN])),
+                fix="judge one split alone: --split",
+            )
         found: dict[int | str, list[_Result]] = {}
         for result in self.results:
             found.setdefault(result.image, []).append(result)
@@ -252,7 +268,8 @@ def _panoptic(path: Path, value: dict[str, Any], truth: SetTruth) -> _PanopticFi
         faults.extend(meaning.faults)
         classes, ids = meaning.classes, meaning.ids
     inner = path.with_suffix("")
-    folder = inner if inner.is_dir() else path.parent
+    listing = Listing.of(inner if inner.is_dir() else path.parent)
+    pictures = PictureFiles(listing)
     files: dict[str, Path] = {}
     segments: dict[Path, _Segments] = {}
     for annotation in value["annotations"]:
@@ -261,11 +278,14 @@ def _panoptic(path: Path, value: dict[str, Any], truth: SetTruth) -> _PanopticFi
         if not isinstance(name, str) or not isinstance(parts, list):
             faults.add("an annotation lacks file_name or segments_info", path.name)
             continue
-        png = folder / name
-        if not png.is_file():
-            faults.add("a PNG of the file is not there", name)
-        files[name.rpartition(".")[0] or name] = png
-        segments[png] = _segments_in(parts, ids, name, faults)
+        png, complaint = pictures.find(name, "")
+        if complaint:
+            faults.add("a PNG of the file is not there", path.name, got=complaint)
+            continue
+        if listing.root / png in segments:
+            faults.add("a PNG stands twice in the file", name)
+        files[png.rpartition(".")[0]] = listing.root / png
+        segments[listing.root / png] = _segments_in(parts, ids, name, faults)
     _refuse(path, faults)
     return _PanopticFile(path, files, segments, classes)
 
