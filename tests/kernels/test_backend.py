@@ -59,6 +59,9 @@ assert kernels.confusion_counts(labels, labels, 3).trace() == labels.size
 assert kernels.near_borders(labels, 1, fill=9).shape == labels.shape
 contours = kernels.contour_points(labels, 3)
 assert kernels.contour_distances(contours, contours).tolist() == [0] * contours.counts.sum()
+once = np.ones((1, 1), np.int64)
+ranked = np.array([[1]], np.uint8), np.zeros(1, np.int32), once, once[0]
+assert kernels.average_precision(*ranked).tolist() == [[1]]
 print(labels.tobytes().hex())
 """
 
@@ -87,6 +90,7 @@ def test_public_names_are_pinned():
         "LossRule",
         "Overlaps",
         "Regions",
+        "average_precision",
         "blend",
         "blur",
         "confusion_counts",
