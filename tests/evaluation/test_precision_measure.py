@@ -131,6 +131,14 @@ def test_predictions_under_what_is_ignored_change_nothing(judged_of, truth):
     assert seen[0]["mean_mask_ap"] == 1
 
 
+def test_objects_under_what_is_ignored_take_no_place_of_others(of_objects, judged_of):
+    whole = of_objects([*[(5, 60, 0.9)] * 150, *[(*place, 0.5) for place in PLACES]])
+    true = whole.truth.copy()
+    true[:, 40:] = IGNORED
+    cut = judged_of(true, whole.labels, drawn=whole.drawn, objects=whole.objects)
+    assert figures(cut)["mean_mask_ap"] == 1
+
+
 def test_drawn_objects_end_where_the_truth_is_ignored(of_objects, judged_of):
     whole = of_objects([(*place, 0.5) for place in PLACES])
     true = whole.truth.copy()

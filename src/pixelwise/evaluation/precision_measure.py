@@ -15,7 +15,7 @@ from pixelwise.evaluation.measures import Figure
 from pixelwise.evaluation.object_measures import FOUND_AS
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.evaluation.sources import LooseObjects, NumberedObjects, ObjectForm
-from pixelwise.formats.rle import column_counts
+from pixelwise.formats.rle import patch_counts
 from pixelwise.kernels import label_regions
 from pixelwise.metrics.bootstrap import Resampled
 from pixelwise.metrics.detection import AveragePrecision, DetectionKind
@@ -168,16 +168,14 @@ def detected(judged: Judged, truth: TrueObjects, things: Sequence[bool]) -> Dete
     most = _most(truth, things)
     found = judged.objects
     if isinstance(found, LooseObjects):
-        places = _surest(found.classes, found.scores, most)
+        places = np.flatnonzero(most[found.classes])
         masks, kept = _masks([found.shapes[place] for place in places.tolist()], judged)
-        places = places[kept]
-        return Detections(found.classes[places].astype(np.int64), found.scores[places], masks)
+        classes, scores = found.classes[places[kept]].astype(np.int64), found.scores[places[kept]]
+        return _surest_of(Detections(classes, scores, masks), most)
     labels = np.where(judged.truth == IGNORED, np.uint16(len(things)), judged.labels)
     if isinstance(found, NumberedObjects):
         made = detections_of(labels, found.numbers, found.scores, things=np.array(things))
-        places = _surest(made.classes, made.scores, most)
-        chosen = None if made.masks is None else made.masks.chosen(places)
-        return Detections(made.classes[places], made.scores[places], chosen)
+        return _surest_of(made, most)
     regions = label_regions(labels)
     scores = np.ones(len(regions.label))
     if judged.segmentation is not None:
@@ -202,10 +200,9 @@ def _masks(shapes: Sequence[Shape], judged: Judged) -> tuple[ObjectMasks, list[i
     counts, kept = [], []
     for place, shape in enumerate(shapes):
         rows, columns, inside = shape.patch((height, width))
-        mask = np.zeros((height, width), np.bool_)
-        mask[rows, columns] = inside & counted[rows, columns]
-        if mask.any() or not inside.any():
-            counts.append(column_counts(mask))
+        left = inside & counted[rows, columns]
+        if left.any() or not inside.any():
+            counts.append(patch_counts(left, rows, columns, (height, width)))
             kept.append(place)
     return ObjectMasks((height, width), tuple(counts)), kept
 
@@ -215,6 +212,12 @@ def _most(truth: TrueObjects, things: Sequence[bool]) -> NDArray[np.int64]:
     own = truth.classes if truth.crowd is None else truth.classes[~truth.crowd]
     objects = np.bincount(own, minlength=len(things) + 1)
     return np.where(np.append(things, False), np.maximum(objects, _MOST_DETECTIONS), 0)
+
+
+def _surest_of(found: Detections, most: NDArray[np.int64]) -> Detections:
+    places = _surest(found.classes, found.scores, most)
+    masks = None if found.masks is None else found.masks.chosen(places)
+    return Detections(found.classes[places], found.scores[places], masks)
 
 
 def _surest(

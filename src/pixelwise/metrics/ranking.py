@@ -13,7 +13,6 @@ from pixelwise.kernels import average_precision
 
 __all__ = ["PictureMatches", "RankedClass", "Ranking", "ResampledPrecision", "ranked"]
 
-_AP, _AP_50, _AP_75 = range(3)
 _AT_50, _AT_75 = 0, 5
 _ALL_AREAS = 0
 # Values of draws that are in memory at a time: 32 MB.
