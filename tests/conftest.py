@@ -18,6 +18,7 @@ from PIL import Image
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.cli import main
 from pixelwise.export.onnx import write_card
+from pixelwise.formats.rle import column_counts, pack_counts
 from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize
 
 # A busy machine is no fault of the code under test.
@@ -39,6 +40,50 @@ def cache_apart(tmp_path_factory):
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture
+def write_coco(tmp_path):
+    """Writes a COCO data set; of each picture objects as (bool [H, W], category, is a crowd)."""
+
+    def write(pictures, *, folder="coco", categories=2):
+        root = tmp_path / folder
+        (root / "images").mkdir(parents=True)
+        images, annotations = [], []
+        for place, objects in enumerate(pictures):
+            size = objects[0][0].shape
+            Image.fromarray(np.zeros((*size, 3), np.uint8)).save(root / "images" / f"p{place}.png")
+            name = f"p{place}.png"
+            images.append(
+                {"id": 7 * place + 3, "file_name": name, "height": size[0], "width": size[1]}
+            )
+            for mask, category, crowd in objects:
+                columns = np.flatnonzero(mask.any(axis=0)).tolist()
+                rows = np.flatnonzero(mask.any(axis=1)).tolist()
+                box = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": 7 * place + 3,
+                        "category_id": category,
+                        "iscrowd": int(crowd),
+                        "area": int(mask.sum()),
+                        "bbox": box,
+                        "segmentation": {
+                            "size": list(size),
+                            "counts": pack_counts(column_counts(mask)),
+                        },
+                    }
+                )
+        value = {
+            "images": images,
+            "annotations": annotations,
+            "categories": [{"id": n + 1, "name": f"kind {n + 1}"} for n in range(categories)],
+        }
+        (root / "instances.json").write_text(json.dumps(value))
+        return root
+
+    return write
 
 
 @pytest.fixture(scope="session")

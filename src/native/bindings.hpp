@@ -60,6 +60,9 @@ void add_upsampled_loss(nb::module_& module);
 // Adds the function of overlap_bindings.cpp.
 void add_overlaps(nb::module_& module);
 
+// Adds the function of ranked_bindings.cpp.
+void add_ranked(nb::module_& module);
+
 // Adds the functions of metric_bindings.cpp.
 void add_metrics(nb::module_& module);
 

@@ -308,6 +308,7 @@ NB_MODULE(_native, module) {
                "pixel_bytes"_a, "out"_a.noconvert());
     add_upsampled_loss(module);
     add_overlaps(module);
+    add_ranked(module);
     add_metrics(module);
     add_warp(module);
     module.def("variants", [] {

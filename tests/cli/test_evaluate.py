@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import pixelwise as pw
+from pixelwise.formats.rle import column_counts, pack_counts
 
 TABLE = "id,name,use\n0,sky,class\n1,sea,class\n255,void,ignore\n"
 
@@ -255,3 +256,44 @@ def test_a_model_judged_by_a_data_set(
     assert told["figures"]["mean_iou"]["value"] == 1
     assert told["protocol"]["predictions"] == "model toy"
     assert command("evaluate", model, root, "--split", "val")[0] == 2
+
+
+@pytest.fixture
+def results(write_coco, tmp_path, monkeypatch):
+    """`coco`, a data set of two objects in one picture and one in another; `found.json`."""
+    monkeypatch.chdir(tmp_path)
+    masks = np.zeros((3, 20, 24), np.bool_)
+    masks[0, 2:10, 2:10] = masks[1, 2:10, 6:14] = masks[2, 9:19, 9:19] = True
+    write_coco([[(masks[0], 1, False), (masks[1], 1, False)], [(masks[2], 2, False)]])
+    found = [
+        {
+            "image_id": number,
+            "category_id": category,
+            "segmentation": {"size": [20, 24], "counts": pack_counts(column_counts(mask))},
+            "score": 0.9,
+        }
+        for mask, number, category in zip(masks, (3, 3, 10), (1, 1, 2), strict=True)
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments", [("found.json", "coco"), ("--predictions", "found.json", "--truth", "coco")]
+)
+def test_results_against_a_data_set_with_objects(results, command, arguments):
+    code, out, error = command("evaluate", *arguments)
+    assert (code, error) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["AP", "mask", "100.0", "%", "100.0", "…", "100.0"] in lines
+    assert ["class", "AP", "mask", "AP", "box"] in lines
+    assert not any(line[:1] == ["PQ"] for line in lines)
+    assert "PQ is left out" in " ".join(out.split())
+
+
+def test_faulty_results_are_told(results, command):
+    (results / "found.json").write_text('[{"image_id": 3, "category_id": 8}]')
+    code, out, error = command("evaluate", "found.json", "coco")
+    assert (code, out) == (2, "")
+    assert "category_id 8" in error
+    assert command("evaluate", "--predictions", "found.json", "--truth", "nowhere")[0] == 2

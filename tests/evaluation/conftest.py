@@ -66,9 +66,11 @@ def subject_from(write_maps, table_of):
 def judged_of():
     """A judged picture of arrays of channels."""
 
-    def make(truth, labels, image=None, *, name="a", place=0, segmentation=None, instances=None):
+    def make(
+        truth, labels, image=None, *, name="a", place=0, segmentation=None, instances=None, **more
+    ):
         truth, labels = np.asarray(truth, np.uint16), np.asarray(labels, np.uint16)
-        return Judged(place, name, truth, labels, image, instances, segmentation)
+        return Judged(place, name, truth, labels, image, instances, segmentation, **more)
 
     return make
 

@@ -61,6 +61,9 @@ contours = kernels.contour_points(labels, 3)
 assert kernels.contour_distances(contours, contours).tolist() == [0] * contours.counts.sum()
 assert kernels.contours_near(contours, contours, 0).all()
 assert (kernels.relabel(labels, np.array([2, 1, 0], np.uint16)) == 2 - labels).all()
+once = np.ones((1, 1), np.int64)
+ranked = np.array([[1]], np.uint8), np.zeros(1, np.int32), once, once[0]
+assert kernels.average_precision(*ranked).tolist() == [[1]]
 print(labels.tobytes().hex())
 """
 
@@ -89,6 +92,7 @@ def test_public_names_are_pinned():
         "LossRule",
         "Overlaps",
         "Regions",
+        "average_precision",
         "blend",
         "blur",
         "confusion_counts",

@@ -66,7 +66,10 @@ _OWN = ("predictions", "SHA-256", "input", "map")
 
 def compare(
     a: Annotated[
-        str, typer.Argument(help="A model, the folder of a run, or a folder of label maps.")
+        str,
+        typer.Argument(
+            help="A model, the folder of a run, or predictions: label maps, or a JSON file."
+        ),
     ],
     b: Annotated[str, typer.Argument(help="Another.")],
     data: DataArgument,
@@ -132,12 +135,13 @@ def _print(comparison: Comparison) -> None:
     for titles, *rows in (*comparison_rows(comparison), picture_rows(comparison, _PICTURES)):
         print_columns(titles, rows)
         print_line("")
-    for name, evaluation in (("A", comparison.a), ("B", comparison.b)):
-        for title, text in card_rows(card_of(evaluation)):
-            if title in _OWN:
+    a, b = (card_rows(card_of(evaluation)) for evaluation in (comparison.a, comparison.b))
+    for name, own, other in (("A", a, b), ("B", b, a)):
+        for title, text in own:
+            if title in _OWN or (title, text) not in other:
                 print_wrapped(f"{name}: {title}: {text}")
-    for title, text in card_rows(card_of(comparison.a)):
-        if title not in _OWN:
+    for title, text in a:
+        if title not in _OWN and (title, text) in b:
             print_wrapped(f"{title}: {text}")
 
 

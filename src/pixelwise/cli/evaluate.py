@@ -52,6 +52,7 @@ from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
 from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.evaluate import Evaluation
 from pixelwise.evaluation.evaluate import evaluate as evaluated
+from pixelwise.evaluation.object_files import file_of_objects
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.protocol import card_of, card_rows
 from pixelwise.evaluation.tables import csv_text, markdown, plain_data, table_rows
@@ -66,8 +67,8 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Name of a shipped model, a model file, the folder of a run, or a folder of "
-            "label maps."
+            help="Name of a shipped model, a model file, the folder of a run; or predictions: a "
+            "folder of label maps, or a JSON file of COCO results or of panoptic segments."
         ),
     ] = None,
     data: Annotated[
@@ -149,6 +150,11 @@ def open_subject(
         (subject,) = subjects_of_set([model], data, opening, work, split=split, rules=rules or ())
         return subject
     if model is None and data is None and predictions is not None and truth is not None:
+        if file_of_objects(predictions) is not None:
+            (subject,) = subjects_of_set(
+                [str(predictions)], truth, opening, work, split=split, rules=rules or ()
+            )
+            return subject
         return subject_of_folders(
             predictions, truth, work, classes=opening.classes, ignore=ignore, rules=rules or ()
         )

@@ -41,10 +41,17 @@ SplitOption: TypeAlias = Annotated[
     typer.Option(help="Split to judge by, or all; by itself val, or test where there is no val."),
 ]
 PredictionsOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of label maps, probabilities or both; with --truth.")
+    Path | None,
+    typer.Option(
+        help="Folder of label maps, probabilities or both; or a JSON file of COCO results "
+        "or of panoptic segments. With --truth."
+    ),
 ]
 TruthOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of the true label maps, of the same names.")
+    Path | None,
+    typer.Option(
+        help="Folder of the true label maps, of the same names; for a JSON file, a data set."
+    ),
 ]
 IgnoreOption: TypeAlias = Annotated[
     int | None,

@@ -57,7 +57,9 @@ def report(
     ],
     model: Annotated[
         str | None,
-        typer.Argument(help="A model, the folder of a run, or a folder of label maps."),
+        typer.Argument(
+            help="A model, the folder of a run, or predictions: label maps, or a JSON file."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Argument(help="Folder of the data set, or an annotation file in it.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.evaluation.spacing import Spacings
 from pixelwise.metrics import BoundaryFScore, BoundaryIoU, SurfaceDistances, figures
@@ -20,7 +20,7 @@ _BAND_SUMS = 3
 
 
 @dataclass(frozen=True)
-class Borders:
+class Borders(Summed):
     """Boundary IoU and the F-score of contours.
 
     Attributes:
@@ -60,7 +60,7 @@ class Borders:
         return np.concatenate([band.class_counts, contours.class_counts])[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         band = figures.iou(sums[:, :_BAND_SUMS])
         contours = figures.boundary_f_score(sums[:, _BAND_SUMS:])
         return {
@@ -72,7 +72,7 @@ class Borders:
 
 
 @dataclass(frozen=True)
-class Distances:
+class Distances(Summed):
     """Hausdorff distance at 95 % and average symmetric surface distance.
 
     Attributes:
@@ -116,7 +116,7 @@ class Distances:
         return surfaces.class_counts[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         hausdorff, average = figures.hausdorff_95(sums), figures.average_distance(sums)
         with np.errstate(invalid="ignore", divide="ignore"):
             one_sided = sums[:, 3] / (sums[:, 2] + sums[:, 3])

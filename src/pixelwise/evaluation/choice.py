@@ -7,6 +7,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.evaluation.border_measures import Borders, Distances
 from pixelwise.evaluation.measures import Measure, Overlap
 from pixelwise.evaluation.object_measures import Objects
+from pixelwise.evaluation.precision_measure import ObjectPrecision
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.probability_measures import Calibrations, Curves
 from pixelwise.evaluation.spacing import spacings_of
@@ -27,7 +28,7 @@ def measures_of(
     """Overlap always; borders and distances as asked for; else what the subject has.
 
     Calibration where there are probabilities, thresholds where there are two classes besides,
-    and panoptic quality where the truth tells objects of thing classes apart.
+    panoptic quality and average precision where the truth tells objects of thing classes apart.
 
     Args:
         subject: what is judged; the truth of the first pictures is read.
@@ -43,7 +44,10 @@ def measures_of(
     measures += [Distances(spacings_of(subject, spacing))] if distances else []
     things = tuple(info.kind == "thing" for info in subject.classes)
     if any(things) and _tells_objects(subject):
-        measures.append(Objects(things))
+        form = subject.predictions.form
+        # Panoptic quality is of objects that do not overlap.
+        measures += [] if form == "results" else [Objects(things, form)]
+        measures.append(ObjectPrecision(things, form, sure=subject.predictions.probable))
     if subject.predictions.probable and len(subject.classes) > 1:
         measures.append(Calibrations(subject.match))
         if len(subject.classes) == 2:

@@ -21,7 +21,8 @@ from pixelwise.evaluation.label_maps import (
     refuse_colours,
 )
 from pixelwise.evaluation.matching import Rule
-from pixelwise.evaluation.predictions import Subject, subject_of
+from pixelwise.evaluation.object_files import file_of_objects, objects_of_file
+from pixelwise.evaluation.predictions import ObjectFile, Subject, subject_of
 from pixelwise.evaluation.run_pictures import RunPictures, read_run_pictures
 from pixelwise.evaluation.sources import FileTruth, SetTruth, Stored
 from pixelwise.evaluation.stored_probabilities import table_in
@@ -35,23 +36,38 @@ _RUN_MODEL = "model.onnx"
 
 
 class Source(NamedTuple):
-    """Where predictions come from: a model's name or file, or a folder of label maps.
+    """Where predictions come from.
 
-    Of a run, `model` is the file in its folder `run`.
+    Attributes:
+        model: its name or file; "" where there is none.
+        folder: of label maps; None where there is none.
+        objects: a file that tells objects; None where there is none.
+        run: the folder of the run that the model is of; None where that is not known.
     """
 
     model: str
     folder: Path | None
+    objects: Path | None = None
     run: Path | None = None
 
 
 def source_of(text: str) -> Source:
-    """The model of that name or file, or of a run's folder; of any other folder its label maps."""
+    """What that text names.
+
+    A JSON file, or a folder that holds a panoptic one, tells objects; a run's folder is its model;
+    any other folder holds label maps; all else is the name or file of a model.
+
+    Raises:
+        DatasetError: the folder holds several panoptic files.
+    """
     path = Path(text)
+    objects = file_of_objects(path)
+    if objects is not None:
+        return Source("", None, objects)
     if not path.is_dir():
         return Source(text, None)
     model = path / _RUN_MODEL
-    return Source(str(model), None, path) if model.is_file() else Source("", path)
+    return Source(str(model), None, run=path) if model.is_file() else Source("", path)
 
 
 def set_truth(dataset: Dataset, split: str | None, sources: Sequence[Source] = ()) -> SetTruth:
@@ -136,7 +152,7 @@ def set_subjects(
     *,
     loaded: Callable[[str], Model],
 ) -> tuple[Subject, ...]:
-    """Models, or label maps, each judged by the same pictures.
+    """Models, label maps or files of objects, each judged by the same pictures.
 
     Label maps without a class table of their own hold the ids of the data set. Without rules, the
     objects of the truth become outside, inside and border for a model that learned those. A rule
@@ -171,7 +187,11 @@ def _as_learned(truth: SetTruth, classes: ClassTable) -> SetTruth:
     return replace(truth, dataset=with_borders(truth.dataset), form=form)
 
 
-def _opened(source: Source, truth: SetTruth, loaded: Callable[[str], Model]) -> Model | Stored:
+def _opened(
+    source: Source, truth: SetTruth, loaded: Callable[[str], Model]
+) -> Model | ObjectFile | Stored:
+    if source.objects is not None:
+        return objects_of_file(source.objects, truth)
     if source.folder is None:
         return loaded(source.model)
     labels, probabilities = prediction_files(source.folder)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pixelwise.data.drawing import IGNORED
 from pixelwise.errors import ArrayError
 from pixelwise.evaluation.matching import Match
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.evaluation.stored_probabilities import Probabilities
 from pixelwise.geometry import Window
@@ -44,7 +44,7 @@ def probabilities_in(
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrations:
+class Calibrations(Summed):
     """Calibration errors and the Brier score.
 
     Attributes:
@@ -76,7 +76,7 @@ class Calibrations:
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         found = self._empty().values(sums)
         return {figure.key: found[:, place] for place, figure in enumerate(self.figures)}
 
@@ -91,7 +91,7 @@ class Calibrations:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class Curves(Summed):
     """Of two classes: what every threshold of the foreground's probability gives.
 
     Attributes:
@@ -104,7 +104,7 @@ class Curves:
     foreground: int
     name: str = "thresholds"
     figures: tuple[Figure, ...] = (
-        Figure("average_precision", "average precision", per_class=False),
+        Figure("average_precision", "average precision of pixels", per_class=False),
         Figure("auc", "area under ROC", per_class=False),
         Figure("best_dice", "Dice at the best threshold", per_class=False),
     )
@@ -129,7 +129,7 @@ class Curves:
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         found = Thresholds.values(sums)
         return {figure.key: found[:, place] for place, figure in enumerate(self.figures)}
 

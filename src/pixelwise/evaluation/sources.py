@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset
+from pixelwise.data.layouts.drawn import DrawnObjects
+from pixelwise.data.objects import AnnotatedObject
+from pixelwise.data.shapes import Shape
 from pixelwise.data.targets import InstanceTarget, MultiLabelTarget
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.label_maps import Held, paired, read_ids
@@ -24,12 +27,20 @@ from pixelwise.inference.predictor import Model
 __all__ = [
     "FileTruth",
     "LabelMaps",
+    "LooseObjects",
     "ModelPredictions",
+    "NumberedObjects",
+    "ObjectForm",
     "Predicted",
     "SetTruth",
     "Stored",
     "TrueMask",
+    "hash_of",
 ]
+
+ObjectForm: TypeAlias = Literal["regions", "segments", "results"]
+"""How predictions tell objects: as connected regions of a label map, as a number for each pixel,
+or as masks that may overlap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +52,42 @@ class TrueMask:
         instances: int32 `[H, W]`, the object of each pixel, 0 for none; None where the truth tells
             no objects.
         image: `[H, W, B]`; None where there is none.
+        drawn: the objects as they were drawn, overlapping or not; None where the truth has pixels
+            alone.
     """
 
     ids: NDArray[Any]
     instances: NDArray[np.int32] | None
     image: NDArray[Any] | None
+    drawn: tuple[AnnotatedObject, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedObjects:
+    """Objects of which none overlaps another.
+
+    Attributes:
+        numbers: int32 `[H, W]`: the object of each pixel, 1 and up; 0 for none.
+        scores: float64 `[N]`: of object n the n-th, from 1.
+    """
+
+    numbers: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LooseObjects:
+    """Objects that may overlap.
+
+    Attributes:
+        shapes: the pixels of each.
+        classes: uint16 `[N]`: ids of the prediction's table, or channels where it is judged.
+        scores: float64 `[N]`.
+    """
+
+    shapes: tuple[Shape, ...]
+    classes: NDArray[np.uint16]
+    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +98,12 @@ class Predicted:
         ids: uint8 or uint16 `[H, W]`.
         segmentation: what is said of every class, as the model's answer does; None of label maps
             alone.
+        objects: that it tells; None where the connected regions are taken.
     """
 
     ids: NDArray[Any]
     segmentation: Probabilities | None
+    objects: NumberedObjects | LooseObjects | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +163,9 @@ class SetTruth:
                 fix="convert it to masks: pixelwise data convert",
             )
         instances = target.instances if isinstance(target, InstanceTarget) else None
-        return TrueMask(target.mask, instances, image)
+        own = self.dataset.truth
+        drawn = own.pictures[entry.row].objects if isinstance(own, DrawnObjects) else None
+        return TrueMask(target.mask, instances, image, drawn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +214,11 @@ class ModelPredictions:
 
     Attributes:
         model: may be used from several threads.
-        classes, facts, probable: see `Predictions`.
+        classes, facts, form, probable: see `Predictions`.
     """
 
     model: Model
+    form: ObjectForm = "regions"
     classes: ClassTable = field(init=False)
     facts: Mapping[str, str] = field(init=False)
     probable: bool = field(default=True, init=False)
@@ -250,6 +297,7 @@ class LabelMaps:
         classes: what ids and channels mean.
         probabilities: files; none where there are label maps alone.
         held: how the label maps hold the ids.
+        form: see `Predictions`.
     """
 
     folder: Path
@@ -257,6 +305,7 @@ class LabelMaps:
     classes: ClassTable
     probabilities: tuple[Path, ...] = ()
     held: Held = field(default_factory=Held)
+    form: ObjectForm = "regions"
 
     @property
     def probable(self) -> bool:
@@ -266,15 +315,11 @@ class LabelMaps:
     @cached_property
     def facts(self) -> Mapping[str, str]:
         """See `Predictions.facts`; reads every file once, for their hash."""
-        digest = hashlib.sha256()
-        for path in (*self.files, *self.probabilities):
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
         kinds = [("label maps", self.files), ("probabilities", self.probabilities)]
         what = " and ".join(kind for kind, files in kinds if files)
         return {
             "predictions": _with_note(f"{what} in {self.folder.absolute().name}", self.held),
-            "predictions_hash": digest.hexdigest(),
+            "predictions_hash": hash_of((*self.files, *self.probabilities)),
         }
 
     def read(self, place: int, image: NDArray[Any] | None) -> Predicted:
@@ -296,3 +341,12 @@ class LabelMaps:
 
 def _with_note(name: str, held: Held) -> str:
     return f"{name} ({held.note})" if held.note else name
+
+
+def hash_of(files: Iterable[Path]) -> str:
+    """SHA-256 of the hashes of files, in their order."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

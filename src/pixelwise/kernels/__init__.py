@@ -26,6 +26,7 @@ from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise, relabel
 from pixelwise.kernels.png_rows import undo_png_filters
+from pixelwise.kernels.ranked import average_precision
 from pixelwise.kernels.types import Contours, Overlaps, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
@@ -37,6 +38,7 @@ __all__ = [
     "LossRule",
     "Overlaps",
     "Regions",
+    "average_precision",
     "blend",
     "blur",
     "confusion_counts",

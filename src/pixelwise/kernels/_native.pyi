@@ -114,6 +114,15 @@ def has_ids_outside(target: npt.NDArray[Any], rows: int, ignore_index: int) -> b
 def count_overlaps(
     labels: list[npt.NDArray[Any]], threads: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def average_precision(
+    outcomes: Bytes,
+    pictures: npt.NDArray[np.int32],
+    times: npt.NDArray[np.int64],
+    objects: npt.NDArray[np.int64],
+    recalls: npt.NDArray[np.float64],
+    out: npt.NDArray[np.float64],
+    threads: int,
+) -> None: ...
 def confusion_counts(
     truth: npt.NDArray[Any],
     prediction: npt.NDArray[Any],
