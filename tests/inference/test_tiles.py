@@ -99,8 +99,10 @@ def replace_scores(segmentation, scores):
 def test_tiles_that_see_too_little_are_noticed(sighted):
     """Else the test above would pass whatever it compares."""
     model, _ = sighted
-    picture = noise((100, 100))
-    plan = plan_tiles((100, 100), model, tile=32, overlap=0, blend="flat")
+    # Tiles of 32 pixels that share no more than they must.
+    size = (32 + 3 * 28 + model.card.preprocessing.remainder,) * 2
+    picture = noise(size)
+    plan = plan_tiles(size, model, tile=32, overlap=0, blend="flat")
     scores = tiled_scores(model, ArraySource(picture), plan)
     assert (scores != model.predict(picture).scores).any()
 
@@ -207,8 +209,8 @@ class Limited:
 
 def test_smaller_batches_then_smaller_tiles_once_memory_runs_out(sighted):
     model, _ = sighted
-    picture = noise((100, 260))
-    plan = plan_tiles((100, 260), model, tile=80, batch=4)
+    picture = noise((100, 400))
+    plan = plan_tiles((100, 400), model, tile=80, batch=4)
     limited = Limited(model._engine, 50 * 50)
     small = type(model)(model.file, limited, 1)
     vars(small)["probe"] = model.probe
@@ -294,6 +296,6 @@ def test_another_scale_is_that_of_a_resized_picture(plain, scale):
     expected = plain.predict(resized).scores
     # A grey value may be rounded the other way.
     assert np.abs(scores - expected).max() <= 3
-    assert (scores != expected).mean() < 0.001
+    assert (scores != expected).mean() < 0.003
     found = in_one(stream_tiles(plain, ArraySource(picture), plan), (101, 143))
     assert found["labels"].shape == (101, 143)
