@@ -235,7 +235,7 @@ def plan_tiles(
             are those of the whole picture.
         batch: tiles that run together; None: one on a processor, up to four on a GPU.
         strips: columns of the picture that are worked through one after the other; None: as few
-            as fit. With it and `tile` the plan is the same whatever the memory.
+            as fit. With it, `tile` and `batch` the plan is the same whatever the memory.
         scale: how much larger the network sees the picture.
         tta: test-time augmentation: `"none"`, `"mirror"` (left and right), `"flips"` (and upside
             down) or `"scales"` (0.75, 1 and 1.25); the mean of the scores of all views.
