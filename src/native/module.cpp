@@ -306,6 +306,7 @@ NB_MODULE(_native, module) {
                "shift"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
     module.def("undo_png_filters", &undo_png_filters_of, "filtered"_a.noconvert(),
                "pixel_bytes"_a, "out"_a.noconvert());
+    add_fade(module);
     add_upsampled_loss(module);
     add_overlaps(module);
     add_ranked(module);

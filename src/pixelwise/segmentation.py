@@ -49,6 +49,7 @@ class Provenance:
         network_size: `(H, W)` of the picture that the network saw, padding included.
         source: the picture's name.
         version: of pixelwise.
+        settings: how the picture was cut into tiles and augmented; empty where it was not.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Provenance:
     network_size: tuple[int, int]
     source: str
     version: str
+    settings: str = ""
 
 
 class Layer:
@@ -157,7 +159,7 @@ class Segmentation:
             faults.append(f"scores {scores.dtype} {scores.shape}, expected float32 [C, h, w]")
         elif scores.shape[0] != len(classes):
             faults.append(f"scores of {scores.shape[0]} classes, the table has {len(classes)}")
-        elif not np.isfinite(scores.min(initial=0)) or not np.isfinite(scores.max(initial=0)):
+        elif scores.size and not kernels.all_finite(scores):
             faults.append("scores that are not finite")
         if not fits_classes(temperature, len(classes)):
             faults.append(f"temperature {temperature}, expected one or {len(classes)} above 0")
@@ -384,7 +386,10 @@ class Segmentation:
 
     def provenance_text(self, facts: dict[str, str]) -> dict[str, str]:
         """The PNG text chunk that says where a result came from."""
-        return {PROVENANCE_KEY: json.dumps(asdict(self.provenance) | facts)}
+        known = asdict(self.provenance)
+        if not self.provenance.settings:
+            del known["settings"]
+        return {PROVENANCE_KEY: json.dumps(known | facts)}
 
     def save_overlay(self, path: str | Path) -> None:
         """Writes the overlay as a PNG; `overlay(…).save(…)` does it with other settings.

@@ -64,6 +64,9 @@ assert (kernels.relabel(labels, np.array([2, 1, 0], np.uint16)) == 2 - labels).a
 once = np.ones((1, 1), np.int64)
 ranked = np.array([[1]], np.uint8), np.zeros(1, np.int32), once, once[0]
 assert kernels.average_precision(*ranked).tolist() == [[1]]
+assert kernels.all_finite(scores)
+assert not kernels.all_finite(np.full(3, np.nan, np.float32))
+kernels.fade(scores, scores, np.ones(6, np.float32), along="columns")
 print(labels.tobytes().hex())
 """
 
@@ -92,6 +95,7 @@ def test_public_names_are_pinned():
         "LossRule",
         "Overlaps",
         "Regions",
+        "all_finite",
         "average_precision",
         "blend",
         "blur",
@@ -106,6 +110,7 @@ def test_public_names_are_pinned():
         "decode_probabilities",
         "decode_probability",
         "decode_scores",
+        "fade",
         "label_regions",
         "near_borders",
         "normalise",

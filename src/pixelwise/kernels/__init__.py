@@ -22,6 +22,7 @@ from pixelwise.kernels.distances import (
     contours_near,
     near_borders,
 )
+from pixelwise.kernels.fade import all_finite, fade
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise, relabel
@@ -38,6 +39,7 @@ __all__ = [
     "LossRule",
     "Overlaps",
     "Regions",
+    "all_finite",
     "average_precision",
     "blend",
     "blur",
@@ -52,6 +54,7 @@ __all__ = [
     "decode_probabilities",
     "decode_probability",
     "decode_scores",
+    "fade",
     "label_regions",
     "near_borders",
     "normalise",
