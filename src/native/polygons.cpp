@@ -13,8 +13,8 @@ namespace pixelwise {
 namespace {
 
 constexpr std::int32_t BAND = 512;  // rows whose borders are simplified together
-constexpr std::int32_t MOST_CORNERS = std::numeric_limits<std::int32_t>::max() / 4;
 
+// The first column after x with another label.
 template <class Label>
 std::int64_t next_change(const Label* row, std::int64_t x, std::int64_t width) {
     constexpr std::int64_t STEP = 8 / sizeof(Label);
@@ -33,25 +33,31 @@ bool is_before(Point a, Point b) { return a.y != b.y ? a.y < b.y : a.x < b.x; }
 
 }  // namespace
 
-std::int32_t Corners::add(std::int32_t x, std::int32_t y, std::uint8_t ways) {
-    std::int32_t n;
-    if (free_.empty()) {
-        if (corners_.size() >= static_cast<std::size_t>(MOST_CORNERS)) {
+std::uint32_t Corners::add(std::int32_t x, std::int32_t y, std::uint8_t ways) {
+    std::vector<std::uint32_t>& free = free_[static_cast<std::size_t>(x / COLUMNS)];
+    if (free.empty()) {
+        if (corners_.size() + TOGETHER > NO_CORNER / 4) {
             throw std::length_error("borders with too many corners");
         }
-        n = static_cast<std::int32_t>(corners_.size());
-        corners_.emplace_back();
-    } else {
-        n = free_.back();
-        free_.pop_back();
+        const std::uint32_t first = static_cast<std::uint32_t>(corners_.size());
+        corners_.resize(corners_.size() + TOGETHER);
+        for (std::uint32_t n = TOGETHER; n > 0; --n) free.push_back(first + n - 1);
     }
-    (*this)[n] = {x, y, {-1, -1, -1, -1}, 0, ways, 0, 0, false};
+    const std::uint32_t n = free.back();
+    free.pop_back();
+    ++held_;
+    corners_[n] = {x, y, {NO_CORNER, NO_CORNER, NO_CORNER, NO_CORNER}, 0, ways, 0, 0, false};
     return n;
 }
 
-void Corners::connect(std::int32_t a, Way way, std::int32_t b, Way back) {
-    (*this)[a].link[way] = 4 * b + back;
-    (*this)[b].link[back] = 4 * a + way;
+void Corners::remove(std::uint32_t n) {
+    free_[static_cast<std::size_t>(corners_[n].x / COLUMNS)].push_back(n);
+    --held_;
+}
+
+void Corners::connect(std::uint32_t a, Way way, std::uint32_t b, Way back) {
+    corners_[a].link[way] = 4 * b + back;
+    corners_[b].link[back] = 4 * a + way;
 }
 
 PolygonTracer::PolygonTracer(std::int32_t width, bool ignores, std::int64_t ignored,
@@ -60,9 +66,10 @@ PolygonTracer::PolygonTracer(std::int32_t width, bool ignores, std::int64_t igno
       ignores_(ignores),
       ignored_(ignored),
       tolerance_(tolerance),
+      corners_(width),
       simplifier_(corners_, width, tolerance),
       above_{{NOWHERE, 0, -1}, {NOWHERE, width, -1}},
-      column_(static_cast<std::size_t>(width) + 1, -1) {}
+      column_(static_cast<std::size_t>(width) + 1, NO_CORNER) {}
 
 template <class Label>
 void PolygonTracer::add(const Label* labels, std::int32_t rows, const double* weights,
@@ -110,8 +117,8 @@ void PolygonTracer::sweep(bool is_last) {
     std::int64_t left_below = NOWHERE;
     std::size_t next_above = 0;
     std::size_t next_below = 0;
-    std::int32_t open = -1;  // the last corner on the border that is open to the right
-    std::int32_t run_start = -1;
+    std::uint32_t open = NO_CORNER;  // the last corner on the border that is open to the right
+    std::uint32_t run_start = NO_CORNER;
     for (std::int32_t x = 0;;) {
         const bool starts_above = above_[next_above].start == x;
         const bool starts_below = below_[next_below].start == x;
@@ -120,7 +127,7 @@ void PolygonTracer::sweep(bool is_last) {
         const std::uint8_t ways = static_cast<std::uint8_t>(
             (left_above != right_above) << UP | (right_above != right_below) << RIGHT |
             (left_below != right_below) << DOWN | (left_above != left_below) << LEFT);
-        std::int32_t corner = -1;
+        std::uint32_t corner = NO_CORNER;
         const bool is_straight = ways == (1 << UP | 1 << DOWN);
         if (ways != 0 && ways != (1 << LEFT | 1 << RIGHT) && (!is_straight || ends_band)) {
             // Who is on the left of one that goes up, right, down or left.
@@ -150,9 +157,9 @@ void PolygonTracer::sweep(bool is_last) {
     }
 }
 
-std::int32_t PolygonTracer::corner_at(std::int32_t x, std::uint8_t ways,
+std::uint32_t PolygonTracer::corner_at(std::int32_t x, std::uint8_t ways,
                                       const std::int64_t (&around)[4], bool is_forced) {
-    const std::int32_t n = corners_.add(x, row_, ways);
+    const std::uint32_t n = corners_.add(x, row_, ways);
     Corner& corner = corners_[n];
     int edges = 0;
     for (int way = 0; way < 4; ++way) {
@@ -165,7 +172,7 @@ std::int32_t PolygonTracer::corner_at(std::int32_t x, std::uint8_t ways,
     return n;
 }
 
-void PolygonTracer::end_run(LabelRun& run, std::int32_t start_corner) {
+void PolygonTracer::end_run(LabelRun& run, std::uint32_t start_corner) {
     if (run.label == NOWHERE || run.piece >= 0) return;
     const Piece piece{run.label, 0, 0.0, 0.0, run.start, row_, row_, -1, -1, -1};
     if (free_pieces_.empty()) {
@@ -207,7 +214,7 @@ std::int32_t PolygonTracer::join(std::int32_t a, std::int32_t b) {
     return a;
 }
 
-void PolygonTracer::add_seed(std::int32_t piece, std::int32_t edge) {
+void PolygonTracer::add_seed(std::int32_t piece, std::uint32_t edge) {
     std::int32_t n;
     if (free_seeds_.empty()) {
         n = static_cast<std::int32_t>(seeds_.size());
@@ -258,13 +265,13 @@ void PolygonTracer::close_pieces() {
 void PolygonTracer::end_band() {
     simplifier_.simplify(band_top_, row_, band_starts_, band_points_, band_corners_, removed_);
     for (const std::int32_t n : band_seeds_) {
-        const std::int32_t edge = seeds_[n].edge;
+        const std::uint32_t edge = seeds_[n].edge;
         if (corners_[edge / 4].ways == 0) seeds_[n].edge = corners_[edge / 4].link[edge % 4];
     }
-    for (const std::int32_t n : removed_) corners_.remove(n);
+    for (const std::uint32_t n : removed_) corners_.remove(n);
     band_starts_.clear();
     band_points_.clear();
-    for (const std::int32_t n : band_corners_) {
+    for (const std::uint32_t n : band_corners_) {
         if (corners_[n].ways == 0 || corners_[n].y != row_) continue;
         band_points_.push_back(corners_[n].x);
         if (corners_[n].ways & 1 << DOWN) band_starts_.push_back(n);
@@ -333,12 +340,12 @@ void PolygonTracer::give_out(std::int32_t n) {
 // walk turns left, as 4 neighbours want; if it comes there twice, the region is on both sides of
 // the corner, and what lies between the two visits is a ring of its own (rings touch there, none
 // touches itself).
-void PolygonTracer::walk(std::int32_t edge) {
+void PolygonTracer::walk(std::uint32_t edge) {
     if (corners_[edge / 4].walked & 1 << edge % 4) return;
     const bool keeps_all = tolerance_ >= 0;
     ring_.clear();
-    std::int32_t n = edge / 4;
-    int out = edge % 4;
+    std::uint32_t n = edge / 4;
+    std::uint32_t out = edge % 4;
     bool is_kept = true;
     do {
         Corner& corner = corners_[n];
@@ -356,7 +363,7 @@ void PolygonTracer::walk(std::int32_t edge) {
         corner.walked |= static_cast<std::uint8_t>(1 << out);
         if (corner.walked == corner.ways) corners_.remove(n);
         n = corner.link[out] / 4;
-        const int in = corner.link[out] % 4;
+        const std::uint32_t in = corner.link[out] % 4;
         out = (in + 1) % 4;
         while (!(corners_[n].ways & 1 << out)) out = (out + 1) % 4;
         is_kept = keeps_all || out != (in + 2) % 4;

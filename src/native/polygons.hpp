@@ -11,11 +11,13 @@ namespace pixelwise {
 // Directions of an edge at a corner, clockwise as seen.
 enum Way : int { UP = 0, RIGHT = 1, DOWN = 2, LEFT = 3 };
 
+constexpr std::uint32_t NO_CORNER = std::numeric_limits<std::uint32_t>::max();
+
 // A corner of the pixel grid where a border turns or where borders meet.
 struct Corner {
     std::int32_t x;
     std::int32_t y;
-    std::int32_t link[4];  // for each way, 4 × the corner at the other end + the way back; -1: none
+    std::uint32_t link[4];  // for each way, 4 × the corner at the other end + the way back
     std::int32_t place;    // in the ring that is being walked, where four edges meet
     std::uint8_t ways;     // bit set of the edges that start here
     std::uint8_t walked;   // bit set of the edges that have been walked away from here
@@ -23,26 +25,31 @@ struct Corner {
     bool is_fixed;         // the end of an arc
 };
 
-// Corners by number; numbers of corners that are gone are used again.
+// Corners by number; numbers of corners that are gone are used again. Corners of a few columns lie
+// together in memory, since the walk around a region stays near for long.
 class Corners {
    public:
-    Corner& operator[](std::int32_t n) { return corners_[static_cast<std::size_t>(n)]; }
-    const Corner& operator[](std::int32_t n) const {
-        return corners_[static_cast<std::size_t>(n)];
-    }
-    std::int32_t add(std::int32_t x, std::int32_t y, std::uint8_t ways);
-    void remove(std::int32_t n) { free_.push_back(n); }
-    void connect(std::int32_t a, Way way, std::int32_t b, Way back);
-    std::size_t held() const { return corners_.size() - free_.size(); }
+    explicit Corners(std::int32_t width) : free_(static_cast<std::size_t>(width / COLUMNS) + 1) {}
+
+    Corner& operator[](std::uint32_t n) { return corners_[n]; }
+    const Corner& operator[](std::uint32_t n) const { return corners_[n]; }
+    std::uint32_t add(std::int32_t x, std::int32_t y, std::uint8_t ways);
+    void remove(std::uint32_t n);
+    void connect(std::uint32_t a, Way way, std::uint32_t b, Way back);
+    std::size_t held() const { return held_; }
 
    private:
+    static constexpr std::int32_t COLUMNS = 64;
+    static constexpr std::uint32_t TOGETHER = 64;
+
     std::vector<Corner> corners_;
-    std::vector<std::int32_t> free_;
+    std::vector<std::vector<std::uint32_t>> free_;  // for each few columns
+    std::size_t held_ = 0;
 };
 
 // Where the walk around one ring of a region may start.
 struct Seed {
-    std::int32_t edge;  // 4 × corner + way
+    std::uint32_t edge;  // 4 × corner + way
     std::int32_t next;  // of the same piece, or -1
 };
 
@@ -101,13 +108,13 @@ class BandSimplifier {
     // `starts` are the corners on the band's top row whose borders lead into it, `top_points` the
     // columns of all on that row, `inside` those below, in raster order. Corners that are not
     // needed any more get no ways; their links lead to the edges that take the place of theirs.
-    void simplify(std::int32_t top, std::int32_t bottom, const std::vector<std::int32_t>& starts,
+    void simplify(std::int32_t top, std::int32_t bottom, const std::vector<std::uint32_t>& starts,
                   const std::vector<std::int32_t>& top_points,
-                  const std::vector<std::int32_t>& inside, std::vector<std::int32_t>& removed);
+                  const std::vector<std::uint32_t>& inside, std::vector<std::uint32_t>& removed);
 
    private:
     struct Step {  // a corner on the way along an arc
-        std::int32_t corner;
+        std::uint32_t corner;
         std::int8_t in;
         std::int8_t out;
     };
@@ -118,11 +125,11 @@ class BandSimplifier {
         std::int32_t least;  // how many steps between its ends must stay
     };
 
-    void collect(std::int32_t corner, int way);
-    void collect_loop(std::int32_t corner);
+    void collect(std::uint32_t corner, int way);
+    void collect_loop(std::uint32_t corner);
     void keep_apart(std::int32_t top, std::int32_t bottom);
-    void simplify_arc(const Arc& arc, std::vector<std::int32_t>& removed);
-    void relink(const Arc& arc, std::vector<std::int32_t>& removed);
+    void simplify_arc(const Arc& arc, std::vector<std::uint32_t>& removed);
+    void relink(const Arc& arc, std::vector<std::uint32_t>& removed);
     bool may_go(const Step* steps, std::int32_t p, std::int32_t count);
     bool is_free(Point a, Point b, Point c) const;
     bool is_row_free(std::int64_t y, std::int64_t low, std::int64_t high, const Point* but) const;
@@ -162,19 +169,19 @@ class PolygonTracer {
 
    private:
     void sweep(bool is_last);
-    std::int32_t corner_at(std::int32_t x, std::uint8_t ways, const std::int64_t (&around)[4],
+    std::uint32_t corner_at(std::int32_t x, std::uint8_t ways, const std::int64_t (&around)[4],
                            bool is_forced);
-    void end_run(LabelRun& run, std::int32_t start_corner);
+    void end_run(LabelRun& run, std::uint32_t start_corner);
     void meet(const LabelRun& above, LabelRun& below);
     std::int32_t root_of(std::int32_t piece) const;
     std::int32_t join(std::int32_t a, std::int32_t b);
-    void add_seed(std::int32_t piece, std::int32_t edge);
+    void add_seed(std::int32_t piece, std::uint32_t edge);
     void settle_row(double weight, const float* values);
     void close_pieces();
     void end_band();
     void give_out();
     void give_out(std::int32_t piece);
-    void walk(std::int32_t edge);
+    void walk(std::uint32_t edge);
     void end_ring(std::size_t first);
 
     std::int32_t width_;
@@ -185,7 +192,7 @@ class PolygonTracer {
     BandSimplifier simplifier_;
     std::vector<LabelRun> above_;
     std::vector<LabelRun> below_;
-    std::vector<std::int32_t> column_;  // the last corner on the border that is open at each x
+    std::vector<std::uint32_t> column_;  // the last corner on the border that is open at each x
     std::vector<Piece> pieces_;
     std::vector<std::int32_t> free_pieces_;
     std::vector<std::int32_t> joined_;  // pieces that were joined to others in this row
@@ -195,11 +202,11 @@ class PolygonTracer {
     std::int32_t row_ = 0;
 
     std::int32_t band_top_ = 0;
-    std::vector<std::int32_t> band_starts_;
+    std::vector<std::uint32_t> band_starts_;
     std::vector<std::int32_t> band_points_;
-    std::vector<std::int32_t> band_corners_;
+    std::vector<std::uint32_t> band_corners_;
     std::vector<std::int32_t> band_seeds_;
-    std::vector<std::int32_t> removed_;
+    std::vector<std::uint32_t> removed_;
 
     Polygons out_;
     std::vector<Point> ring_;                    // that is being walked

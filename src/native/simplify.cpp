@@ -56,23 +56,23 @@ void BandSimplifier::mark(std::int32_t x, std::int32_t y, bool value) {
 }
 
 void BandSimplifier::simplify(std::int32_t top, std::int32_t bottom,
-                              const std::vector<std::int32_t>& starts,
+                              const std::vector<std::uint32_t>& starts,
                               const std::vector<std::int32_t>& top_points,
-                              const std::vector<std::int32_t>& inside,
-                              std::vector<std::int32_t>& removed) {
+                              const std::vector<std::uint32_t>& inside,
+                              std::vector<std::uint32_t>& removed) {
     top_ = top;
     words_ = static_cast<std::size_t>(width_) / 64 + 1;
     marks_.assign(words_ * static_cast<std::size_t>(bottom - top + 1), 0);
     for (const std::int32_t x : top_points) mark(x, top, true);
-    for (const std::int32_t n : inside) mark(corners_[n].x, corners_[n].y, true);
+    for (const std::uint32_t n : inside) mark(corners_[n].x, corners_[n].y, true);
     steps_.clear();
     arcs_.clear();
-    for (const std::int32_t n : starts) collect(n, DOWN);
-    for (const std::int32_t n : inside) {
+    for (const std::uint32_t n : starts) collect(n, DOWN);
+    for (const std::uint32_t n : inside) {
         if (!corners_[n].is_fixed) continue;
         for (int way = 0; way < 4; ++way) collect(n, way);
     }
-    for (const std::int32_t n : inside) {
+    for (const std::uint32_t n : inside) {
         if (!corners_[n].is_fixed && corners_[n].seen == 0) collect_loop(n);
     }
     keep_apart(top, bottom);
@@ -80,8 +80,8 @@ void BandSimplifier::simplify(std::int32_t top, std::int32_t bottom,
 }
 
 // Follows a border from a corner that stays to the next one.
-void BandSimplifier::collect(std::int32_t n, int way) {
-    if (corners_[n].link[way] < 0 || corners_[n].seen & 1 << way) return;
+void BandSimplifier::collect(std::uint32_t n, int way) {
+    if (corners_[n].link[way] == NO_CORNER || corners_[n].seen & 1 << way) return;
     const std::size_t first = steps_.size();
     std::int8_t in = -1;
     std::int8_t out = static_cast<std::int8_t>(way);
@@ -103,14 +103,14 @@ void BandSimplifier::collect(std::int32_t n, int way) {
 }
 
 // Follows a border on which no corner has to stay; its first corner is highest, then leftmost.
-void BandSimplifier::collect_loop(std::int32_t n) {
+void BandSimplifier::collect_loop(std::uint32_t n) {
     const std::size_t first = steps_.size();
     std::int8_t in = DOWN;
     std::int8_t out = RIGHT;
     while (corners_[n].seen == 0) {
         steps_.push_back({n, in, out});
         corners_[n].seen = corners_[n].ways;
-        const std::int32_t link = corners_[n].link[out];
+        const std::uint32_t link = corners_[n].link[out];
         n = link / 4;
         in = static_cast<std::int8_t>(link % 4);
         for (int other = 0; other < 4; ++other) {
@@ -124,7 +124,7 @@ void BandSimplifier::collect_loop(std::int32_t n) {
 
 // Says which arcs must not become a straight line, since another one may be that line.
 void BandSimplifier::keep_apart(std::int32_t top, std::int32_t bottom) {
-    using Ends = std::pair<std::pair<std::int32_t, std::int32_t>, std::size_t>;
+    using Ends = std::pair<std::pair<std::uint32_t, std::uint32_t>, std::size_t>;
     std::vector<Ends> ends;
     for (std::size_t n = 0; n < arcs_.size(); ++n) {
         Arc& arc = arcs_[n];
@@ -132,8 +132,8 @@ void BandSimplifier::keep_apart(std::int32_t top, std::int32_t bottom) {
             arc.least = 3;
             continue;
         }
-        const std::int32_t a = steps_[arc.first].corner;
-        const std::int32_t b = steps_[arc.end - 1].corner;
+        const std::uint32_t a = steps_[arc.first].corner;
+        const std::uint32_t b = steps_[arc.end - 1].corner;
         const std::int32_t y = corners_[a].y;
         if (a == b) {
             arc.least = 2;
@@ -151,7 +151,7 @@ void BandSimplifier::keep_apart(std::int32_t top, std::int32_t bottom) {
     }
 }
 
-void BandSimplifier::simplify_arc(const Arc& arc, std::vector<std::int32_t>& removed) {
+void BandSimplifier::simplify_arc(const Arc& arc, std::vector<std::uint32_t>& removed) {
     const std::int32_t count = static_cast<std::int32_t>(arc.end - arc.first);
     std::int32_t left = arc.is_loop ? count : count - 2;
     if (left <= arc.least) return;
@@ -247,7 +247,7 @@ bool BandSimplifier::is_row_free(std::int64_t y, std::int64_t low, std::int64_t 
 }
 
 // Joins the corners that are left; those that go are obstacles to the other arcs all the same.
-void BandSimplifier::relink(const Arc& arc, std::vector<std::int32_t>& removed) {
+void BandSimplifier::relink(const Arc& arc, std::vector<std::uint32_t>& removed) {
     const Step* const steps = steps_.data() + arc.first;
     const std::int32_t count = static_cast<std::int32_t>(arc.end - arc.first);
     const auto goes = [&](std::int32_t i) {

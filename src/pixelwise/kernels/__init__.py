@@ -21,7 +21,8 @@ from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
-from pixelwise.kernels.types import Contours, Overlaps, Regions
+from pixelwise.kernels.polygons import PolygonStream, trace_polygons
+from pixelwise.kernels.types import Contours, Overlaps, Polygons, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
@@ -31,6 +32,8 @@ __all__ = [
     "Contours",
     "LossRule",
     "Overlaps",
+    "PolygonStream",
+    "Polygons",
     "Regions",
     "blend",
     "blur",
@@ -47,6 +50,7 @@ __all__ = [
     "label_regions",
     "near_borders",
     "normalise",
+    "trace_polygons",
     "undo_png_filters",
     "upsampled_loss_gradient",
     "upsampled_loss_sum",
