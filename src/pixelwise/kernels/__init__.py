@@ -22,7 +22,8 @@ from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
 from pixelwise.kernels.png_rows import undo_png_filters
 from pixelwise.kernels.polygons import PolygonStream, trace_polygons
-from pixelwise.kernels.types import Contours, Overlaps, Polygons, Regions
+from pixelwise.kernels.region_measures import measure_regions
+from pixelwise.kernels.types import Contours, Overlaps, Polygons, RegionMeasures, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
@@ -34,6 +35,7 @@ __all__ = [
     "Overlaps",
     "PolygonStream",
     "Polygons",
+    "RegionMeasures",
     "Regions",
     "blend",
     "blur",
@@ -48,6 +50,7 @@ __all__ = [
     "decode_probability",
     "decode_scores",
     "label_regions",
+    "measure_regions",
     "near_borders",
     "normalise",
     "trace_polygons",

@@ -138,6 +138,14 @@ def nearest_squares(
     out: npt.NDArray[np.float64],
     variant: str = "",
 ) -> None: ...
+def measure_regions(
+    components: npt.NDArray[np.int32],
+    values: Floats,
+    box: npt.NDArray[np.int32],
+    moments: npt.NDArray[np.float64],
+    steps: npt.NDArray[np.int64],
+    total: npt.NDArray[np.float64],
+) -> bool: ...
 def variants() -> list[str]: ...
 
 class PolygonTracer:
