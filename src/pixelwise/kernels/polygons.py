@@ -148,8 +148,7 @@ class PolygonStream:
             raise ArrayError(
                 "a stripe of another width, or more rows than can be counted",
                 where="argument labels",
-                got=f"{len(labels)} × {labels.shape[1]} below {self._rows} rows "
-                f"{self._width} wide",
+                got=f"{len(labels)} × {labels.shape[1]} below {self._rows} rows {self._width} wide",
                 fix="give stripes over the whole width",
             )
         if weights is not None:
@@ -172,9 +171,9 @@ class PolygonStream:
         return self._take()
 
     def _take(self) -> Polygons:
-        *arrays, area, weighted_area, total, first = self._tracer.take()
+        points, rings, polygons, label, area, weighted_area, total, first = self._tracer.take()
         mean = total / area if self._has_values else None
-        return Polygons(*arrays, area, weighted_area, mean, first)
+        return Polygons(points, rings, polygons, label, area, weighted_area, mean, first)
 
 
 def _check_size(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -67,9 +67,7 @@ class PolygonTracer:
         """Keeps rows."""
         self._labels.append(labels.astype(np.int64))
         self._weights.append(np.ones(len(labels)) if weights is None else weights)
-        self._values.append(
-            np.zeros(labels.shape) if values is None else values.astype(np.float64)
-        )
+        self._values.append(np.zeros(labels.shape) if values is None else values.astype(np.float64))
 
     def finish(self) -> None:
         """Says that there are no more rows."""
@@ -124,13 +122,14 @@ class _Graph:
         self.links: dict[_Edge, _Edge] = {}
         column: dict[int, _Corner] = {}
         row = (-1, -1)
-        for corner in map(tuple, np.argwhere(turns).tolist()):
+        for y, x in np.argwhere(turns).tolist():
+            corner = y, x
             self.ways[corner] = bits = int(ways[corner])
             if bits >> _UP & 1:
-                self.connect((corner, _UP), (column[corner[1]], _DOWN))
+                self.connect((corner, _UP), (column[x], _DOWN))
             if bits >> _LEFT & 1:
                 self.connect((corner, _LEFT), (row, _RIGHT))
-            column[corner[1]] = row = corner
+            column[x] = row = corner
 
     def connect(self, one: _Edge, other: _Edge) -> None:
         self.links[one], self.links[other] = other, one
@@ -273,9 +272,7 @@ class _Simplifier:
             point in self._points and point not in triangle for point in _inside(triangle)
         )
 
-    def _relink(
-        self, steps: list[_Step], kept: list[int], cost: list[int], is_loop: bool
-    ) -> None:
+    def _relink(self, steps: list[_Step], kept: list[int], cost: list[int], is_loop: bool) -> None:
         last = len(steps) - 1
         stays = [i for i in kept if cost[i] >= 0 or (not is_loop and i in (0, last))]
         for step in (steps[i] for i in set(range(last + 1)) - set(stays)):
@@ -284,7 +281,9 @@ class _Simplifier:
             del self._graph.links[step.corner, step.onward]
         following = [*stays[1:], stays[0]] if is_loop else stays[1:]
         for i, j in zip(stays, following, strict=False):
-            self._graph.connect((steps[i].corner, steps[i].onward), (steps[j].corner, steps[j].back))
+            self._graph.connect(
+                (steps[i].corner, steps[i].onward), (steps[j].corner, steps[j].back)
+            )
 
 
 def _between(first: int, last: int, count: int) -> list[int]:

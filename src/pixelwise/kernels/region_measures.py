@@ -72,4 +72,6 @@ def _about_centroid(
     area: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     x, y = centroid.T
-    return moments / area[:, None] - np.stack([x * x, x * y, y * y], axis=1)
+    squares = np.stack([x * x, x * y, y * y], axis=1)
+    covariance: npt.NDArray[np.float64] = moments / area[:, None] - squares
+    return covariance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -138,4 +139,4 @@ class Polygons:
         """The rings of a polygon, each int32 [n, 2]: its outline, then its holes."""
         first, end = int(self.polygons[index]), int(self.polygons[index + 1])
         offsets = self.rings[first : end + 1].tolist()
-        return [self.points[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        return [self.points[a:b] for a, b in pairwise(offsets)]
