@@ -100,7 +100,9 @@ void add_polygons(nb::module_& module) {
     add_for(std::uint16_t{});
     add_for(std::int32_t{});
     tracer.def("finish", &PolygonTracer::finish, nb::call_guard<nb::gil_scoped_release>());
-    tracer.def("take", [](PolygonTracer& self) { return arrays_of(self.take()); });
+    tracer.def(
+        "take", [](PolygonTracer& self, bool by_place) { return arrays_of(self.take(by_place)); },
+        "by_place"_a);
     tracer.def_prop_ro("held", &PolygonTracer::held);
 }
 

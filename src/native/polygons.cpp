@@ -381,12 +381,15 @@ void PolygonTracer::end_ring(std::size_t first) {
     starts_.push_back(points_.size());
 }
 
-Polygons PolygonTracer::take() {
+Polygons PolygonTracer::take(bool by_place) {
     Polygons out;
     std::swap(out, out_);
-    std::sort(out.polygons.begin(), out.polygons.end(), [](const Polygon& a, const Polygon& b) {
-        return is_before({a.x, a.y}, {b.x, b.y});
-    });
+    if (by_place) {
+        std::sort(out.polygons.begin(), out.polygons.end(),
+                  [](const Polygon& a, const Polygon& b) {
+                      return is_before({a.x, a.y}, {b.x, b.y});
+                  });
+    }
     return out;
 }
 

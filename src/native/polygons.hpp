@@ -162,8 +162,9 @@ class PolygonTracer {
     void add(const Label* labels, std::int32_t rows, const double* weights, const float* values);
     void finish();
 
-    // The polygons that are whole, by their first pixels; they are given once.
-    Polygons take();
+    // The polygons that are whole, each given once; in the order in which they became whole, or
+    // in that of their first pixels.
+    Polygons take(bool by_place);
     std::int32_t width() const { return width_; }
     std::size_t held() const { return corners_.held(); }
 

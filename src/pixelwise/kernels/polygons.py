@@ -65,16 +65,17 @@ def trace_polygons(
     """
     check_array("labels", labels, _LABEL_TYPES, 2, "[H, W]")
     stream = PolygonStream(labels.shape[1], ignore=ignore, tolerance=tolerance)
-    stream.feed(labels, weights=weights, values=values)
-    return stream.finish()
+    return stream._whole(labels, weights, values)
 
 
 class PolygonStream:
     """`trace_polygons` for rasters that come in stripes of rows, from the top.
 
-    The polygons of all calls together are those of the whole raster, however it is cut. A region
-    that no open row touches is given out at once (with a tolerance, once its band of 512 rows is
-    done), so memory goes with the borders of regions that are still open.
+    The polygons of all calls together are those of the whole raster, in the order in which they
+    become whole; it makes no difference how the raster is cut. A region that the next row cannot
+    add to is given out at once (with a tolerance, once its band of 512 rows is done), so memory
+    goes with the borders of regions that are still open. The NumPy twin, where nothing was
+    compiled, keeps everything until `finish`.
 
     Args:
         width: of the raster in pixels.
@@ -122,7 +123,7 @@ class PolygonStream:
         weights: npt.NDArray[np.float64] | None = None,
         values: Floats | None = None,
     ) -> Polygons:
-        """Takes the next rows; the polygons that they made whole, by their first pixels.
+        """Takes the next rows; the polygons that they made whole.
 
         Args:
             labels: uint8, uint16 or int32 [rows, width].
@@ -132,17 +133,30 @@ class PolygonStream:
         Raises:
             ArrayError: an array is not such an array.
         """
-        self.feed(labels, weights=weights, values=values)
-        return self._take()
+        self._feed(labels, weights, values)
+        return self._take(by_place=False)
 
-    def feed(
+    def finish(self) -> Polygons:
+        """Says that there are no more rows; the polygons that are left."""
+        self._tracer.finish()
+        return self._take(by_place=False)
+
+    def _whole(
         self,
         labels: npt.NDArray[Any],
-        *,
-        weights: npt.NDArray[np.float64] | None = None,
-        values: Floats | None = None,
+        weights: npt.NDArray[np.float64] | None,
+        values: Floats | None,
+    ) -> Polygons:
+        self._feed(labels, weights, values)
+        self._tracer.finish()
+        return self._take(by_place=True)
+
+    def _feed(
+        self,
+        labels: npt.NDArray[Any],
+        weights: npt.NDArray[np.float64] | None,
+        values: Floats | None,
     ) -> None:
-        """As `add`, but what it made whole waits for the next call."""
         check_array("labels", labels, _LABEL_TYPES, 2, "[H, W]")
         if labels.shape[1] != self._width or len(labels) > _LONGEST_SIDE - self._rows:
             raise ArrayError(
@@ -160,18 +174,19 @@ class PolygonStream:
             _check_size("values", values, labels.shape)
             values = np.ascontiguousarray(values)
         if self._has_values not in (None, values is not None):
-            raise ArrayError("some stripes have values and others have none", where="values")
+            raise ArrayError(
+                "some stripes have values and others have none",
+                where="argument values",
+                fix="give them with all stripes or with none",
+            )
         self._has_values = values is not None
         self._rows += len(labels)
         self._tracer.add(np.ascontiguousarray(labels), weights, values)
 
-    def finish(self) -> Polygons:
-        """Says that there are no more rows; the polygons that are left."""
-        self._tracer.finish()
-        return self._take()
-
-    def _take(self) -> Polygons:
-        points, rings, polygons, label, area, weighted_area, total, first = self._tracer.take()
+    def _take(self, *, by_place: bool) -> Polygons:
+        points, rings, polygons, label, area, weighted_area, total, first = self._tracer.take(
+            by_place
+        )
         mean = total / area if self._has_values else None
         return Polygons(points, rings, polygons, label, area, weighted_area, mean, first)
 

@@ -73,8 +73,9 @@ class PolygonTracer:
         """Says that there are no more rows."""
         self._is_finished = True
 
-    def take(self) -> tuple[npt.NDArray[Any], ...]:
-        """The arrays of `Polygons`, with sums in place of means; all at the end."""
+    def take(self, by_place: bool) -> tuple[npt.NDArray[Any], ...]:
+        """The arrays of `Polygons`, with sums in place of means; all at the end, by place."""
+        del by_place
         if not self._is_finished or not self._labels:
             return _arrays([], [], np.zeros((0, 2), np.int32), (), (), ())
         labels = np.concatenate(self._labels)

@@ -1,0 +1,145 @@
+"""Polygons with attributes, as vector files hold them: coordinates on the ground."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.classes import ClassTable
+from pixelwise.errors import UsageError
+from pixelwise.extras import extra
+from pixelwise.kernels import Polygons
+
+__all__ = ["Attribute", "Feature", "Place", "Transform", "attributes_of", "features"]
+
+Transform = tuple[float, float, float, float, float, float]
+"""x = a × column + b × row + c, y = d × column + e × row + f: affine.Affine's first six."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column of the file.
+
+    Attributes:
+        name: as the file has it.
+        type: what its values are.
+    """
+
+    name: str
+    type: type[int] | type[float] | type[str]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One polygon.
+
+    Attributes:
+        rings: float64 `[N, 2]` each, closed: the first point comes again at the end. The outline
+            runs counter-clockwise and the holes clockwise, where y points up.
+        values: of the attributes, in their order.
+    """
+
+    rings: list[NDArray[np.float64]]
+    values: tuple[int | float | str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the picture lies, and in which coordinates its polygons are written.
+
+    Attributes:
+        transform: from columns and rows of pixel corners to coordinates; None: the pixels' own.
+        crs: the coordinate system of those, a `rasterio.crs.CRS`; None: not known.
+        to_wgs84: write longitude and latitude instead, in degrees.
+    """
+
+    transform: Transform | None
+    crs: Any
+    to_wgs84: bool = False
+
+    def coordinates(self, points: NDArray[np.int32]) -> NDArray[np.float64]:
+        """x and y of corners of pixels, float64 `[N, 2]`.
+
+        Raises:
+            UsageError: a point has no longitude and latitude.
+        """
+        a, b, c, d, e, f = self.transform or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        column, row = points.T.astype(np.float64)
+        placed = np.stack([a * column + b * row + c, d * column + e * row + f], axis=1)
+        if not self.to_wgs84 or not len(placed):
+            return placed
+        with extra("geo"):
+            from rasterio.errors import RasterioError
+            from rasterio.warp import transform
+        try:
+            longitudes, latitudes = transform(self.crs, "OGC:CRS84", placed[:, 0], placed[:, 1])
+        except RasterioError as error:
+            raise UsageError("the coordinates cannot be converted", got=str(error)) from error
+        degrees = np.array([longitudes, latitudes]).T
+        if not np.isfinite(degrees).all():
+            raise UsageError(
+                "parts of the raster have no longitude and latitude",
+                where=f"coordinate system {self.crs}",
+                fix="write a .gpkg, which keeps the raster's own coordinates",
+            )
+        return degrees
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether y points down, so that what is clockwise as seen is not so in numbers."""
+        a, b, _, d, e, _ = self.transform or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        return a * e - b * d > 0
+
+
+def attributes_of(*, has_ground: bool, has_confidence: bool) -> list[Attribute]:
+    """The columns: class, colour and area; square metres and hectares, mean confidence."""
+    columns = [
+        Attribute("class_id", int),
+        Attribute("class", str),
+        Attribute("colour", str),
+        Attribute("area_px", int),
+    ]
+    if has_ground:
+        columns += [Attribute("area_m2", float), Attribute("area_ha", float)]
+    if has_confidence:
+        columns.append(Attribute("confidence", float))
+    return columns
+
+
+def features(
+    polygons: Polygons, classes: ClassTable, place: Place, *, has_ground: bool
+) -> Iterator[Feature]:
+    """The polygons with their attributes, in their order.
+
+    Raises:
+        ClassNameError: a label is no class of the table.
+        UsageError: a point has no longitude and latitude.
+    """
+    coordinates = place.coordinates(polygons.points)
+    step = -1 if place.is_mirrored else 1
+    offsets = polygons.rings.tolist()
+    for index, (first, end) in enumerate(pairwise(polygons.polygons.tolist())):
+        rings = []
+        for start, stop in pairwise(offsets[first : end + 1]):
+            ring = coordinates[start:stop][::step]
+            rings.append(np.concatenate([ring, ring[:1]]))
+        info = classes.find(int(polygons.label[index]))
+        values: list[int | float | str] = [
+            info.id,
+            info.name,
+            "#{:02x}{:02x}{:02x}".format(*info.colour),
+            int(polygons.area[index]),
+        ]
+        if has_ground:
+            ground = float(polygons.weighted_area[index])
+            values += [ground, ground / 10_000]
+        if polygons.mean is not None:
+            mean = float(polygons.mean[index])
+            values.append(mean if math.isfinite(mean) else 0.0)
+        yield Feature(rings, tuple(values))
