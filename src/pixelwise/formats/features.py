@@ -75,20 +75,23 @@ class Place:
         if not self.to_wgs84 or not len(placed):
             return placed
         with extra("geo"):
-            from rasterio.errors import RasterioError
             from rasterio.warp import transform
         try:
             longitudes, latitudes = transform(self.crs, "OGC:CRS84", placed[:, 0], placed[:, 1])
-        except RasterioError as error:
-            raise UsageError("the coordinates cannot be converted", got=str(error)) from error
+        except Exception as error:  # those of GDAL have no public class
+            raise self._nowhere(str(error)) from error
         degrees = np.array([longitudes, latitudes]).T
         if not np.isfinite(degrees).all():
-            raise UsageError(
-                "parts of the raster have no longitude and latitude",
-                where=f"coordinate system {self.crs}",
-                fix="write a .gpkg, which keeps the raster's own coordinates",
-            )
+            raise self._nowhere("infinite coordinates")
         return degrees
+
+    def _nowhere(self, got: str) -> UsageError:
+        return UsageError(
+            "parts of the raster have no longitude and latitude",
+            where=f"coordinate system {self.crs}",
+            got=got,
+            fix="write a .gpkg, which keeps the raster's own coordinates",
+        )
 
     @property
     def is_mirrored(self) -> bool:

@@ -31,7 +31,7 @@ def geojson_lines(
 
     Args:
         found: the polygons, in longitude and latitude; or in pixels, which the file then says in a
-            member `coordinates`.
+            member `coordinate_system`.
         attributes: the names of their values.
         is_wgs84: whether they are in longitude and latitude.
         description: a member of that name, if not empty.
@@ -40,7 +40,7 @@ def geojson_lines(
     if description:
         head["description"] = description
     if not is_wgs84:
-        head["coordinates"] = _PIXELS
+        head["coordinate_system"] = _PIXELS
     names = [attribute.name for attribute in attributes]
     yield json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "features": ['
     separator = b"\n"
