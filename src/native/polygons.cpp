@@ -14,45 +14,69 @@ namespace {
 
 constexpr std::int32_t BAND = 512;  // rows whose borders are simplified together
 
-// The first column after x with another label.
-template <class Label>
-std::int64_t next_change(const Label* row, std::int64_t x, std::int64_t width) {
+// Places of the ends of runs, STEP pixels at a time: a word of eight bytes is compared with the
+// word one pixel on.
+template <class Label, class Change>
+void each_change(const Label* row, std::int64_t width, Change change) {
     constexpr std::int64_t STEP = 8 / sizeof(Label);
+    std::int64_t x = 0;
     for (; x + STEP < width; x += STEP) {
         std::uint64_t here;
         std::uint64_t next;
         std::memcpy(&here, row + x, 8);
         std::memcpy(&next, row + x + 1, 8);
-        if (here != next) break;
+        if (here == next) continue;
+        for (std::int64_t i = x; i < x + STEP; ++i) {
+            if (row[i] != row[i + 1]) change(i + 1);
+        }
     }
-    while (x + 1 < width && row[x] == row[x + 1]) ++x;
-    return x + 1;
+    for (; x + 1 < width; ++x) {
+        if (row[x] != row[x + 1]) change(x + 1);
+    }
 }
+
+// The way on, by the ways of a corner and the one back: to the left as long as there is one.
+struct WaysOn {
+    std::uint8_t way[16][4];
+    constexpr WaysOn() : way() {
+        for (unsigned ways = 1; ways < 16; ++ways) {
+            for (unsigned back = 0; back < 4; ++back) {
+                unsigned out = (back + 1) % 4;
+                while (!(ways & 1u << out)) out = (out + 1) % 4;
+                way[ways][back] = static_cast<std::uint8_t>(out);
+            }
+        }
+    }
+};
+constexpr WaysOn WAYS_ON;
 
 bool is_before(Point a, Point b) { return a.y != b.y ? a.y < b.y : a.x < b.x; }
 
 }  // namespace
 
 std::uint32_t Corners::add(std::int32_t x, std::int32_t y, std::uint8_t ways) {
-    std::vector<std::uint32_t>& free = free_[static_cast<std::size_t>(x / COLUMNS)];
-    if (free.empty()) {
+    FreeNumbers& free = free_[static_cast<std::size_t>(x / COLUMNS)];
+    if (free.count == 0) {
         if (corners_.size() + TOGETHER > NO_CORNER / 4) {
             throw std::length_error("borders with too many corners");
         }
         const std::uint32_t first = static_cast<std::uint32_t>(corners_.size());
         corners_.resize(corners_.size() + TOGETHER);
-        for (std::uint32_t n = TOGETHER; n > 0; --n) free.push_back(first + n - 1);
+        free.numbers.resize(free.numbers.size() + TOGETHER);
+        for (std::uint32_t n = TOGETHER; n > 0; --n) free.numbers[free.count++] = first + n - 1;
     }
-    const std::uint32_t n = free.back();
-    free.pop_back();
+    const std::uint32_t n = free.numbers[--free.count];
     ++held_;
     corners_[n] = {x, y, {NO_CORNER, NO_CORNER, NO_CORNER, NO_CORNER}, 0, ways, 0, 0, false};
     return n;
 }
 
-void Corners::remove(std::uint32_t n) {
-    free_[static_cast<std::size_t>(corners_[n].x / COLUMNS)].push_back(n);
-    --held_;
+// Without a branch: which corners go is hard to foretell.
+void Corners::remove_if(std::uint32_t n, bool is_gone) {
+    FreeNumbers& free = free_[static_cast<std::size_t>(corners_[n].x / COLUMNS)];
+    free.numbers[free.count] = n;  // there is room, since corner n is not free
+    free.count += is_gone;
+    held_ -= is_gone;
 }
 
 void Corners::connect(std::uint32_t a, Way way, std::uint32_t b, Way back) {
@@ -77,11 +101,13 @@ void PolygonTracer::add(const Label* labels, std::int32_t rows, const double* we
     for (std::int32_t n = 0; n < rows; ++n) {
         const Label* const row = labels + static_cast<std::int64_t>(n) * width_;
         below_.clear();
-        for (std::int64_t x = 0; x < width_; x = next_change(row, x, width_)) {
+        const auto start_run = [&](std::int64_t x) {
             const std::int64_t label = row[x];
             below_.push_back({ignores_ && label == ignored_ ? NOWHERE : label,
                               static_cast<std::int32_t>(x), -1});
-        }
+        };
+        start_run(0);
+        each_change(row, width_, start_run);
         below_.push_back({NOWHERE, width_, -1});
         sweep(false);
         settle_row(weights ? weights[n] : 1.0,
@@ -133,10 +159,12 @@ void PolygonTracer::sweep(bool is_last) {
             // Who is on the left of one that goes up, right, down or left.
             const std::int64_t around[4] = {left_above, right_above, right_below, left_below};
             corner = corner_at(x, ways, around, is_edge || ends_band || x == 0 || x == width_);
-            if (ways & 1 << UP) corners_.connect(corner, UP, column_[x], DOWN);
-            if (ways & 1 << LEFT) corners_.connect(corner, LEFT, open, RIGHT);
-            if (ways & 1 << DOWN) column_[x] = corner;
-            if (ways & 1 << RIGHT) open = corner;
+            // Without branches, since turns are hard to foretell. A corner that is passed on
+            // where no edge leaves it is one that nobody will ask for.
+            corners_.connect(corner, UP, ways & 1 << UP ? column_[x] : Corners::NONE, DOWN);
+            corners_.connect(corner, LEFT, ways & 1 << LEFT ? open : Corners::NONE, RIGHT);
+            column_[x] = corner;
+            open = corner;
         }
         if (starts_above) ++next_above;
         if (starts_below) {
@@ -161,14 +189,14 @@ std::uint32_t PolygonTracer::corner_at(std::int32_t x, std::uint8_t ways,
                                       const std::int64_t (&around)[4], bool is_forced) {
     const std::uint32_t n = corners_.add(x, row_, ways);
     Corner& corner = corners_[n];
-    int edges = 0;
-    for (int way = 0; way < 4; ++way) {
-        if (!(ways & 1 << way)) continue;
-        ++edges;
-        if (around[way] == NOWHERE) corner.walked |= static_cast<std::uint8_t>(1 << way);
+    const unsigned outside = (around[0] == NOWHERE) << 0 | (around[1] == NOWHERE) << 1 |
+                             (around[2] == NOWHERE) << 2 | (around[3] == NOWHERE) << 3;
+    corner.walked = static_cast<std::uint8_t>(ways & outside);
+    if (tolerance_ > 0) {
+        const int edges = (ways & 1) + (ways >> 1 & 1) + (ways >> 2 & 1) + (ways >> 3);
+        corner.is_fixed = edges > 2 || is_forced;
+        band_corners_.push_back(n);
     }
-    corner.is_fixed = edges > 2 || is_forced;
-    if (tolerance_ > 0) band_corners_.push_back(n);
     return n;
 }
 
@@ -268,7 +296,7 @@ void PolygonTracer::end_band() {
         const std::uint32_t edge = seeds_[n].edge;
         if (corners_[edge / 4].ways == 0) seeds_[n].edge = corners_[edge / 4].link[edge % 4];
     }
-    for (const std::uint32_t n : removed_) corners_.remove(n);
+    for (const std::uint32_t n : removed_) corners_.remove_if(n, true);
     band_starts_.clear();
     band_points_.clear();
     for (const std::uint32_t n : band_corners_) {
@@ -361,11 +389,10 @@ void PolygonTracer::walk(std::uint32_t edge) {
             }
         }
         corner.walked |= static_cast<std::uint8_t>(1 << out);
-        if (corner.walked == corner.ways) corners_.remove(n);
+        corners_.remove_if(n, corner.walked == corner.ways);
         n = corner.link[out] / 4;
         const std::uint32_t in = corner.link[out] % 4;
-        out = (in + 1) % 4;
-        while (!(corners_[n].ways & 1 << out)) out = (out + 1) % 4;
+        out = WAYS_ON.way[corners_[n].ways][in];
         is_kept = keeps_all || out != (in + 2) % 4;
     } while (4 * n + out != edge);
     end_ring(0);

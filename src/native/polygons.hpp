@@ -34,16 +34,23 @@ class Corners {
     Corner& operator[](std::uint32_t n) { return corners_[n]; }
     const Corner& operator[](std::uint32_t n) const { return corners_[n]; }
     std::uint32_t add(std::int32_t x, std::int32_t y, std::uint8_t ways);
-    void remove(std::uint32_t n);
+    void remove_if(std::uint32_t n, bool is_gone);
     void connect(std::uint32_t a, Way way, std::uint32_t b, Way back);
     std::size_t held() const { return held_; }
+
+    static constexpr std::uint32_t NONE = 0;  // takes what nobody reads
 
    private:
     static constexpr std::int32_t COLUMNS = 64;
     static constexpr std::uint32_t TOGETHER = 64;
 
-    std::vector<Corner> corners_;
-    std::vector<std::vector<std::uint32_t>> free_;  // for each few columns
+    struct FreeNumbers {
+        std::vector<std::uint32_t> numbers;  // with room for all that there are
+        std::size_t count = 0;
+    };
+
+    std::vector<Corner> corners_{1};
+    std::vector<FreeNumbers> free_;  // for each few columns
     std::size_t held_ = 0;
 };
 

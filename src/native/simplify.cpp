@@ -81,7 +81,9 @@ void BandSimplifier::simplify(std::int32_t top, std::int32_t bottom,
 
 // Follows a border from a corner that stays to the next one.
 void BandSimplifier::collect(std::uint32_t n, int way) {
-    if (corners_[n].link[way] == NO_CORNER || corners_[n].seen & 1 << way) return;
+    const Corner& start = corners_[n];
+    // The border below the band's last row has no other end yet.
+    if (!(start.ways & 1 << way) || start.link[way] == NO_CORNER || start.seen & 1 << way) return;
     const std::size_t first = steps_.size();
     std::int8_t in = -1;
     std::int8_t out = static_cast<std::int8_t>(way);
