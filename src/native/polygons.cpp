@@ -79,9 +79,10 @@ void Corners::remove_if(std::uint32_t n, bool is_gone) {
     held_ -= is_gone;
 }
 
+// Joins two corners whose ways are known.
 void Corners::connect(std::uint32_t a, Way way, std::uint32_t b, Way back) {
-    corners_[a].link[way] = 4 * b + back;
-    corners_[b].link[back] = 4 * a + way;
+    corners_[a].link[way] = 4 * b + WAYS_ON.way[corners_[b].ways][back];
+    corners_[b].link[back] = 4 * a + WAYS_ON.way[corners_[a].ways][way];
 }
 
 PolygonTracer::PolygonTracer(std::int32_t width, bool ignores, std::int64_t ignored,
@@ -372,11 +373,11 @@ void PolygonTracer::walk(std::uint32_t edge) {
     if (corners_[edge / 4].walked & 1 << edge % 4) return;
     const bool keeps_all = tolerance_ >= 0;
     ring_.clear();
-    std::uint32_t n = edge / 4;
-    std::uint32_t out = edge % 4;
+    std::uint32_t here = edge;
     bool is_kept = true;
     do {
-        Corner& corner = corners_[n];
+        Corner& corner = corners_[here / 4];
+        const std::uint32_t way = here % 4;
         if (is_kept) {
             const std::size_t place = static_cast<std::size_t>(corner.place);
             if (corner.ways == 15 && place < ring_.size() && ring_[place].x == corner.x &&
@@ -388,13 +389,11 @@ void PolygonTracer::walk(std::uint32_t edge) {
                 ring_.push_back({corner.x, corner.y});
             }
         }
-        corner.walked |= static_cast<std::uint8_t>(1 << out);
-        corners_.remove_if(n, corner.walked == corner.ways);
-        n = corner.link[out] / 4;
-        const std::uint32_t in = corner.link[out] % 4;
-        out = WAYS_ON.way[corners_[n].ways][in];
-        is_kept = keeps_all || out != (in + 2) % 4;
-    } while (4 * n + out != edge);
+        corner.walked |= static_cast<std::uint8_t>(1 << way);
+        corners_.remove_if(here / 4, corner.walked == corner.ways);
+        here = corner.link[way];
+        is_kept = keeps_all || here % 4 != way;  // else it goes straight on
+    } while (here != edge);
     end_ring(0);
 }
 

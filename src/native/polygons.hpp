@@ -17,7 +17,7 @@ constexpr std::uint32_t NO_CORNER = std::numeric_limits<std::uint32_t>::max();
 struct Corner {
     std::int32_t x;
     std::int32_t y;
-    std::uint32_t link[4];  // for each way, 4 × the corner at the other end + the way back
+    std::uint32_t link[4];  // for each way, the edge that follows: 4 × the corner there + its way
     std::int32_t place;    // in the ring that is being walked, where four edges meet
     std::uint8_t ways;     // bit set of the edges that start here
     std::uint8_t walked;   // bit set of the edges that have been walked away from here

@@ -93,7 +93,7 @@ void BandSimplifier::collect(std::uint32_t n, int way) {
         if (out < 0) break;
         corner.seen |= static_cast<std::uint8_t>(1 << out);
         n = corner.link[out] / 4;
-        in = static_cast<std::int8_t>(corner.link[out] % 4);
+        in = static_cast<std::int8_t>((out + 2) % 4);
         Corner& next = corners_[n];
         next.seen |= static_cast<std::uint8_t>(1 << in);
         out = -1;
@@ -112,9 +112,8 @@ void BandSimplifier::collect_loop(std::uint32_t n) {
     while (corners_[n].seen == 0) {
         steps_.push_back({n, in, out});
         corners_[n].seen = corners_[n].ways;
-        const std::uint32_t link = corners_[n].link[out];
-        n = link / 4;
-        in = static_cast<std::int8_t>(link % 4);
+        n = corners_[n].link[out] / 4;
+        in = static_cast<std::int8_t>((out + 2) % 4);
         for (int other = 0; other < 4; ++other) {
             if (other != in && corners_[n].ways & 1 << other) {
                 out = static_cast<std::int8_t>(other);

@@ -179,6 +179,22 @@ def test_ignored_pixels_are_in_no_polygon_and_rows_have_their_own_area(tmp_path,
     assert columns["area_m2"].sum() == pytest.approx(areas.sum() * 20)
 
 
+def test_a_system_whose_axes_point_south_and_west_keeps_the_rule_of_rings(tmp_path, labels):
+    lo29 = "+proj=tmerc +lat_0=0 +lon_0=29 +axis=wsu +ellps=WGS84 +units=m +type=crs"
+    path = tmp_path / "land.geojson"
+    placed = Affine(-10, 0, 50_000, 0, 10, 2_900_000)
+    write_polygons(stripes(labels), path, CLASSES, transform=placed, crs=lo29)
+    _, polygons, _ = read(path)
+    assert_whole(polygons, shapely.union_all(polygons).area)
+
+
+def test_a_confidence_that_is_no_number_is_left_empty(tmp_path):
+    blank = Stripe(np.zeros((2, 3), np.uint8), np.full((2, 3), np.nan, np.float32))
+    for name in ("land.gpkg", "land.geojson"):
+        write_polygons([blank], tmp_path / name, CLASSES)
+        assert np.isnan(read(tmp_path / name)[2]["confidence"].astype(float)).all()
+
+
 def test_a_raster_of_nothing_is_a_file_without_polygons(tmp_path):
     for name in ("land.gpkg", "land.geojson"):
         nothing = [Stripe(np.full((3, 4), 255, np.uint8))]

@@ -235,3 +235,7 @@ def test_other_arguments_are_refused():
         stream.add(labels[:, :3])
     with pytest.raises(ArrayError, match="some stripes have values"):
         stream.add(labels, values=np.ones((3, 4), np.float32))
+    stream.finish()
+    with pytest.raises(UsageError, match="is finished"):
+        stream.add(labels)
+    assert len(stream.finish()) == 0

@@ -46,7 +46,7 @@ class Feature:
     """
 
     rings: list[NDArray[np.float64]]
-    values: tuple[int | float | str, ...]
+    values: tuple[int | float | str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,6 @@ class Place:
             fix="write a .gpkg, which keeps the raster's own coordinates",
         )
 
-    @property
-    def is_mirrored(self) -> bool:
-        """Whether y points down, so that what is clockwise as seen is not so in numbers."""
-        a, b, _, d, e, _ = self.transform or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-        return a * e - b * d > 0
-
 
 def attributes_of(*, has_ground: bool, has_confidence: bool) -> list[Attribute]:
     """The columns: class, colour and area; square metres and hectares, mean confidence."""
@@ -125,7 +119,7 @@ def features(
         UsageError: a point has no longitude and latitude.
     """
     coordinates = place.coordinates(polygons.points)
-    step = -1 if place.is_mirrored else 1
+    step = -1 if len(coordinates) and _is_mirrored(polygons, coordinates) else 1
     offsets = polygons.rings.tolist()
     for index, (first, end) in enumerate(pairwise(polygons.polygons.tolist())):
         rings = []
@@ -133,7 +127,7 @@ def features(
             ring = coordinates[start:stop][::step]
             rings.append(np.concatenate([ring, ring[:1]]))
         info = classes.find(int(polygons.label[index]))
-        values: list[int | float | str] = [
+        values: list[int | float | str | None] = [
             info.id,
             info.name,
             "#{:02x}{:02x}{:02x}".format(*info.colour),
@@ -144,5 +138,12 @@ def features(
             values += [ground, ground / 10_000]
         if polygons.mean is not None:
             mean = float(polygons.mean[index])
-            values.append(mean if math.isfinite(mean) else 0.0)
+            values.append(mean if math.isfinite(mean) else None)
         yield Feature(rings, tuple(values))
+
+
+def _is_mirrored(polygons: Polygons, coordinates: NDArray[np.float64]) -> bool:
+    """Whether what is counter-clockwise as seen is not so in these coordinates."""
+    ring = coordinates[: polygons.rings[1]]
+    x, y = (ring - ring[0]).T
+    return bool((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() < 0)

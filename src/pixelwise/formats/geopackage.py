@@ -154,7 +154,7 @@ def _write(
         "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', 'POLYGON', ?, 0, 0)", (LAYER, srs)
     )
     columns = "".join(
-        f', "{attribute.name}" {_SQL_TYPES[attribute.type]} NOT NULL' for attribute in attributes
+        f', "{attribute.name}" {_SQL_TYPES[attribute.type]}' for attribute in attributes
     )
     database.execute(
         f"CREATE TABLE {LAYER} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "

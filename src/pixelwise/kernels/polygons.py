@@ -110,6 +110,7 @@ class PolygonStream:
         )
         self._rows = 0
         self._has_values: bool | None = None
+        self._is_finished = False
 
     @property
     def held(self) -> int:
@@ -132,13 +133,14 @@ class PolygonStream:
 
         Raises:
             ArrayError: an array is not such an array.
+            UsageError: the stream is finished.
         """
         self._feed(labels, weights, values)
         return self._take(by_place=False)
 
     def finish(self) -> Polygons:
         """Says that there are no more rows; the polygons that are left."""
-        self._tracer.finish()
+        self._close()
         return self._take(by_place=False)
 
     def _whole(
@@ -148,8 +150,13 @@ class PolygonStream:
         values: Floats | None,
     ) -> Polygons:
         self._feed(labels, weights, values)
-        self._tracer.finish()
+        self._close()
         return self._take(by_place=True)
+
+    def _close(self) -> None:
+        if not self._is_finished:
+            self._tracer.finish()
+            self._is_finished = True
 
     def _feed(
         self,
@@ -157,6 +164,10 @@ class PolygonStream:
         weights: npt.NDArray[np.float64] | None,
         values: Floats | None,
     ) -> None:
+        if self._is_finished:
+            raise UsageError(
+                "the stream is finished", got="more rows", fix="make a PolygonStream for each map"
+            )
         check_array("labels", labels, _LABEL_TYPES, 2, "[H, W]")
         if labels.shape[1] != self._width or len(labels) > _LONGEST_SIDE - self._rows:
             raise ArrayError(
