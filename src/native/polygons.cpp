@@ -292,18 +292,15 @@ void PolygonTracer::close_pieces() {
 }
 
 void PolygonTracer::end_band() {
-    simplifier_.simplify(band_top_, row_, band_starts_, band_points_, band_corners_, removed_);
+    simplifier_.simplify(band_top_, row_, band_starts_, band_corners_, removed_);
     for (const std::int32_t n : band_seeds_) {
         const std::uint32_t edge = seeds_[n].edge;
         if (corners_[edge / 4].ways == 0) seeds_[n].edge = corners_[edge / 4].link[edge % 4];
     }
     for (const std::uint32_t n : removed_) corners_.remove_if(n, true);
     band_starts_.clear();
-    band_points_.clear();
     for (const std::uint32_t n : band_corners_) {
-        if (corners_[n].ways == 0 || corners_[n].y != row_) continue;
-        band_points_.push_back(corners_[n].x);
-        if (corners_[n].ways & 1 << DOWN) band_starts_.push_back(n);
+        if (corners_[n].y == row_ && corners_[n].ways & 1 << DOWN) band_starts_.push_back(n);
     }
     removed_.clear();
     band_corners_.clear();

@@ -112,11 +112,10 @@ class BandSimplifier {
     BandSimplifier(Corners& corners, std::int32_t width, double tolerance)
         : corners_(corners), width_(width), tolerance_(tolerance) {}
 
-    // `starts` are the corners on the band's top row whose borders lead into it, `top_points` the
-    // columns of all on that row, `inside` those below, in raster order. Corners that are not
-    // needed any more get no ways; their links lead to the edges that take the place of theirs.
+    // `starts` are the corners on the band's top row whose borders lead into it, `inside` those
+    // below, in raster order. Corners that are not needed any more get no ways; their links lead to
+    // the edges that take the place of theirs.
     void simplify(std::int32_t top, std::int32_t bottom, const std::vector<std::uint32_t>& starts,
-                  const std::vector<std::int32_t>& top_points,
                   const std::vector<std::uint32_t>& inside, std::vector<std::uint32_t>& removed);
 
    private:
@@ -211,7 +210,6 @@ class PolygonTracer {
 
     std::int32_t band_top_ = 0;
     std::vector<std::uint32_t> band_starts_;
-    std::vector<std::int32_t> band_points_;
     std::vector<std::uint32_t> band_corners_;
     std::vector<std::int32_t> band_seeds_;
     std::vector<std::uint32_t> removed_;

@@ -57,13 +57,12 @@ void BandSimplifier::mark(std::int32_t x, std::int32_t y, bool value) {
 
 void BandSimplifier::simplify(std::int32_t top, std::int32_t bottom,
                               const std::vector<std::uint32_t>& starts,
-                              const std::vector<std::int32_t>& top_points,
                               const std::vector<std::uint32_t>& inside,
                               std::vector<std::uint32_t>& removed) {
     top_ = top;
     words_ = static_cast<std::size_t>(width_) / 64 + 1;
     marks_.assign(words_ * static_cast<std::size_t>(bottom - top + 1), 0);
-    for (const std::int32_t x : top_points) mark(x, top, true);
+    // Those on the top row are in no triangle but as its corner: no arc becomes a line along it.
     for (const std::uint32_t n : inside) mark(corners_[n].x, corners_[n].y, true);
     steps_.clear();
     arcs_.clear();

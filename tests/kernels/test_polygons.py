@@ -38,6 +38,18 @@ def label_maps(draw, most=14):
     return np.repeat(np.repeat(labels, block, axis=0), block, axis=1)
 
 
+def smooth_map(random, shape, classes):
+    """Winding borders close to each other, with specks beside them."""
+    field = random.normal(size=shape)
+    for axis in (0, 1, 0, 1):
+        field = sum(np.roll(field, shift, axis) for shift in range(-2, 3))
+    edges = np.quantile(field, np.linspace(0, 1, classes + 1)[1:-1])
+    labels = np.digitize(field, edges).astype(np.uint8)
+    specks = random.random(shape) < 0.02
+    labels[specks] = random.integers(0, classes, specks.sum())
+    return labels
+
+
 tolerances = st.sampled_from([None, 0, 0.8, 1, 2.5, 20])
 
 
@@ -62,6 +74,18 @@ def test_the_twin_gives_the_same(labels, tolerance, ignore):
     assert_equal(ours, theirs)
     np.testing.assert_allclose(ours.weighted_area, theirs.weighted_area, rtol=1e-12)
     np.testing.assert_allclose(ours.mean, theirs.mean, rtol=1e-12)
+
+
+@settings(max_examples=12)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    classes=st.integers(2, 5),
+    tolerance=st.sampled_from([1, 3, 9]),
+)
+def test_the_twin_gives_the_same_of_winding_borders(seed, classes, tolerance):
+    labels = smooth_map(np.random.default_rng(seed), (40, 50), classes)
+    options = {"tolerance": tolerance}
+    assert_equal(kernels.trace_polygons(labels, **options), twin(labels, **options))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -175,6 +199,16 @@ def test_stripes_of_a_high_raster_give_what_the_whole_gives():
         assert striped == whole
         assert len(parts[-1]) < len(whole) / 2
     assert_equal(kernels.trace_polygons(labels, tolerance=1.5), twin(labels, tolerance=1.5))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_region_on_the_edge_of_two_bands_keeps_an_area(way):
+    labels = np.zeros((600, 12), np.uint8)
+    labels[511:513, 3:9] = 1
+    labels[510:512, 10:] = 2
+    traced = WAYS[way](labels, tolerance=50)
+    assert traced.label.tolist() == [0, 2, 1]
+    assert all(signed_area(traced.rings_of(n)[0]) < 0 for n in range(3))
 
 
 def test_what_is_whole_leaves_memory():

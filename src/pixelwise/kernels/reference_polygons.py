@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -260,7 +261,8 @@ class _Simplifier:
             consider(before[p])
             consider(after[p])
         self._points.update(corners)
-        self._relink(steps, [i for i in range(count) if cost[i] >= 0 or not is_loop], cost, is_loop)
+        ends = set() if is_loop else {0, count - 1}
+        self._relink(steps, [i for i in range(count) if cost[i] >= 0 or i in ends], is_loop)
 
     def _may_go(
         self, corners: list[_Corner], between: list[int], p: int, before: int, after: int
@@ -273,18 +275,14 @@ class _Simplifier:
             point in self._points and point not in triangle for point in _inside(triangle)
         )
 
-    def _relink(self, steps: list[_Step], kept: list[int], cost: list[int], is_loop: bool) -> None:
-        last = len(steps) - 1
-        stays = [i for i in kept if cost[i] >= 0 or (not is_loop and i in (0, last))]
-        for step in (steps[i] for i in set(range(last + 1)) - set(stays)):
+    def _relink(self, steps: list[_Step], stays: list[int], is_loop: bool) -> None:
+        for step in (steps[i] for i in set(range(len(steps))) - set(stays)):
             del self._graph.ways[step.corner]
             del self._graph.links[step.corner, step.back]
             del self._graph.links[step.corner, step.onward]
-        following = [*stays[1:], stays[0]] if is_loop else stays[1:]
-        for i, j in zip(stays, following, strict=False):
-            self._graph.connect(
-                (steps[i].corner, steps[i].onward), (steps[j].corner, steps[j].back)
-            )
+        for i, j in pairwise([*stays, stays[0]] if is_loop else stays):
+            one, other = steps[i], steps[j]
+            self._graph.connect((one.corner, one.onward), (other.corner, other.back))
 
 
 def _between(first: int, last: int, count: int) -> list[int]:
