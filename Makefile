@@ -29,6 +29,7 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.augment
 	$(DEV)/python -m benchmarks.loading
 	$(DEV)/python -m benchmarks.metrics
+	$(DEV)/python -m benchmarks.polygons
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv

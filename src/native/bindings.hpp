@@ -69,6 +69,12 @@ void add_ranked(nb::module_& module);
 // Adds the functions of metric_bindings.cpp.
 void add_metrics(nb::module_& module);
 
+// Adds the class of polygon_bindings.cpp.
+void add_polygons(nb::module_& module);
+
+// Adds the function of region_bindings.cpp.
+void add_region_measures(nb::module_& module);
+
 // Adds the functions of warp_bindings.cpp.
 void add_warp(nb::module_& module);
 

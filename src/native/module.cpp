@@ -311,6 +311,8 @@ NB_MODULE(_native, module) {
     add_overlaps(module);
     add_ranked(module);
     add_metrics(module);
+    add_polygons(module);
+    add_region_measures(module);
     add_warp(module);
     module.def("variants", [] {
         nb::list names;

@@ -23,13 +23,13 @@ from pixelwise.errors import ArrayError, UsageError
 from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
-from pixelwise.segments import Segment, class_summary, find_segments
+from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
 from pixelwise.temperature import fits_classes, label_confidence, tempered
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Layer", "Provenance", "Segment", "Segmentation"]
+__all__ = ["Layer", "Polygon", "Provenance", "Segment", "Segmentation"]
 
 PROVENANCE_KEY = "pixelwise"
 _OPACITY = 0.5
@@ -330,6 +330,19 @@ class Segmentation:
             min_area: regions of fewer pixels are left out.
         """
         return find_segments(self.labels, self.confidence, self.classes, min_area=min_area)
+
+    def polygons(self, *, tolerance: float | None = None, min_area: int = 1) -> tuple[Polygon, ...]:
+        """The connected regions (4 neighbours) as polygons with holes, the largest first.
+
+        Args:
+            tolerance: pixels that a border may move by to become simpler; neighbours keep the same
+                border, so there are no gaps and no overlaps. None keeps the edges of pixels.
+            min_area: regions of fewer pixels are left out.
+
+        Raises:
+            UsageError: the tolerance is below 0 or no number.
+        """
+        return find_polygons(self.labels, self.classes, tolerance=tolerance, min_area=min_area)
 
     def summary(self) -> dict[str, Any]:
         """Plain data for JSON: per class that occurs its share, box, centroid and regions.

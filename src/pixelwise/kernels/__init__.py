@@ -27,8 +27,10 @@ from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise, relabel
 from pixelwise.kernels.png_rows import undo_png_filters
+from pixelwise.kernels.polygons import PolygonStream, trace_polygons
 from pixelwise.kernels.ranked import average_precision
-from pixelwise.kernels.types import Contours, Overlaps, Regions
+from pixelwise.kernels.region_measures import measure_regions
+from pixelwise.kernels.types import Contours, Overlaps, Polygons, RegionMeasures, Regions
 from pixelwise.kernels.upsampled_loss import upsampled_loss_gradient, upsampled_loss_sum
 from pixelwise.kernels.warp import blur, warp_bytes, warp_ids, warp_image, warp_raster
 
@@ -38,6 +40,9 @@ __all__ = [
     "Contours",
     "LossRule",
     "Overlaps",
+    "PolygonStream",
+    "Polygons",
+    "RegionMeasures",
     "Regions",
     "all_finite",
     "average_precision",
@@ -56,9 +61,11 @@ __all__ = [
     "decode_scores",
     "fade",
     "label_regions",
+    "measure_regions",
     "near_borders",
     "normalise",
     "relabel",
+    "trace_polygons",
     "undo_png_filters",
     "upsampled_loss_gradient",
     "upsampled_loss_sum",
