@@ -63,6 +63,9 @@ void add_overlaps(nb::module_& module);
 // Adds the functions of metric_bindings.cpp.
 void add_metrics(nb::module_& module);
 
+// Adds the functions of calibration_bindings.cpp.
+void add_calibration(nb::module_& module);
+
 // Adds the functions of warp_bindings.cpp.
 void add_warp(nb::module_& module);
 

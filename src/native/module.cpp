@@ -293,6 +293,7 @@ NB_MODULE(_native, module) {
     add_upsampled_loss(module);
     add_overlaps(module);
     add_metrics(module);
+    add_calibration(module);
     add_warp(module);
     module.def("variants", [] {
         nb::list names;

@@ -69,10 +69,13 @@ class Calibrations:
         """The sums of `Calibration`."""
         del confusion
         own = self._empty()
-        for rows, window in _bands(judged, own.classes):
-            own.update(
-                probabilities_in(_segmentation(judged), self.match, window), judged.truth[rows]
-            )
+        segmentation = _segmentation(judged)
+        own.update_scores(
+            segmentation.calibrated_scores,
+            segmentation.geometry,
+            judged.truth,
+            groups=self.match.of_prediction[list(segmentation.classes.ids)],
+        )
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:

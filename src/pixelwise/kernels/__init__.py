@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from pixelwise.kernels.axis import Axis
 from pixelwise.kernels.backend import COMPILED
+from pixelwise.kernels.calibration import (
+    calibration_sums,
+    calibration_sums_of_scores,
+    threshold_counts,
+)
 from pixelwise.kernels.confusion import confusion_counts
 from pixelwise.kernels.decode import (
     decode_confidence,
@@ -34,6 +39,8 @@ __all__ = [
     "Regions",
     "blend",
     "blur",
+    "calibration_sums",
+    "calibration_sums_of_scores",
     "confusion_counts",
     "contour_distances",
     "contour_points",
@@ -47,6 +54,7 @@ __all__ = [
     "label_regions",
     "near_borders",
     "normalise",
+    "threshold_counts",
     "undo_png_filters",
     "upsampled_loss_gradient",
     "upsampled_loss_sum",
