@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.errors import DatasetError, UsageError
-from pixelwise.evaluation.calibrate import calibrate, calibrated_card, fit_temperature
+from pixelwise.evaluation.calibrate import calibrate, calibrated_card
 from pixelwise.evaluation.pixels import PixelSample
+from pixelwise.evaluation.temperatures import fit_temperature
 from pixelwise.inference.card import Score, read_card
 
 CLASSES = 3
@@ -35,6 +38,7 @@ def sample_of(true_temperature, *, pictures=24, pixels=400, groups=None, seed=0,
         grouping="made for a test",
         logits=logits,
         truth=truth,
+        judged_as=np.arange(classes),
         counts=counts,
         faults=(),
     )
@@ -51,31 +55,33 @@ def nll(sample, temperature):
 @given(st.floats(0.3, 5), st.integers(0, 50))
 def test_the_temperature_of_the_truth_is_found(temperature, seed):
     sample = sample_of(temperature, seed=seed)
-    found = fit_temperature(sample.logits, sample.truth)
+    found = fit_temperature(sample)
     assert found == pytest.approx(temperature, rel=0.1)
     # No other is better: the golden section of the whole range gives no less.
     grid = np.exp(np.linspace(np.log(0.05), np.log(20), 40))
     assert nll(sample, found) <= min(nll(sample, other) for other in grid) + 1e-9
-    assert fit_temperature(sample.logits, sample.truth) == found
+    assert fit_temperature(sample) == found
 
 
 def test_the_temperature_of_each_class_is_found():
     sample = sample_of((0.7, 1.5, 3.0), pictures=40)
-    found = fit_temperature(sample.logits, sample.truth, "per-class")
+    found = fit_temperature(sample, "per-class")
     assert found == pytest.approx((0.7, 1.5, 3.0), rel=0.1)
-    assert nll(sample, found) < nll(sample, fit_temperature(sample.logits, sample.truth))
+    assert nll(sample, found) < nll(sample, fit_temperature(sample))
 
 
 def test_a_class_that_is_nowhere_takes_the_temperature_of_all():
     sample = sample_of(2.0)
     logits = np.concatenate([sample.logits, sample.logits[..., :1] - 9], axis=2)
-    every = fit_temperature(logits, sample.truth)
-    assert fit_temperature(logits, sample.truth, "per-class")[3] == pytest.approx(every)
+    sample = replace(sample, logits=logits, judged_as=np.arange(4))
+    every = fit_temperature(sample)
+    assert fit_temperature(sample, "per-class")[3] == pytest.approx(every)
 
 
 def test_perfect_predictions_end_at_the_limit():
     logits = np.eye(3, dtype=np.float32)[None, [0, 1, 2, 2]]
-    assert fit_temperature(logits, np.array([[0, 1, 2, 2]])) == pytest.approx(0.05)
+    sample = replace(sample_of(1, pictures=1), logits=logits, truth=np.array([[0, 1, 2, 2]]))
+    assert fit_temperature(sample) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("kind", ["global", "per-class"])
@@ -99,7 +105,7 @@ def test_figures_before_and_after(kind):
 
 def test_what_is_right_already_stays():
     sample = sample_of(1.7, pictures=6, pixels=40, seed=4)
-    current = fit_temperature(sample.logits, sample.truth)
+    current = fit_temperature(sample)
     result = calibrate(sample, data="toys", current=current)
     # The best for these very pictures cannot be beaten by that of others.
     assert not result.helps
@@ -114,9 +120,9 @@ def test_pictures_of_a_group_are_never_on_both_sides(monkeypatch):
     seen = []
     fit = module.fit_temperature
 
-    def watched(logits, truth, kind):
-        seen.append(logits[:, 0, 0])
-        return fit(logits, truth, kind)
+    def watched(part, kind):
+        seen.append(part.logits[:, 0, 0])
+        return fit(part, kind)
 
     monkeypatch.setattr(module, "fit_temperature", watched)
     calibrate(sample, data="toys")
