@@ -214,7 +214,7 @@ def _print(result: CalibrationResult, sample: PixelSample, target: Path) -> None
     if len(result.tried) > 1:
         print_columns(
             ("kind", "NLL after", "95 % interval"),
-            [(each, *_cells(figure)) for each, figure in result.tried.items()],
+            [(kind, *_cells(figures["NLL"])) for kind, figures in result.tried.items()],
         )
         print_line("")
     if result.helps:

@@ -87,7 +87,7 @@ class CalibrationResult:
         helps: whether the likelihood of pictures that had no part in it rose.
         better: probability that it rises, by drawing pictures anew.
         before, after: by name; `after` is cross-fitted.
-        tried: the cross-fitted NLL of every kind that was tried.
+        tried: `after` of every kind that was tried.
         coverage: of prediction sets, where it was asked for.
         quality: how well the expected mean IoU ranks pictures by their true one, cross-fitted.
         pictures, groups, pixels: pictures, groups of them, and pixels drawn of each.
@@ -100,7 +100,7 @@ class CalibrationResult:
     better: float
     before: dict[str, Figure]
     after: dict[str, Figure]
-    tried: Mapping[TemperatureKind, Figure]
+    tried: Mapping[TemperatureKind, dict[str, Figure]]
     coverage: Coverage | None
     quality: RankCorrelation
     pictures: int

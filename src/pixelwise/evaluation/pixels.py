@@ -128,9 +128,8 @@ def sample_pixels(
         progress: called with 1 for every picture.
 
     Raises:
-        DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read; or no
-            pixel counts in fewer than two pictures.
-        ArrayError: the predictions are label maps.
+        DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read, or have no
+            probabilities; or pixels count in fewer than two pictures.
     """
     count, classes = len(subject.truths.names), len(subject.predictions.classes)
     judged_as = subject.match.of_prediction[list(subject.predictions.classes.ids)].astype(np.intp)
