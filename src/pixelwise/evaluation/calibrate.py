@@ -191,7 +191,7 @@ def calibrate(
         better=float(_rises(rule, before, best.units, sample.groups).better),
         before=figures[0],
         after=figures[1],
-        tried={each.kind: _figures(rule, each.units, sample.groups)["NLL"] for each in candidates},
+        tried={each.kind: _figures(rule, each.units, sample.groups) for each in candidates},
         coverage=None
         if coverage is None
         else _coverage(sample, temperature, parts, folds, probabilities, coverage),
@@ -212,12 +212,12 @@ def _protocol(
         f"pixels drawn of each, {bins} bins"
     ]
     if sample.notes:
-        parts.append("; ".join(sample.notes))
+        parts.append(", ".join(sample.notes))
     if kind is not None:
         parts.append("each picture judged with a temperature of others")
     if kind == "auto":
         parts.append("the kind of temperature chosen on all")
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def calibrated_card(card: Card, result: CalibrationResult) -> Card:
