@@ -8,8 +8,7 @@ random label map with blobs as in street scenes, made from scores as a network's
 made from the same scores with noise; a part of the truth is ignored. Peers that are not installed
 are left out; `pip install ".[benchmark]"` brings them. HF evaluate's method and boundary IoU's
 reference are written here as the steps that they take. Calibration is counted in float32
-probabilities, which are there already, or with the softmax that makes them; those of 150 classes are
-of 512×512.
+probabilities that are there already, or with the softmax that makes them; 150 classes at 512×512.
 """
 
 from __future__ import annotations

@@ -118,38 +118,58 @@ struct Tally {
     double* sums;
 };
 
-// Adds one row of a tile, but for the truth of its pixels; returns the sum of squares.
+// Rows lie far apart: no processor foresees where the next one begins.
+PIXELWISE_INLINE void prefetch(const float* from) {
+#if defined(__GNUC__)
+    __builtin_prefetch(from);
+#else
+    (void)from;
+#endif
+}
+
+// Adds one row of a tile, but for the truth of its pixels; returns the sum of squares. `next` is
+// what is read after it.
 PIXELWISE_INLINE double add_row(const Tally& tally, std::int32_t row, const float* values,
-                                int count, int counted, Floats& smallest) {
+                                const float* next, int count, int counted, Floats& smallest) {
     const TileBuffers& buffers = tally.buffers;
     double* const pixels = tally.sums + static_cast<std::size_t>(1 + row) * SUMS * tally.bins;
     double* const sums = pixels + tally.bins;
+    // Copies, because the compiler cannot know that no store changes what is behind a reference.
+    float* const __restrict total = buffers.total;
+    float* const __restrict best = buffers.best;
+    std::int32_t* const __restrict best_row = buffers.best_row;
+    const float* const __restrict is_counted = buffers.counted;
+    float* const __restrict low = buffers.low;
     const float bins = static_cast<float>(tally.bins);
+    const int last = tally.bins - 1;
     const Floats one = spread(1.0f);
+    Floats least_value = smallest;
     double squares = 0;
     int above = 0;
     for (int i = 0; i < count; i += LANES) {
+        prefetch(next + i);
         const Floats value = load(values + i);
-        smallest = smaller(value, smallest);
-        store(buffers.total + i, load(buffers.total + i) + value);
-        const Floats best = load(buffers.best + i);
-        store(buffers.best_row + i, value > best ? spread(row) : load(buffers.best_row + i));
-        store(buffers.best + i, larger(value, best));
-        const Floats kept = value * load(buffers.counted + i);
+        least_value = smaller(value, least_value);
+        store(total + i, load(total + i) + value);
+        const Floats known = load(best + i);
+        store(best_row + i, value > known ? spread(row) : load(best_row + i));
+        store(best + i, larger(value, known));
+        const Floats kept = value * load(is_counted + i);
         const Floats place = kept * spread(bins);
-        store(buffers.low + i, place < one ? kept : Floats{});
+        store(low + i, place < one ? kept : Floats{});
         for (std::uint32_t rest = at_least(place, one); rest; rest &= rest - 1) {
             const float probability = values[i + lowest_bit(rest)];
-            const int bin = bin_of(probability, bins, tally.bins - 1);
+            const int bin = bin_of(probability, bins, last);
             pixels[bin] += 1;
             sums[bin] += probability;
             squares += static_cast<double>(probability) * probability;
             ++above;
         }
     }
-    for (int i = (count + LANES - 1) / LANES * LANES; i % STRANDS; ++i) buffers.low[i] = 0;
+    smallest = least_value;
+    for (int i = (count + LANES - 1) / LANES * LANES; i % STRANDS; ++i) low[i] = 0;
     Strands strands;
-    for (int i = 0; i < count; i += STRANDS) add_strands(strands, buffers.low + i);
+    for (int i = 0; i < count; i += STRANDS) add_strands(strands, low + i);
     pixels[0] += counted - above;
     sums[0] += total_of(strands.sums);
     return squares + total_of(strands.squares);
@@ -169,7 +189,9 @@ static int add_tile(const Tally& tally, const float* values, std::size_t stride,
     Floats smallest{};
     double squares = 0;
     for (std::int32_t row = 0; row < tally.rows; ++row) {
-        squares += add_row(tally, row, values + row * stride, count, counted, smallest);
+        const float* const own = values + row * stride;
+        const float* const next = row + 1 < tally.rows ? own + stride : values + count;
+        squares += add_row(tally, row, own, next, count, counted, smallest);
     }
     const Floats tolerance = spread(SUM_TOLERANCE);
     std::uint32_t sound = at_least(smallest, Floats{});
@@ -178,17 +200,16 @@ static int add_tile(const Tally& tally, const float* values, std::size_t stride,
         sound &= at_least(tolerance, off) & at_least(off, Floats{} - tolerance);
     }
     // A NaN is in no order to anything.
-    if (sound != (LANES == 32 ? ~0u : (1u << LANES) - 1)) return NO_PROBABILITIES;
+    if (sound != (1u << LANES) - 1) return NO_PROBABILITIES;
 
     const int last = tally.bins - 1;
     const float bins = static_cast<float>(tally.bins);
-    double* const best_pixels = tally.sums;
     double likelihood = 0, factors = 1, truths = 0;
     int factor = 0;
     for (int i = 0; i < count; ++i) {
         const std::int32_t id = buffers.ids[i];
         if (id < 0) continue;
-        double* const best = best_pixels + bin_of(buffers.best[i], bins, last);
+        double* const best = tally.sums + bin_of(buffers.best[i], bins, last);
         best[0] += 1;
         best[tally.bins] += buffers.best[i];
         best[2 * tally.bins] += buffers.best_row[i] == id;

@@ -24,7 +24,13 @@ from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
 from pixelwise.segments import Segment, class_summary, find_segments
-from pixelwise.temperature import Temperature, fits_classes, label_confidence, tempered
+from pixelwise.temperature import (
+    LocalTemperature,
+    Temperature,
+    fits_classes,
+    label_confidence,
+    tempered,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -216,7 +222,7 @@ class Segmentation:
         """
         rows, columns = self.geometry.rows, self.geometry.columns
         decode = kernels.decode_confidence
-        if isinstance(self.temperature, float | int):
+        if not isinstance(self.temperature, tuple | LocalTemperature):
             return _read_only(decode(self.calibrated_scores, rows, columns, threads=self.threads))
         return _read_only(
             label_confidence(
