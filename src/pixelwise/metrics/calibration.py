@@ -138,7 +138,7 @@ class Calibration:
         """Adds one picture whose probabilities are the softmax of interpolated scores.
 
         As `update` of `Segmentation.probabilities`, but they are counted as they are made: there is
-        no `[C, H, W]` array, and it takes a third of the time.
+        no `[C, H, W]` array.
 
         Args:
             scores: calibrated logits, float32 `[K, h, w]`.
