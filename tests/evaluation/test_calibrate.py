@@ -7,8 +7,9 @@ import pytest
 
 from pixelwise.errors import DatasetError, UsageError
 from pixelwise.evaluation.calibrate import calibrate, calibrated_card, needs_corners
+from pixelwise.evaluation.conformal import fit_threshold
 from pixelwise.evaluation.pixels import Corners
-from pixelwise.evaluation.temperatures import fit_temperature
+from pixelwise.evaluation.temperatures import fit_temperature, probabilities_of
 from pixelwise.inference.card import Score, read_card
 from pixelwise.temperature import LocalTemperature
 
@@ -154,6 +155,12 @@ def test_classes_that_are_one_class_of_the_truth_are_judged_together(sample_of):
     result = calibrate(sample, data="toys", coverage=0.8)
     assert result.temperature == pytest.approx(2.5, rel=0.1)
     assert result.coverage.measured.value > 0.77
+    found = probabilities_of(sample, result.temperature)
+    likeliest = np.stack([found[..., 0], found[..., 1:3].max(2), found[..., 3]])
+    right = sample.judged_as[sample.logits.argmax(2)] == sample.truth
+    of_truth = np.choose(sample.truth, likeliest)
+    threshold = fit_threshold(of_truth, right, sample.groups, coverage=0.8)
+    assert result.coverage.threshold == threshold
     # A class of the model that is of none of the truth has the last place.
     beside = replace(sample, truth=np.minimum(sample.truth, 1), counts=sample.counts[..., :2])
     assert calibrate(beside, data="toys").before["NLL"].value > result.before["NLL"].value

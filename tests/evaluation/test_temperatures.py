@@ -97,6 +97,34 @@ def test_slopes_are_those_of_the_loss(sample_of, kind):
     assert module._nll(family, place) > 0
 
 
+@pytest.mark.parametrize("kind", ["per-class", "local"])
+def test_second_derivatives_are_those_to_be_expected_of_the_truth(sample_of, kind):
+    sample = sample_of(LOCAL, pictures=1, pixels=1, judged_as=(0, 1, 1, 2))
+    place = np.array([0.7, -0.2, 0.1, 0.4])
+    chances = judged_probabilities(sample, probabilities_of(sample, LocalTemperature(*place)))
+    if kind == "per-class":
+        place = np.array([0.7, 1.2, 0.9, 0.5])
+        chances = judged_probabilities(sample, probabilities_of(sample, tuple(1 / place)))
+    expected = np.zeros((4, 4))
+    for truth, chance in enumerate(chances[0, 0]):
+        own = replace(sample, truth=np.array([[truth]], np.uint16))
+        family = {
+            "per-class": module._Scaled(own, np.eye(4), np.zeros(4)),
+            "local": module._Local(own, own.corners),
+        }[kind]
+        slopes, bends = module._derivatives(family, place)
+        expected += chance * np.outer(slopes, slopes)
+    np.testing.assert_allclose(bends, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_where_a_temperature_is_held_nothing_slopes(sample_of):
+    sample = sample_of(LOCAL, pictures=2, pixels=20)
+    family = module._Local(sample, sample.corners)
+    slopes, bends = module._derivatives(family, np.array([9.0, 0.0, 0.0, 0.0]))
+    assert not slopes.any()
+    assert not bends.any()
+
+
 def test_second_derivatives_are_true_where_no_classes_are_one(sample_of):
     sample = sample_of(2.0, pictures=3, pixels=30)
     family = module._Scaled(sample, np.eye(3), np.zeros(3))

@@ -39,6 +39,7 @@ _RIDGE = 1e-3
 # Keeps features that hardly differ, and coefficients that a card would not hold, at rest.
 _LOCAL_RIDGE = 1e-6
 _MOST_COEFFICIENT = 100.0
+_ROUNDING = 1e-12
 _ROUNDS = 50
 _CLOSE = 1e-7
 
@@ -186,7 +187,10 @@ class _Local:
         self, place: int, parameters: _Values, surplus: _Values, model: _Values
     ) -> tuple[_Values, _Values]:
         temperatures = self._temperatures(place, parameters)
-        free = (temperatures > LEAST_TEMPERATURE) & (temperatures < MOST_TEMPERATURE)
+        # What is held is a rounding away from its limit.
+        free = (temperatures > LEAST_TEMPERATURE * (1 + _ROUNDING)) & (
+            temperatures < MOST_TEMPERATURE * (1 - _ROUNDING)
+        )
         slopes = [
             -_interpolated(self.corners, place, temperatures, by=np.where(free, feature, 0))
             for feature in self.corners.features[place].swapaxes(0, 1)
