@@ -75,6 +75,9 @@ void add_polygons(nb::module_& module);
 // Adds the function of region_bindings.cpp.
 void add_region_measures(nb::module_& module);
 
+// Adds the functions of calibration_bindings.cpp.
+void add_calibration(nb::module_& module);
+
 // Adds the functions of warp_bindings.cpp.
 void add_warp(nb::module_& module);
 

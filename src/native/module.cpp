@@ -313,6 +313,7 @@ NB_MODULE(_native, module) {
     add_metrics(module);
     add_polygons(module);
     add_region_measures(module);
+    add_calibration(module);
     add_warp(module);
     module.def("variants", [] {
         nb::list names;

@@ -24,7 +24,13 @@ from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
 from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
-from pixelwise.temperature import fits_classes, label_confidence, tempered
+from pixelwise.temperature import (
+    LocalTemperature,
+    Temperature,
+    fits_classes,
+    label_confidence,
+    tempered,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -136,7 +142,7 @@ class Segmentation:
         image: the photo, uint8 `[H, W, 3]` RGB, for overlays.
         threads: cores that may be used to work things out; 0 means all.
         temperature: what scores are divided by before they become probabilities, one for all
-            classes or one for each; `labels` and `logits` never see it.
+            classes, one for each, or one for each place; `labels` and `logits` never see it.
         set_threshold: probability from which a class is in `prediction_sets`; None: not known.
 
     Raises:
@@ -151,7 +157,7 @@ class Segmentation:
         provenance: Provenance,
         image: NDArray[np.uint8] | None = None,
         threads: int = 0,
-        temperature: float | tuple[float, ...] = 1.0,
+        temperature: Temperature = 1.0,
         set_threshold: float | None = None,
     ) -> None:
         faults = []
@@ -213,12 +219,12 @@ class Segmentation:
     def confidence(self) -> NDArray[np.float32]:
         """Probability of the pixel's class, float32 `[H, W]`, 1/C..1.
 
-        A temperature for each class may make another class likelier than the label; then this may
-        be below 1/C.
+        A temperature for each class, or place, may make another class likelier than the label; then
+        this may be below 1/C.
         """
         rows, columns = self.geometry.rows, self.geometry.columns
         decode = kernels.decode_confidence
-        if not isinstance(self.temperature, tuple):
+        if not isinstance(self.temperature, tuple | LocalTemperature):
             return _read_only(decode(self.calibrated_scores, rows, columns, threads=self.threads))
         return _read_only(
             label_confidence(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pixelwise.errors import CardError
 from pixelwise.inference.card import Resize, Score, read_card
+from pixelwise.temperature import LocalTemperature
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,30 @@ def test_a_card_of_an_older_version_has_no_temperature(card):
     del document["postprocessing"]["temperature"], document["postprocessing"]["conformal"]
     assert read(document) == card
     assert read(document).postprocessing.temperature == 1
+
+
+LOCAL = {"base": 0.5, "margin": -1, "curve": 0.25, "disagreement": 0}
+
+
+def test_a_local_temperature_is_read_back(card):
+    document = json.loads(card.to_json())
+    document["postprocessing"]["temperature"] = LOCAL
+    found = read(document)
+    assert found.postprocessing.temperature == LocalTemperature(0.5, -1, 0.25, 0)
+    assert read(json.loads(found.to_json())) == found
+    assert "temperature exp(0.5 -1 l +0.25 l² +0 d) by place" in found.postprocessing.describe()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"margin": "1"}, {"margin": None}, {"curve": float("nan")}, {"more": 1}, {"base": 5000}],
+)
+def test_a_local_temperature_that_cannot_be_is_refused(card, change):
+    document = json.loads(card.to_json())
+    document["postprocessing"]["temperature"] = LOCAL | change
+    assert refused(document)
+    del document["postprocessing"]["temperature"]["base"]
+    assert refused(document)
 
 
 @pytest.mark.parametrize("temperature", [2, 0.5, [0.5, 1, 100]])

@@ -18,6 +18,7 @@ from pixelwise.evaluation.stored_probabilities import Probabilities
 from pixelwise.geometry import Window
 from pixelwise.metrics.calibration import Calibration, CalibrationScores
 from pixelwise.metrics.thresholds import Thresholds, ThresholdScores
+from pixelwise.segmentation import Segmentation
 
 __all__ = ["Calibrations", "Curves", "probabilities_in"]
 
@@ -69,10 +70,17 @@ class Calibrations(Summed):
         """The sums of `Calibration`."""
         del confusion
         own = self._empty()
-        for rows, window in _bands(judged, own.classes):
-            own.update(
-                probabilities_in(_segmentation(judged), self.match, window), judged.truth[rows]
+        told = _segmentation(judged)
+        if isinstance(told, Segmentation):
+            own.update_scores(
+                told.calibrated_scores,
+                told.geometry,
+                judged.truth,
+                groups=self.match.of_prediction[list(told.classes.ids)],
             )
+            return own.counts
+        for rows, window in _bands(judged, own.classes):
+            own.update(probabilities_in(told, self.match, window), judged.truth[rows])
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import CardError, ClassTableError
-from pixelwise.temperature import fits_classes
+from pixelwise.temperature import LocalTemperature, fits_classes
 
 __all__ = [
     "CARD_KEY",
@@ -116,19 +116,21 @@ class Postprocessing(_Part):
         alignment: `"corners"`: the outer scores lie on the centres of the outer input pixels
             (`align_corners=True`); `"half_pixel"`: scores are the centres of equal cells.
         activation: what makes probabilities of the scores.
-        temperature: what the scores are divided by before that, one for all classes or one for
-            each; labels are those of the scores as they are.
+        temperature: what the scores are divided by before that, one for all classes, one for each,
+            or one for each place; labels are those of the scores as they are.
         conformal: of prediction sets; None where no coverage was asked for.
     """
 
     alignment: Literal["corners", "half_pixel"]
     activation: Literal["softmax"] = "softmax"
-    temperature: _Temperature | tuple[_Temperature, ...] = 1.0
+    temperature: _Temperature | tuple[_Temperature, ...] | LocalTemperature = 1.0
     conformal: Conformal | None = None
 
     def describe(self) -> str:
         """How scores become probabilities, in one line."""
-        if self.temperature == 1:
+        if isinstance(self.temperature, LocalTemperature):
+            text = f"{self.activation}, calibrated: temperature {self.temperature} by place"
+        elif self.temperature == 1:
             text = f"{self.activation} of the scores as they are"
         elif isinstance(self.temperature, tuple):
             least, most = min(self.temperature), max(self.temperature)
@@ -221,7 +223,7 @@ def read_card(text: str, *, where: str) -> Card:
         ) from None
     if not fits_classes(card.postprocessing.temperature, classes):
         raise CardError(
-            "the card of this model does not hold one temperature for each class",
+            "the card of this model does not hold temperatures that can be",
             where=where,
             got=f"{card.postprocessing.temperature} for {classes} classes",
             fix="calibrate the model again: pixelwise calibrate MODEL DATA",

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from pixelwise.kernels.axis import Axis
 from pixelwise.kernels.backend import COMPILED
+from pixelwise.kernels.calibration import (
+    calibration_sums,
+    calibration_sums_of_scores,
+    threshold_counts,
+)
 from pixelwise.kernels.confusion import confusion_counts
 from pixelwise.kernels.decode import (
     decode_confidence,
@@ -48,6 +53,8 @@ __all__ = [
     "average_precision",
     "blend",
     "blur",
+    "calibration_sums",
+    "calibration_sums_of_scores",
     "confusion_counts",
     "contour_distances",
     "contour_points",
@@ -65,6 +72,7 @@ __all__ = [
     "near_borders",
     "normalise",
     "relabel",
+    "threshold_counts",
     "trace_polygons",
     "undo_png_filters",
     "upsampled_loss_gradient",

@@ -132,6 +132,40 @@ def confusion_counts(
     threads: int,
     variant: str = "",
 ) -> bool: ...
+def calibration_sums(
+    values: Floats,
+    truth: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    bins: int,
+    sums: npt.NDArray[np.float64],
+    threads: int,
+    variant: str = "",
+) -> int: ...
+def calibration_sums_of_scores(
+    scores: Floats,
+    row_index: npt.NDArray[np.int32],
+    row_weight: Floats,
+    column_index: npt.NDArray[np.int32],
+    column_weight: Floats,
+    row_of: npt.NDArray[np.int32],
+    rows: int,
+    truth: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    bins: int,
+    sums: npt.NDArray[np.float64],
+    threads: int,
+    variant: str = "",
+) -> int: ...
+def threshold_counts(
+    values: Floats,
+    truth: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    counts: npt.NDArray[np.int64],
+    variant: str = "",
+) -> int: ...
 def near_borders(
     labels: Labels, distance: int, fill: int, out: Labels, variant: str = ""
 ) -> None: ...
