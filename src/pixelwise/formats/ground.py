@@ -103,4 +103,5 @@ def _between(
     first = step * (1 + product) / ((1 - squared * north**2) * (1 - squared * south**2))
     # artanh x − artanh y = artanh((x − y) / (1 − x y))
     second = np.arctanh(eccentricity * step / (1 - product)) / eccentricity
-    return polar**2 / 2 * width * (first + second)
+    total: NDArray[np.float64] = polar**2 / 2 * width * (first + second)
+    return total

@@ -8,11 +8,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bytes", "Contours", "Floats", "Labels", "Overlaps", "Regions"]
+__all__ = ["Bytes", "Contours", "Floats", "Labels", "Overlaps", "Regions", "Values"]
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Values: TypeAlias = (
+    npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16] | npt.NDArray[np.float32]
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
