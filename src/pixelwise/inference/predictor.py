@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.classes import ClassTable
 from pixelwise.errors import ArrayError, EngineError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.images import ImageSource, describe_source, read_image
-from pixelwise.inference.card import Card
-from pixelwise.inference.engines import Engine, make_engine, usable_cores
-from pixelwise.inference.model_file import ModelFile, read_model
+from pixelwise.inference.engines import make_engine, usable_cores
+from pixelwise.inference.model_file import read_model
+from pixelwise.inference.network import Network
 from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
 from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
@@ -26,7 +25,7 @@ __all__ = ["Model", "load"]
 _LARGEST_BATCH = 4
 
 
-class Model:
+class Model(Network):
     """A model file and the engine that runs it; may be used from several threads.
 
     Args:
@@ -38,29 +37,8 @@ class Model:
         classes: the classes it knows.
     """
 
-    def __init__(self, file: ModelFile, engine: Engine, threads: int) -> None:
-        self._file = file
-        self._engine = engine
-        self._threads = threads
-        self.classes: ClassTable = file.card.classes
-
     def __repr__(self) -> str:
-        return f"Model({self.card.name!r}, {len(self.classes)} classes, {self._engine.description})"
-
-    @property
-    def card(self) -> Card:
-        """What the model says of itself."""
-        return self._file.card
-
-    @property
-    def file(self) -> ModelFile:
-        """The model file that it was loaded from."""
-        return self._file
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the model file."""
-        return self._file.sha256
+        return f"Model({self.card.name!r}, {len(self.classes)} classes, {self.engine})"
 
     def predict(
         self,
@@ -122,12 +100,12 @@ class Model:
                         pictures[index],
                         plans[index],
                         self.card.preprocessing,
-                        threads=self._threads,
+                        threads=self.threads,
                     )
                     for index in members
                 ]
             )
-            scores |= dict(zip(members, self._run(batch), strict=True))
+            scores |= dict(zip(members, self.run(batch), strict=True))
         return [
             self._segmentation(scores[index], plans[index], pictures[index], source)
             for index, source in enumerate(sources)
@@ -143,18 +121,6 @@ class Model:
             for first in range(0, len(members), largest):
                 yield members[first : first + largest]
 
-    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores = self._engine.run(batch)
-        expected = (len(batch), len(self.classes))
-        if scores.ndim != 4 or scores.shape[:2] != expected:
-            raise EngineError(
-                "the network gave scores of another shape than its card says",
-                where=str(self._file.path),
-                got=f"{scores.shape}, expected ({expected[0]}, {expected[1]}, h, w)",
-                fix="export the model again with the class table it was trained on",
-            )
-        return scores
-
     def _segmentation(
         self,
         scores: NDArray[np.float32],
@@ -167,7 +133,7 @@ class Model:
         provenance = Provenance(
             model=self.card.name,
             model_hash=self.sha256,
-            engine=self._engine.description,
+            engine=self.engine,
             network_size=plan.padded,
             source=describe_source(source),
             version=VERSION,
@@ -179,7 +145,7 @@ class Model:
                 geometry=score_geometry(plan, (height, width), card),
                 provenance=provenance,
                 image=picture,
-                threads=self._threads,
+                threads=self.threads,
                 temperature=card.temperature,
                 set_threshold=None if card.conformal is None else card.conformal.threshold,
             )
