@@ -9,24 +9,32 @@ file is written once, from front to back.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr, unescape
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 
 from pixelwise.extras import extra
+from pixelwise.formats.block_file import BlockFile, TileForm, tile_grid
 from pixelwise.formats.overviews import average_of_four, mode_of_four
-from pixelwise.formats.tile_file import TileFile
 
-__all__ = ["BandFacts", "CogFacts", "cog_pieces", "read_cog_facts", "tile_grid", "write_overviews"]
+__all__ = [
+    "BandFacts",
+    "CogFacts",
+    "Level",
+    "cog_pieces",
+    "read_cog_facts",
+    "write_level",
+    "write_overviews",
+]
 
-_ITEM = "pixelwise"
 _METADATA, _NODATA = 42112, 42113
 _PLACES = (33550, 33922, 34264, 34735, 34736, 34737)
 _SHORT, _LONG, _ASCII, _LONG8, _DOUBLE = 3, 4, 2, 16, 12
@@ -34,6 +42,8 @@ _CODES = {_SHORT: "H", _LONG: "I", _LONG8: "Q", _DOUBLE: "d"}
 _DEFLATE, _HORIZONTAL = 8, 2
 _GREY, _PALETTE = 1, 3
 _LARGEST_CLASSIC = 2**32 - 1
+# Bytes of tiles, not compressed, that are held together.
+_AT_ONCE = 1 << 24
 _GHOST = (
     "LAYOUT=IFDS_BEFORE_DATA\n"
     "BLOCK_ORDER=ROW_MAJOR\n"
@@ -74,14 +84,77 @@ class CogFacts:
     items: Mapping[str, str] = field(default_factory=dict)
 
 
-def tile_grid(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """How many rows and columns of tiles a picture has."""
-    return -(-size[0] // side), -(-size[1] // side)
+@dataclass(frozen=True)
+class Level:
+    """The picture, or one of its overviews: all tiles, row by row."""
+
+    tiles: BlockFile
+    form: TileForm
+    size: tuple[int, int]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return tile_grid(self.size, self.form.side)
+
+    def tile(self, row: int, column: int) -> NDArray[Any]:
+        """One tile, `[side, side, channels]`.
+
+        Raises:
+            OutputError: the file is damaged.
+        """
+        side = self.form.side
+        return self.tiles.block(row * self.grid[1] + column, self.form, (side, side))
+
+    def whole(self) -> NDArray[Any]:
+        """The whole picture, `[H, W, channels]`.
+
+        Raises:
+            OutputError: the file is damaged.
+        """
+        rows = [
+            np.concatenate([self.tile(row, column) for column in range(self.grid[1])], axis=1)
+            for row in range(self.grid[0])
+        ]
+        whole: NDArray[Any] = np.concatenate(rows)[: self.size[0], : self.size[1]]
+        return whole
 
 
-def write_overviews(
-    base: TileFile, size: tuple[int, int], folder: Path, pool: Executor
-) -> list[tuple[TileFile, tuple[int, int]]]:
+def write_level(
+    path: Path,
+    form: TileForm,
+    size: tuple[int, int],
+    tile: Callable[[int, int], NDArray[Any]],
+    pool: Executor,
+    seen: Callable[[int, NDArray[Any]], object] = lambda _row, _tile: None,
+) -> Level:
+    """Makes all tiles of a picture and writes them row by row.
+
+    Args:
+        path: of the file that is made.
+        form: of the tiles.
+        size: `(H, W)` of the picture.
+        tile: gives the tile at a row and column; called in the threads of the pool.
+        pool: threads that make and compress tiles.
+        seen: called with the row and each tile, in order.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    level = Level(BlockFile(path), form, size)
+    down, across = level.grid
+    together = max(1, _AT_ONCE // form.tile_bytes)
+    for row in range(down):
+        for first in range(0, across, together):
+            columns = range(first, min(first + together, across))
+            tiles = list(pool.map(partial(tile, row), columns))
+            level.tiles.append(pool.map(form.encode, tiles))
+            for made in tiles:
+                seen(row, made)
+    return level
+
+
+def write_overviews(base: Level, pool: Executor) -> list[Level]:
     """Halves a picture until one tile holds it; each level comes from the one before.
 
     Of label maps (tiles without predictor) a pixel is the commonest value of its four, a tie the
@@ -89,66 +162,52 @@ def write_overviews(
     like.
 
     Args:
-        base: all tiles of the picture.
-        size: `(H, W)` of the picture.
-        folder: where the levels are written.
-        pool: threads that work on tiles.
+        base: the picture.
+        pool: threads that make and compress tiles.
 
     Returns:
-        Tiles and size of each level, the finest first.
+        The picture and its overviews, the finest first.
 
     Raises:
         OutputError: they cannot be written.
     """
-    levels: list[tuple[TileFile, tuple[int, int]]] = []
-    below, form = base, base.form
-    while max(size) > form.side:
-        columns = tile_grid(size, form.side)
-        size = (size[0] + 1) // 2, (size[1] + 1) // 2
-        level = TileFile(folder / f"{base.path.name}.{len(levels) + 1}", form)
-        down, across = tile_grid(size, form.side)
-        for row in range(down):
-
-            def halved(column: int, row: int = row) -> NDArray[Any]:
-                return _halved(below, columns, row, column)  # noqa: B023 - used at once
-
-            level.append(pool.map(halved, range(across)), pool)
-        levels.append((level, size))
-        below = level
+    levels = [base]
+    while max(levels[-1].size) > base.form.side:
+        below = levels[-1]
+        size = (below.size[0] + 1) // 2, (below.size[1] + 1) // 2
+        path = base.tiles.path.with_suffix(f".{len(levels)}")
+        levels.append(write_level(path, base.form, size, partial(_halved, below), pool))
     return levels
 
 
-def _halved(below: TileFile, grid: tuple[int, int], row: int, column: int) -> NDArray[Any]:
+def _halved(below: Level, row: int, column: int) -> NDArray[Any]:
     """The tile that four of the level below make, or fewer at the edge."""
-    form = below.form
-    side = form.side
+    form, side = below.form, below.form.side
     four = np.full((2 * side, 2 * side, form.channels), form.fill, form.dtype)
     for down in range(2):
         for across in range(2):
             y, x = 2 * row + down, 2 * column + across
-            if y < grid[0] and x < grid[1]:
+            if y < below.grid[0] and x < below.grid[1]:
                 place = np.s_[down * side : (down + 1) * side, across * side : (across + 1) * side]
-                four[place] = below.tile(y * grid[1] + x)
+                four[place] = below.tile(y, x)
     reduce = average_of_four if form.predictor else mode_of_four
     return reduce(four, form.fill)
 
 
-def cog_pieces(
-    levels: Sequence[tuple[TileFile, tuple[int, int]]], facts: CogFacts
-) -> Iterator[Any]:
+def cog_pieces(levels: Sequence[Level], facts: CogFacts) -> Iterator[bytes]:
     """The bytes of the file, piece by piece.
 
     Args:
-        levels: tiles and size of the picture and then of its overviews.
+        levels: the picture and its overviews, the finest first.
         facts: all else.
 
     Raises:
         MissingExtraError: a place is given, and rasterio is not installed.
     """
     place = _place_entries(facts)
-    data = sum(tiles.length for tiles, _ in levels)
+    data = sum(level.tiles.length for level in levels)
     # Far more than directories ever take beside their lists of tiles, which take 16 bytes a tile.
-    tiles_in_all = sum(len(tiles.sizes) for tiles, _ in levels)
+    tiles_in_all = sum(len(level.tiles.sizes) for level in levels)
     room = data + 64 * tiles_in_all + (1 << 21) * len(levels)
     big = room > _LARGEST_CLASSIC
     ghost = f"GDAL_STRUCTURAL_METADATA_SIZE={len(_GHOST):06d} bytes\n{_GHOST}".encode()
@@ -158,8 +217,8 @@ def cog_pieces(
     starts = [0] * len(levels)
     for final in (False, True):
         directories, position = [], first
-        for index, (tiles, size) in enumerate(levels):
-            entries = _entries(tiles, size, facts, starts[index], index, place, big=big)
+        for index, level in enumerate(levels):
+            entries = _entries(level, facts, starts[index], index, place, big=big)
             last = index == len(levels) - 1
             content = _directory(entries, position, big=big, last=last)
             directories.append(content)
@@ -167,11 +226,11 @@ def cog_pieces(
         if not final:
             for index in reversed(range(len(levels))):
                 starts[index] = position
-                position += levels[index][0].length
+                position += levels[index].tiles.length
     yield _header(first, big=big) + ghost + bytes(first - header_size - len(ghost))
     yield from directories
-    for tiles, _ in reversed(levels):
-        yield from tiles.chunks()
+    for level in reversed(levels):
+        yield from level.tiles.chunks()
 
 
 def read_cog_facts(path: Path) -> dict[str, str]:
@@ -184,7 +243,8 @@ def read_cog_facts(path: Path) -> dict[str, str]:
             directory = TiffImagePlugin.ImageFileDirectory_v2(header)
             file.seek(directory.next)
             directory.load(file)
-            text = str(directory.get(_METADATA, ""))
+            # Pillow takes the bytes of a text for Latin-1.
+            text = str(directory.get(_METADATA, "")).encode("latin-1").decode(errors="replace")
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
         return {}
     return dict(_items(text))
@@ -202,25 +262,24 @@ def _items(text: str) -> Iterator[tuple[str, str]]:
         return
     for item in root.iter("Item"):
         if "sample" not in item.attrib:
-            yield item.get("name", ""), item.text or ""
+            yield item.get("name", ""), unescape(item.text or "")
 
 
 def _entries(
-    tiles: TileFile,
-    size: tuple[int, int],
+    level: Level,
     facts: CogFacts,
     start: int,
-    level: int,
+    number: int,
     place: list[_Entry],
     *,
     big: bool,
 ) -> list[_Entry]:
-    form = tiles.form
+    form, size, tiles = level.form, level.size, level.tiles
     bits = 8 * form.dtype.itemsize
     offset_type = _LONG8 if big else _LONG
     palette = facts.palette
     entries = [
-        _numbers(254, _LONG, [int(level > 0)]),
+        _numbers(254, _LONG, [int(number > 0)]),
         _numbers(256, _LONG, [size[1]]),
         _numbers(257, _LONG, [size[0]]),
         _numbers(258, _SHORT, [bits] * form.channels),
@@ -243,21 +302,26 @@ def _entries(
         colours = np.zeros((3, 2**bits), np.uint16)
         colours[:, : len(palette)] = palette.T.astype(np.uint16) * 257
         entries.append(_numbers(320, _SHORT, colours.ravel()))
-    if level == 0:
+    if number == 0:
         entries += [*place, _text(_METADATA, _metadata(facts))]
     return sorted(entries)
 
 
 def _metadata(facts: CogFacts) -> str:
     lines = [
-        f"<Item name={quoteattr(key)}>{escape(value)}</Item>" for key, value in facts.items.items()
+        f"<Item name={quoteattr(key)}>{_twice(value)}</Item>" for key, value in facts.items.items()
     ]
     for sample, band in enumerate(facts.bands):
         for role, value in (("description", band.description), ("scale", band.scale)):
             if value is not None:
                 head = f'name="{role.upper()}" sample="{sample}" role="{role}"'
-                lines.append(f"<Item {head}>{escape(str(value))}</Item>")
+                lines.append(f"<Item {head}>{_twice(str(value))}</Item>")
     return f"<GDALMetadata>{''.join(lines)}</GDALMetadata>"
+
+
+def _twice(text: str) -> str:
+    # GDAL's TIFF driver escapes values before they go into its XML, and undoes that on reading.
+    return escape(escape(text))
 
 
 def _place_entries(facts: CogFacts) -> list[_Entry]:
