@@ -223,7 +223,8 @@ def test_stripes_of_any_shape_make_tiles(tmp_path, pool, side):
     ]
 
     def part(window):
-        return pixels[window.top : window.bottom, window.left : window.right]
+        rows = pixels[window.top : window.bottom, window.left : window.right]
+        return lambda columns: rows[:, columns]
 
     stripes = StripeFile(tmp_path / "s", form, (70, 90), windows)
     for window in windows[:5]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from pixelwise.formats.block_file import BlockFile, TileForm, tile_grid
 from pixelwise.geometry import Window
 
 __all__ = ["StripeFile"]
+
+_AT_ONCE = 1 << 24
 
 
 class StripeFile:
@@ -53,20 +55,33 @@ class StripeFile:
                 self._over_row[row].append(index)
         self._file = BlockFile(path, count=firsts[done])
 
-    def append(self, window: Window, values: NDArray[Any], pool: Executor) -> None:
-        """Adds the next stripe, `[h, w, channels]`, compressed in the threads of a pool.
+    def append(
+        self, window: Window, values: Callable[[slice], NDArray[Any]], pool: Executor
+    ) -> None:
+        """Adds the next stripe, compressed in the threads of a pool.
+
+        Args:
+            window: of the stripe.
+            values: gives columns of the stripe, counted from its left edge, `[h, w, channels]`;
+                called in the threads.
+            pool: the threads.
 
         Raises:
             OutputError: it cannot be written, as when the disk is full.
         """
-        side = self.form.side
+        side, form = self.form.side, self.form
 
         def encoded(column: int) -> bytes:
             left, right = max(window.left, column * side), min(window.right, (column + 1) * side)
-            part = values[:, left - window.left : right - window.left]
-            return self.form.encode(part, fast=True)
+            part = values(slice(left - window.left, right - window.left))
+            return form.encode(part, fast=True)
 
-        self._file.append(pool.map(encoded, range(*self._columns(window))))
+        first, last = self._columns(window)
+        # What one block takes before it is compressed, so that wide pictures take no more memory.
+        block = (window.bottom - window.top) * side * form.channels * form.dtype.itemsize
+        together = max(1, _AT_ONCE // block)
+        for start in range(first, last, together):
+            self._file.append(pool.map(encoded, range(start, min(start + together, last))))
 
     def tile(self, row: int, column: int) -> NDArray[Any]:
         """One tile, `[side, side, channels]`, once all stripes are there.
