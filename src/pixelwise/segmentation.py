@@ -49,6 +49,7 @@ class Provenance:
         network_size: `(H, W)` of the picture that the network saw, padding included.
         source: the picture's name.
         version: of pixelwise.
+        settings: how the picture was cut into tiles and augmented; empty where it was not.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Provenance:
     network_size: tuple[int, int]
     source: str
     version: str
+    settings: str = ""
 
 
 class Layer:
@@ -384,7 +386,10 @@ class Segmentation:
 
     def provenance_text(self, facts: dict[str, str]) -> dict[str, str]:
         """The PNG text chunk that says where a result came from."""
-        return {PROVENANCE_KEY: json.dumps(asdict(self.provenance) | facts)}
+        known = asdict(self.provenance)
+        if not self.provenance.settings:
+            del known["settings"]
+        return {PROVENANCE_KEY: json.dumps(known | facts)}
 
     def save_overlay(self, path: str | Path) -> None:
         """Writes the overlay as a PNG; `overlay(…).save(…)` does it with other settings.

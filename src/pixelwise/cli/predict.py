@@ -37,6 +37,7 @@ from pixelwise.inference.jobs import (
     sweep_results,
 )
 from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.overlay import format_share
 
 __all__ = ["predict"]
@@ -59,6 +60,9 @@ class _Request:
     point: tuple[int, int] | None
     summary: bool
     overwrite: bool
+    tile: int | None
+    overlap: float | None
+    tta: str
     max_megapixels: float
     decode_timeout: float | None
 
@@ -102,6 +106,17 @@ def predict(
     threads: Annotated[
         int, typer.Option(min=0, max=MOST_THREADS, help="Cores to use; 0 means all.")
     ] = 0,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut into tiles of this side, seen at the picture's own scale."),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.5, help="Part of a tile that its neighbour covers. [0.25]"),
+    ] = None,
+    tta: Annotated[
+        str, typer.Option(help="Mean over several views: none, mirror, flips or scales.")
+    ] = "none",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make results anew that are there already.")
     ] = False,
@@ -120,12 +135,14 @@ def predict(
     """
     try:
         point = _parse_point(at)
+        _check_tiling(tile, overlap)
         jobs = collect_jobs(photos, output)
         cores = threads or usable_cores()
         workers = cores if len(jobs) >= _MANY else 1
         loaded = load(
             model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
         )
+        loaded.views(tta)
         make_folder(output)
         sweep_results(output)
     except PixelwiseError as error:
@@ -137,6 +154,9 @@ def predict(
         point=point,
         summary=json_output,
         overwrite=overwrite,
+        tile=tile,
+        overlap=overlap,
+        tta=tta,
         max_megapixels=max_megapixels,
         decode_timeout=decode_timeout,
     )
@@ -187,7 +207,12 @@ def _hits_every_picture(error: PixelwiseError) -> bool:
 
 
 def _work(model: Model, job: Job, request: _Request) -> _Done:
-    facts = source_facts(job, model.sha256)
+    settings = describe_settings(
+        tile=request.tile,
+        overlap=DEFAULT_OVERLAP if request.overlap is None else request.overlap,
+        tta=request.tta,
+    )
+    facts = source_facts(job, model.sha256, settings)
     outputs = Outputs.of(
         job, request.output, layers=request.layers, probabilities=request.probabilities
     )
@@ -196,7 +221,12 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         return _Done(outputs, shares, skipped=True, point=None, summary=None)
     segmentation = model.predict(
-        job.source, max_megapixels=request.max_megapixels, timeout=request.decode_timeout
+        job.source,
+        tile=request.tile,
+        overlap=request.overlap,
+        tta=request.tta,
+        max_megapixels=request.max_megapixels,
+        timeout=request.decode_timeout,
     )
     point = segmentation.at(*request.point) if request.point is not None else None
     outputs.save(segmentation, facts, overwrite=request.overwrite)
@@ -207,6 +237,11 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
         point=point,
         summary=segmentation.summary() if request.summary else None,
     )
+
+
+def _check_tiling(tile: int | None, overlap: float | None) -> None:
+    if tile is None and overlap is not None:
+        raise UsageError("an overlap needs tiles", got=f"--overlap {overlap}", fix="give --tile N")
 
 
 def _parse_point(text: str | None) -> tuple[int, int] | None:

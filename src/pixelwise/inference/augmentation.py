@@ -63,7 +63,7 @@ def views_of(tta: str) -> tuple[View, ...]:
 
 def mean_scores(
     pictures: list[NDArray[Any]],
-    plan: InputPlan,
+    plans: list[InputPlan],
     card: Card,
     views: tuple[View, ...],
     run: Callable[[Scores], Scores],
@@ -71,11 +71,11 @@ def mean_scores(
     step: int | None = None,
     threads: int = 1,
 ) -> Scores:
-    """Scores of pictures of one size, float32 `[B, C, h, w]`, on the grid of the first view.
+    """Mean scores of several pictures, float32 `[B, C, h, w]`, on the grid of the first view.
 
     Args:
         pictures: each `[H, W, bands]`.
-        plan: of the first view.
+        plans: of the first view of each; their inputs have one size.
         card: of the network.
         views: the first is the picture as it is.
         run: the network.
@@ -83,24 +83,35 @@ def mean_scores(
             differ by multiples of this; None where that is not wanted.
         threads: cores that may be used.
     """
-    inputs = _prepared(pictures, plan, card, threads)
+    inputs = _prepared(pictures, plans, card, threads)
     total = run(inputs)
     for view in views[1:]:
         if view.scale == 1:
             total += _flipped(run(_flipped(inputs, view)), view)
             continue
-        scaled = _scaled(plan, card, view.scale, step)
-        scores = run(_prepared(pictures, scaled, card, threads))
-        rows, columns = _between(plan, total.shape[2:], scaled, scores.shape[2:], card)
-        for number, maps in enumerate(scores):
-            total[number] += kernels.decode_scores(maps, rows, columns, threads=threads)
+        scaled = [_scaled(plan, card, view.scale, step) for plan in plans]
+        # Pictures padded to one size may differ in theirs at another scale.
+        together = len(pictures) if len({plan.padded for plan in scaled}) == 1 else 1
+        for first in range(0, len(pictures), together):
+            members = slice(first, first + together)
+            scores = run(_prepared(pictures[members], scaled[members], card, threads))
+            for index, maps in enumerate(scores, first):
+                rows, columns = _between(
+                    plans[index], total.shape[2:], scaled[index], maps.shape[1:], card
+                )
+                total[index] += kernels.decode_scores(maps, rows, columns, threads=threads)
     if len(views) > 1:
         total /= np.float32(len(views))
     return total
 
 
-def _prepared(pictures: list[NDArray[Any]], plan: InputPlan, card: Card, threads: int) -> Scores:
-    prepared = [prepare(picture, plan, card.preprocessing, threads=threads) for picture in pictures]
+def _prepared(
+    pictures: list[NDArray[Any]], plans: list[InputPlan], card: Card, threads: int
+) -> Scores:
+    prepared = [
+        prepare(picture, plan, card.preprocessing, threads=threads)
+        for picture, plan in zip(pictures, plans, strict=True)
+    ]
     return prepared[0][None] if len(prepared) == 1 else np.stack(prepared)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import sys
 import threading
 from collections import OrderedDict
@@ -14,7 +15,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.errors import DeviceError, EngineError, MissingExtraError, UsageError
+from pixelwise.errors import (
+    DeviceError,
+    EngineError,
+    MissingExtraError,
+    OutOfMemoryError,
+    UsageError,
+)
 from pixelwise.inference.model_file import ModelFile
 from pixelwise.kernels.checks import MOST_THREADS, usable_cores
 
@@ -24,6 +31,12 @@ ENGINES = ("auto", "onnxruntime", "openvino")
 _ONNXRUNTIME_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _DEVICES = ("cpu", "gpu")
 _SHAPES_KEPT = 4
+# How the libraries say that memory has run out; they have no type for it.
+_OUT_OF_MEMORY = re.compile(
+    r"bad.alloc|failed to allocate (.*)?memory|not enough memory|out.of.(host.)?memory"
+    r"|mem_object_allocation_failure|alloc_failed",
+    re.IGNORECASE,
+)
 
 
 class Engine(Protocol):
@@ -40,6 +53,7 @@ class Engine(Protocol):
 
         Raises:
             EngineError: the network cannot be run on this batch.
+            OutOfMemoryError: there is not enough memory for this batch.
         """
         ...
 
@@ -207,6 +221,13 @@ class _as_engine_error(contextlib.AbstractContextManager[None]):  # noqa: N801 -
         # The libraries raise plain RuntimeError, ValueError or types of their own.
         if isinstance(error, Exception) and not isinstance(error, EngineError):
             reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+            if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(reason):
+                raise OutOfMemoryError(
+                    "there is not enough memory to run the network",
+                    where=self._where,
+                    got=reason[:500],
+                    fix="work in tiles (tile=512, or --tile 512), or with fewer threads",
+                ) from error
             raise EngineError(
                 self._what,
                 where=self._where,

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _Result = TypeVar("_Result")
+_SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities", "confidence", "partial")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
@@ -180,22 +181,27 @@ def check_in_the_way(path: Path, facts: dict[str, str], *, overwrite: bool) -> N
     if not path.exists():
         return
     found = facts_in(path)
-    if not facts.keys() <= found.keys():
+    if not facts.keys() - {_SETTINGS} <= found.keys():
         raise OutputExistsError(
             "a file is in the way that is no result of pixelwise; it stays",
             where=str(path),
             fix="give another output folder",
         )
-    if not overwrite and not facts.items() <= found.items():
+    if not overwrite and not _agree(facts, found):
         raise OutputExistsError(
-            "a result is there already, of another picture or model, or made otherwise",
+            "a result is there already, of another picture, model or setting",
             where=str(path),
             fix="pass --overwrite, or give another output folder",
         )
 
 
-def source_facts(job: Job, model_hash: str) -> dict[str, str]:
-    """What a result must say of itself to stand for this picture and model.
+def source_facts(job: Job, model_hash: str, settings: str = "") -> dict[str, str]:
+    """What a result must say of itself to stand for this picture, model and setting.
+
+    Args:
+        job: the picture.
+        model_hash: of the model file.
+        settings: what else a result depends on, from `describe_settings`; empty: nothing.
 
     Raises:
         ImageFileError: the picture is not there or cannot be read.
@@ -205,7 +211,8 @@ def source_facts(job: Job, model_hash: str) -> dict[str, str]:
     except (OSError, ValueError):
         read_image(job.source)
         raise
-    return {"model_hash": model_hash, "source_hash": hashlib.sha256(content).hexdigest()}
+    facts = {"model_hash": model_hash, "source_hash": hashlib.sha256(content).hexdigest()}
+    return facts | ({_SETTINGS: settings} if settings else {})
 
 
 def sweep_results(output: Path) -> None:
@@ -303,6 +310,11 @@ def _outcome(job: Job, work: Callable[[Job], _Result]) -> Outcome[_Result]:
             fix="work with fewer --threads, and without --probabilities",
         )
         return Outcome(job, None, shortage)
+
+
+def _agree(facts: dict[str, str], found: dict[str, Any]) -> bool:
+    """Whether a result says what it must, and names no setting that was not asked for."""
+    return {_SETTINGS: ""} | facts == {key: found.get(key, "") for key in (_SETTINGS, *facts)}
 
 
 def facts_in(path: Path) -> dict[str, Any]:

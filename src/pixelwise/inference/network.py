@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import EngineError
+from pixelwise.errors import EngineError, UsageError
+from pixelwise.inference.augmentation import View, views_of
 from pixelwise.inference.card import Card
 from pixelwise.inference.engines import Engine
 from pixelwise.inference.model_file import ModelFile
@@ -98,6 +99,22 @@ class Network:
                 fix="export the model again with the class table it was trained on",
             )
         return scores
+
+    def views(self, tta: str) -> tuple[View, ...]:
+        """The views of a test-time augmentation, the picture as it is first.
+
+        Raises:
+            UsageError: there is no such augmentation, or the network cannot take its scales.
+        """
+        views = views_of(tta)
+        if self._file.input_size != (None, None) and any(view.scale != 1 for view in views):
+            raise UsageError(
+                "this network takes pictures of one size only, so it has no other scales",
+                where=str(self._file.path),
+                got=f"tta={tta!r}",
+                fix="use the augmentation 'flips' or 'mirror'",
+            )
+        return views
 
     @cached_property
     def probe(self) -> Probe:

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from pixelwise.errors import ArrayError, EngineError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.images import ImageSource, describe_source, read_image
+from pixelwise.geometry import Geometry
+from pixelwise.inference.augmentation import mean_scores
 from pixelwise.inference.engines import make_engine, usable_cores
 from pixelwise.inference.model_file import read_model
 from pixelwise.inference.network import Network
-from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
+from pixelwise.inference.preprocess import InputPlan, plan_input, score_geometry
+from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings, plan_tiles
+from pixelwise.inference.tiles import ArraySource, tiled_scores
 from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
 
@@ -44,6 +48,9 @@ class Model(Network):
         self,
         image: ImageSource,
         *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
     ) -> Segmentation:
@@ -51,6 +58,11 @@ class Model(Network):
 
         Args:
             image: a path, the bytes of an image file, a PIL image, or an array `[H, W, 3]` RGB.
+            tile: side of overlapping tiles in pixels; the network then sees the picture at its own
+                scale, not at the one of the card. None: the picture as a whole.
+            overlap: part of a tile that its neighbour covers too, 0 to 0.5; None: 0.25.
+            tta: test-time augmentation, the mean over several views: `"mirror"` (left and right),
+                `"flips"` (and upside down) or `"scales"` (0.75, 1 and 1.25).
             max_megapixels: larger files are refused before they are decoded.
             timeout: seconds after which decoding is given up; it then runs in a process of its
                 own, for files from strangers.
@@ -58,14 +70,26 @@ class Model(Network):
         Raises:
             ImageFileError: the picture cannot be read.
             ArrayError: an array is no picture.
+            UsageError: tile, overlap or tta cannot be.
             EngineError: the network cannot be run.
+            OutOfMemoryError: there is not enough memory to run it.
         """
-        return self.predict_batch([image], max_megapixels=max_megapixels, timeout=timeout)[0]
+        return self.predict_batch(
+            [image],
+            tile=tile,
+            overlap=overlap,
+            tta=tta,
+            max_megapixels=max_megapixels,
+            timeout=timeout,
+        )[0]
 
     def predict_batch(
         self,
         images: Iterable[ImageSource],
         *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
     ) -> list[Segmentation]:
@@ -79,6 +103,9 @@ class Model(Network):
                 got=f"one {type(images).__name__}",
                 fix="pass a list, or call predict",
             )
+        if tile is None and overlap is not None:
+            raise UsageError("an overlap needs tiles", got=f"overlap={overlap}", fix="give tile=")
+        views = self.views(tta)
         sources = list(images)
         pictures = [
             read_image(source, max_megapixels=max_megapixels, timeout=timeout) for source in sources
@@ -88,28 +115,59 @@ class Model(Network):
             picture.copy() if isinstance(source, np.ndarray) else picture
             for source, picture in zip(sources, pictures, strict=True)
         ]
+        if tile is not None:
+            shared = DEFAULT_OVERLAP if overlap is None else overlap
+            return [
+                self._in_tiles(picture, source, tile, shared, tta)
+                for picture, source in zip(pictures, sources, strict=True)
+            ]
         plans = [
             plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
             for picture in pictures
         ]
         scores: dict[int, NDArray[np.float32]] = {}
         for members in self._batches(plans):
-            batch = np.stack(
-                [
-                    prepare(
-                        pictures[index],
-                        plans[index],
-                        self.card.preprocessing,
-                        threads=self.threads,
-                    )
-                    for index in members
-                ]
+            batch = mean_scores(
+                [pictures[index] for index in members],
+                [plans[index] for index in members],
+                self.card,
+                views,
+                self.run,
+                threads=self.threads,
             )
-            scores |= dict(zip(members, self.run(batch), strict=True))
+            scores |= dict(zip(members, batch, strict=True))
         return [
-            self._segmentation(scores[index], plans[index], pictures[index], source)
+            self._segmentation(
+                scores[index],
+                score_geometry(
+                    plans[index],
+                    (scores[index].shape[1], scores[index].shape[2]),
+                    self.card.postprocessing,
+                ),
+                self._provenance(source, plans[index].padded, describe_settings(tta=tta)),
+                pictures[index],
+            )
             for index, source in enumerate(sources)
         ]
+
+    def _in_tiles(
+        self,
+        picture: NDArray[np.uint8],
+        source: ImageSource,
+        tile: int,
+        overlap: float,
+        tta: str,
+    ) -> Segmentation:
+        plan = plan_tiles(
+            (picture.shape[0], picture.shape[1]), self, tile=tile, overlap=overlap, tta=tta
+        )
+        settings = describe_settings(tile=tile, overlap=overlap, tta=tta)
+        return self._segmentation(
+            tiled_scores(self, ArraySource(picture), plan),
+            plan.geometry,
+            self._provenance(source, plan.tile, settings),
+            picture,
+        )
 
     def _batches(self, plans: list[InputPlan]) -> Iterator[list[int]]:
         """Indices of pictures that the network may take together."""
@@ -121,28 +179,32 @@ class Model(Network):
             for first in range(0, len(members), largest):
                 yield members[first : first + largest]
 
-    def _segmentation(
-        self,
-        scores: NDArray[np.float32],
-        plan: InputPlan,
-        picture: NDArray[np.uint8],
-        source: ImageSource,
-    ) -> Segmentation:
-        height, width = scores.shape[1:]
-        card = self.card.postprocessing
-        provenance = Provenance(
+    def _provenance(
+        self, source: ImageSource, network_size: tuple[int, int], settings: str
+    ) -> Provenance:
+        return Provenance(
             model=self.card.name,
             model_hash=self.sha256,
             engine=self.engine,
-            network_size=plan.padded,
+            network_size=network_size,
             source=describe_source(source),
             version=VERSION,
+            settings=settings,
         )
+
+    def _segmentation(
+        self,
+        scores: NDArray[np.float32],
+        geometry: Geometry,
+        provenance: Provenance,
+        picture: NDArray[np.uint8],
+    ) -> Segmentation:
+        card = self.card.postprocessing
         try:
             return Segmentation(
                 scores=scores,
                 classes=self.classes,
-                geometry=score_geometry(plan, (height, width), card),
+                geometry=geometry,
                 provenance=provenance,
                 image=picture,
                 threads=self.threads,
@@ -152,7 +214,7 @@ class Model(Network):
         except ArrayError as error:
             raise EngineError(
                 "the network gave scores that cannot be used",
-                where=f"{self._file.path}, {describe_source(source)}",
+                where=f"{self._file.path}, {provenance.source}",
                 got=error.got,
                 fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
             ) from error

@@ -93,6 +93,8 @@ class Seams:
 
 def _fade(before: Scores, after: Scores, weights: Scores) -> None:
     """`after` becomes the mix of both; equal scores stay as they are, bit for bit."""
-    after -= before
-    after *= weights
-    after += before
+    # Class by class, so that the second and the third step find theirs in the cache.
+    for index, old in enumerate(before):
+        after[index] -= old
+        after[index] *= weights
+        after[index] += old

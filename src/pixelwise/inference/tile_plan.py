@@ -12,7 +12,6 @@ import numpy as np
 
 from pixelwise.errors import UsageError
 from pixelwise.geometry import Geometry, Window
-from pixelwise.inference.augmentation import views_of
 from pixelwise.inference.card import Postprocessing
 from pixelwise.inference.network import Network
 from pixelwise.inference.preprocess import InputPlan, score_geometry
@@ -20,7 +19,15 @@ from pixelwise.inference.seams import Seams
 from pixelwise.inference.tile_axis import LARGEST_OVERLAP, ScoreGrid, TileAxis, cut_side
 from pixelwise.kernels import Axis
 
-__all__ = ["DEFAULT_OVERLAP", "DEFAULT_TILE", "Blend", "Strip", "TilePlan", "plan_tiles"]
+__all__ = [
+    "DEFAULT_OVERLAP",
+    "DEFAULT_TILE",
+    "Blend",
+    "Strip",
+    "TilePlan",
+    "describe_settings",
+    "plan_tiles",
+]
 
 Blend = Literal["hann", "flat"]
 DEFAULT_OVERLAP = 0.25
@@ -28,9 +35,10 @@ DEFAULT_TILE = 1024
 
 # Below the first ones more is lost to overlaps and to what a network sees than memory is won.
 _TILES = (DEFAULT_TILE, 768, 512, 384, 256, 192, 128)
-# Tiles that are read, run, joined and written at the same time.
-_INPUTS_AT_ONCE = 3
-_SCORES_AT_ONCE = 3
+# What is there at the same time while two batches are read and run ahead: float32 pictures and
+# inputs, scores that wait or are joined, stripes that are filled and written.
+_INPUTS_AT_ONCE = 6
+_SCORES_AT_ONCE = 4
 _STRIPES_AT_ONCE = 2
 # Strips of fewer tiles would work too much of the picture twice.
 _NARROWEST_STRIP = 4
@@ -153,6 +161,24 @@ class TilePlan:
         return ", ".join(parts)
 
 
+def describe_settings(
+    *,
+    tile: int | None = None,
+    overlap: float = DEFAULT_OVERLAP,
+    blend: Blend = "hann",
+    scale: float = 1.0,
+    tta: str = "none",
+) -> str:
+    """What a result says of its tiles and its augmentation; empty where it has neither.
+
+    Two results of one picture and model with the same text are the same.
+    """
+    parts = [] if tile is None else [f"tile {tile}, overlap {overlap:g}, {blend}"]
+    parts += [f"scale {scale:g}"] if scale != 1 else []
+    parts += [f"tta {tta}"] if tta != "none" else []
+    return ", ".join(parts)
+
+
 @dataclass(frozen=True)
 class _Wish:
     """What a plan is to serve, besides its tiles."""
@@ -179,6 +205,7 @@ def plan_tiles(
     overlap: float = DEFAULT_OVERLAP,
     blend: Blend = "hann",
     batch: int | None = None,
+    strips: int | None = None,
     scale: float = 1.0,
     tta: str = "none",
     probabilities: bool = False,
@@ -203,6 +230,8 @@ def plan_tiles(
             field of a network fits into half the overlap (`"flat"`: into all of it), the scores
             are those of the whole picture.
         batch: tiles that run together; None: one on a processor, up to four on a GPU.
+        strips: columns of the picture that are worked through one after the other; None: as few
+            as fit. With it and `tile` the plan is the same whatever the memory.
         scale: how much larger the network sees the picture.
         tta: test-time augmentation: `"none"`, `"mirror"` (left and right), `"flips"` (and upside
             down) or `"scales"` (0.75, 1 and 1.25); the mean of the scores of all views.
@@ -216,17 +245,10 @@ def plan_tiles(
             possible is named.
         EngineError: the network cannot be run in tiles.
     """
-    faults = _faults(size, memory, tile, overlap, blend, batch, scale)
+    faults = _faults(size, memory, tile, overlap, blend, batch, strips, scale)
     if faults:
         raise UsageError("the picture cannot be cut like this", got="; ".join(faults))
-    fixed = None not in model.file.input_size
-    if fixed and any(view.scale != 1 for view in views_of(tta)):
-        raise UsageError(
-            "this network takes pictures of one size only, so it has no other scales",
-            where=str(model.file.path),
-            got=f"tta={tta!r}",
-            fix="use tta='flips' or 'mirror'",
-        )
+    model.views(tta)
     wish = _Wish(
         network=model,
         size=size,
@@ -242,11 +264,13 @@ def plan_tiles(
     )
     sides = _sides(wish, tile)
     if memory is None:
-        return _plan(wish, sides[0])
+        return _in_strips(_plan(wish, sides[0]), wish, strips or 1, strips or 1)
     tried = []
     for side in sides:
         for together in {wish.batch: None, batch or 1: None}:
-            tried.append(_in_strips(_plan(replace(wish, batch=together), side), wish, memory))
+            plan = _plan(replace(wish, batch=together), side)
+            most = strips or plan.columns.tiles // _NARROWEST_STRIP
+            tried.append(_in_strips(plan, wish, strips or 1, most, memory))
             if tried[-1].memory <= memory:
                 return tried[-1]
     best = min(tried, key=lambda plan: plan.memory)
@@ -265,6 +289,7 @@ def _faults(
     overlap: float,
     blend: str,
     batch: int | None,
+    strips: int | None,
     scale: float,
 ) -> list[str]:
     checks = {
@@ -274,6 +299,7 @@ def _faults(
         f"overlap {overlap}, expected 0 to {LARGEST_OVERLAP}": 0 <= overlap <= LARGEST_OVERLAP,
         f"blend {blend!r}, expected one of {', '.join(get_args(Blend))}": blend in get_args(Blend),
         f"batch {batch}, expected at least 1": batch is None or batch >= 1,
+        f"strips {strips}, expected at least 1": strips is None or strips >= 1,
         f"scale {scale}, expected above 0, at most 16": 0 < scale <= 16,
     }
     return [fault for fault, holds in checks.items() if not holds]
@@ -296,7 +322,7 @@ def _sides(wish: _Wish, tile: int | None) -> list[tuple[int, int]]:
 
 
 def _plan(wish: _Wish, tile: tuple[int, int]) -> TilePlan:
-    """The plan with these tiles, in one strip."""
+    """The plan with these tiles, in one strip, before its memory is known."""
     fixed = wish.network.file.input_size
     grid = wish.network.probe.grid
     rows, columns = (
@@ -310,7 +336,7 @@ def _plan(wish: _Wish, tile: tuple[int, int]) -> TilePlan:
         )
         for side, extent, given in zip(wish.resized, tile, fixed, strict=True)
     )
-    plan = TilePlan(
+    return TilePlan(
         size=wish.size,
         resized=wish.resized,
         rows=rows,
@@ -325,17 +351,19 @@ def _plan(wish: _Wish, tile: tuple[int, int]) -> TilePlan:
         memory=0,
         postprocessing=wish.network.card.postprocessing,
     )
-    return replace(plan, memory=_bytes(plan, wish))
 
 
-def _in_strips(plan: TilePlan, wish: _Wish, memory: int) -> TilePlan:
-    """The plan with as few strips as fit into the memory; the thriftiest where none does."""
-    tiles = plan.columns.tiles
-    count = 1
-    while plan.memory > memory and count < max(1, tiles // _NARROWEST_STRIP):
-        count += 1
+def _in_strips(
+    plan: TilePlan, wish: _Wish, fewest: int, most: int, memory: int | None = None
+) -> TilePlan:
+    """The plan with as few strips as fit into the memory, or with the most."""
+    # Strips share a tile, so each but the first has one of its own at least.
+    most = max(1, min(most, plan.columns.tiles - 1))
+    for count in range(min(fewest, most), most + 1):
         plan = replace(plan, strips=_strips(plan, count))
         plan = replace(plan, memory=_bytes(plan, wish))
+        if memory is not None and plan.memory <= memory:
+            break
     return plan
 
 
@@ -368,7 +396,7 @@ def _bytes(plan: TilePlan, wish: _Wish) -> int:
     block = plan.tile[0] * plan.tile[1]
     ids = 1 if max(wish.network.classes.ids) < 256 else 2
     pixel_bytes = ids + 4 * plan.confidence + 4 * classes * plan.probabilities
-    views = views_of(plan.tta)
+    views = wish.network.views(plan.tta)
     largest = max(view.scale for view in views) ** 2
     # The sum over the views, and the scores of one of them at the sum's size.
     scores = _SCORES_AT_ONCE + 2 * (len(views) > 1)
@@ -376,7 +404,7 @@ def _bytes(plan: TilePlan, wish: _Wish) -> int:
         probe.bytes_before
         + wish.reserved
         + int(largest * probe.bytes_per_pixel * pixels)
-        + _INPUTS_AT_ONCE * (4 + 1) * wish.bands * pixels
+        + _INPUTS_AT_ONCE * 4 * wish.bands * pixels
         + scores * 4 * classes * cells
         + pixel_bytes * (_STRIPES_AT_ONCE * height * widest + block)
         + max(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import OutOfMemoryError
 from pixelwise.geometry import Window
-from pixelwise.inference.augmentation import mean_scores, views_of
+from pixelwise.inference.augmentation import mean_scores
 from pixelwise.inference.network import Network
 from pixelwise.inference.pixel_source import PixelSource, read_scaled
 from pixelwise.inference.preprocess import InputPlan
@@ -93,7 +93,7 @@ class _Runner:
     def __init__(self, network: Network, plan: TilePlan) -> None:
         self._network = network
         self._plan = plan
-        self._views = views_of(plan.tta)
+        self._views = network.views(plan.tta)
         self._most = max(1, plan.batch)
         self._longest: int | None = None
 
@@ -103,7 +103,7 @@ class _Runner:
         size = (window.bottom - window.top, window.right - window.left)
         scores = mean_scores(
             pictures(),
-            InputPlan(size, size, self._plan.tile),
+            [InputPlan(size, size, self._plan.tile)] * len(batch.columns),
             self._network.card,
             self._views,
             self._run,
