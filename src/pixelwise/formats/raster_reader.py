@@ -18,6 +18,7 @@ from pixelwise.geometry import Window
 __all__ = [
     "RASTER_SUFFIXES",
     "SLIDE_SUFFIXES",
+    "TIFF_SUFFIXES",
     "ZARR_MARKS",
     "FileState",
     "RasterFacts",

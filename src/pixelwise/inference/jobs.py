@@ -39,7 +39,8 @@ __all__ = [
 
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
-_KINDS = ("labels", "overlays", "layers", "probabilities", "confidence", "partial")
+_KINDS = ("labels", "overlays", "layers", "probabilities")
+_FOLDERS = (*_KINDS, "confidence", "partial")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
@@ -113,7 +114,7 @@ class Outputs:
     def folders(self) -> list[str]:
         """Names of the folders, below the output folder, that all results of a run share."""
         asked = (self.labels, self.overlay, self.layers, self.probabilities)
-        return [kind for kind, path in zip(_KINDS, asked, strict=False) if path is not None]
+        return [kind for kind, path in zip(_KINDS, asked, strict=True) if path is not None]
 
     def stored_facts(self) -> dict[str, Any]:
         """What the label map that is there says of itself; `{}` where none of ours is."""
@@ -217,7 +218,7 @@ def source_facts(job: Job, model_hash: str, settings: str = "") -> dict[str, str
 
 def sweep_results(output: Path) -> None:
     """Removes what killed runs left half-written among the results."""
-    for kind in _KINDS:
+    for kind in _FOLDERS:
         for folder, _, _ in os.walk(output / kind):
             sweep_leftovers(Path(folder))
 
@@ -344,4 +345,4 @@ def _is_picture(file: Path, folder: Path) -> bool:
 def _is_result(file: Path, output: Path) -> bool:
     folder = Path(os.path.realpath(file.parent))
     results = Path(os.path.realpath(output))
-    return any(folder.is_relative_to(results / kind) for kind in _KINDS)
+    return any(folder.is_relative_to(results / kind) for kind in _FOLDERS)

@@ -39,7 +39,7 @@ from pixelwise.inference.raster_pixels import Preview, RasterPixels
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, Strip, TilePlan, plan_tiles
 from pixelwise.inference.tiles import provenance_of, stream_tiles
 
-__all__ = ["RasterSettings", "predict_raster"]
+__all__ = ["RasterSettings", "available_memory", "predict_raster"]
 
 # A stripe takes longer than this with any real network; more often would wait for the disk.
 _COMMIT_SECONDS = 1.0
@@ -276,6 +276,19 @@ class _Run:
         finally:
             for file in files.values():
                 file.close()
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take; 4 GiB where the system does not say."""
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    # A container may have less than its machine.
+    with suppress(OSError, ValueError):
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        found.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return max(0, min(found, default=4 << 30))
 
 
 def limit_reading(memory: int | None) -> int:
