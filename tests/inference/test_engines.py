@@ -289,3 +289,28 @@ def test_nothing_is_noted_in_the_home_of_the_user(run_python, make_model, tmp_pa
 
 def test_the_engine_of_a_loaded_model_is_the_one_asked_for(make_model):
     assert "onnxruntime" in repr(pixelwise.load(make_model(), engine="onnxruntime"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_lack_of_memory_is_known_as_such(run_python, convolution, make_model, engine):
+    """In a process that may take only 100 MB more than it has."""
+    code = """
+import resource, sys
+import numpy as np
+from pixelwise.errors import OutOfMemoryError
+from pixelwise.inference.predictor import load
+model = load(sys.argv[1], engine=sys.argv[2], threads=1)
+model.run(np.zeros((1, 3, 64, 64), np.float32))
+large = np.zeros((1, 3, 3000, 3000), np.float32)
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 10**8,) * 2)
+try:
+    model.run(large)
+except OutOfMemoryError as error:
+    print("known:", error.fix)
+model.run(np.zeros((1, 3, 64, 64), np.float32))
+"""
+    done = run_python(code, make_model(network=convolution()), engine)
+    assert done.stdout.startswith("known: work in tiles"), done.stderr
+    assert done.returncode == 0

@@ -199,6 +199,19 @@ def test_a_whole_result_is_known_again(result):
     assert not outputs_of(job, probabilities=True).are_done(facts, model.classes)
 
 
+def test_another_setting_is_another_result(result):
+    job, model = result
+    outputs, plain = outputs_of(job), source_facts(job, model.sha256)
+    tiled = source_facts(job, model.sha256, "tile 8, overlap 0.25, hann")
+    assert plain.keys() == {"model_hash", "source_hash"}
+    for facts, other in ((tiled, plain), (plain, tiled)):
+        outputs.save(model.predict(job.source), facts, overwrite=True)
+        assert outputs.are_done(facts, model.classes)
+        with pytest.raises(OutputExistsError, match="setting"):
+            outputs.are_done(other, model.classes)
+        assert not outputs.are_done(other, model.classes, overwrite=True)
+
+
 def test_only_what_lacks_is_added(result):
     job, model = result
     facts = source_facts(job, model.sha256)

@@ -147,9 +147,9 @@ class TilePlan:
 
     def describe(self) -> str:
         """The plan in one line."""
-        (height, width), (rows, columns) = self.tile, (self.rows.tiles, self.columns.tiles)
-        parts = [f"{rows * columns} tiles of {height}×{width} (H×W)"]
-        if rows * columns > 1:
+        (height, width), tiles = self.tile, self.rows.tiles * self.columns.tiles
+        parts = [f"{tiles} tile{'s' * (tiles > 1)} of {height}×{width} (H×W)"]
+        if tiles > 1:
             shared = self.columns.shared or self.rows.shared
             parts.append(f"at least {shared} pixels shared, {self.blend}")
         if self.batch > 1:
