@@ -15,7 +15,7 @@ from pixelwise.formats.raster_reader import RasterFacts, RasterReader
 from pixelwise.geometry import Window
 from pixelwise.inference.card import Preprocessing
 
-__all__ = ["BandRule", "band_rule", "network_values"]
+__all__ = ["BandRule", "band_rule", "comparable", "network_values"]
 
 _NATIVE = {np.dtype(name) for name in ("uint8", "uint16", "int16", "float32")}
 _SAMPLES_A_SIDE = 4
@@ -70,7 +70,7 @@ def band_rule(
     rule = BandRule(indices, tuple(facts.nodata[index] for index in indices), value_range)
     if value_range is not None:
         _check_range(value_range, card, facts)
-    elif _kind(facts.dtype) != _kind(np.dtype(card.dtype)):
+    elif not comparable(facts.dtype, np.dtype(card.dtype)):
         low, high = _measured(reader, rule)
         raise UsageError(
             f"this model was made for numbers of {card.dtype}; the raster's are not comparable "
@@ -194,10 +194,18 @@ def _bands_of(facts: RasterFacts) -> str:
     )
 
 
+def comparable(found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    """Whether numbers of two types mean the same: bytes, wider whole numbers, or fractions.
+
+    Satellites' whole numbers are the same ones in uint16, int16 or int32.
+    """
+    return _kind(found) == _kind(wanted)
+
+
 def _kind(dtype: np.dtype[Any]) -> str:
     if dtype == np.uint8:
         return "bytes"
-    return "fractions" if dtype.kind == "f" else "whole numbers"
+    return {"f": "fractions", "u": "whole numbers", "i": "whole numbers"}.get(dtype.kind, "other")
 
 
 def _check_range(value_range: tuple[float, float], card: Preprocessing, facts: RasterFacts) -> None:
