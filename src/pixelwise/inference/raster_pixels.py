@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise.formats.files import output_error
 from pixelwise.formats.raster_reader import RasterReader
 from pixelwise.geometry import Window
 from pixelwise.inference.bands import BandRule, network_values
@@ -27,24 +30,55 @@ class Preview:
         size: `(H, W)` of the raster.
         step: every step-th pixel along each side is kept.
         dtype: of the values: uint8, or float32.
+
+    Attributes:
+        pixels: `[h, w, 3]`; 0 where nothing was seen yet.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], step: int, dtype: np.dtype[Any]) -> None:
+        self._path = path
         self._size = size
         self._step = step
+        self._lock = threading.Lock()
         shape = (-(-size[0] // step), -(-size[1] // step), 3)
-        length = int(np.prod(shape)) * dtype.itemsize
-        whole = path.exists() and path.stat().st_size == length
-        self.pixels = np.memmap(path, dtype, mode="r+" if whole else "w+", shape=shape)
+        self.pixels: NDArray[Any] = np.zeros(shape, dtype)
+        self._changed = (0, shape[0])
+        with suppress(OSError, ValueError):
+            kept = np.fromfile(path, dtype).reshape(shape)
+            self.pixels, self._changed = kept, (shape[0], 0)
 
     def note(self, window: Window, values: NDArray[Any]) -> None:
         """Keeps what it needs of a window's pixels, `[h, w, 3]`."""
         rows, y = self._kept(window.top, window.bottom, self._size[0])
         columns, x = self._kept(window.left, window.right, self._size[1])
-        if len(y) and len(x):
-            kept = values[y[:, None], x[None]]
-            whole = self.pixels.dtype == np.uint8
+        if not (len(y) and len(x)):
+            return
+        kept = values[y[:, None], x[None]]
+        whole = self.pixels.dtype == np.uint8
+        with self._lock:
             self.pixels[rows, columns] = np.nan_to_num(kept, nan=0) if whole else kept
+            first, last = self._changed
+            self._changed = min(first, rows.start), max(last, rows.stop)
+
+    def save(self) -> None:
+        """Writes what has changed since the last time.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with self._lock:
+            first, last = self._changed
+            self._changed = len(self.pixels), 0
+            changed = self.pixels[first:last].tobytes()
+        try:
+            self._path.touch()
+            with self._path.open("r+b", buffering=0) as file:
+                file.seek(first * self.pixels[0].nbytes)
+                rest = memoryview(changed)
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except OSError as error:
+            raise output_error(self._path, error, "the file cannot be written") from error
 
     def _kept(self, first: int, last: int, side: int) -> tuple[slice, NDArray[np.intp]]:
         """Which pixels of the preview lie between two of the raster, and where they are there."""

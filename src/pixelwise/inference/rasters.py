@@ -251,6 +251,7 @@ class _Run:
                     file.append(stripe.window, values, pool)
                 done += 1
                 if time.monotonic() - last >= _COMMIT_SECONDS or done == len(plan.windows):
+                    preview.save()
                     self._commit(plan, files, done)
                     last = time.monotonic()
 
