@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise import kernels
 from pixelwise.classes import ClassTable
 from pixelwise.formats.block_file import TileForm
 from pixelwise.formats.cog import (
@@ -232,13 +233,14 @@ class Areas:
     def add(self, row: int, tile: NDArray[Any]) -> None:
         """Counts a tile `[side, side, 1]` of a row of tiles."""
         side, kinds = len(tile), len(self._classes) + 1
-        channels = self._channels[tile[..., 0]].astype(np.int64)
         if self._row_areas is None or self._row_areas[0] == self._row_areas[-1]:
-            counts = np.bincount(channels.ravel(), minlength=kinds)[:-1]
+            values = len(self._channels)
+            counts = kernels.count_labels(tile[..., 0], values, threads=1)[list(self._classes.ids)]
             if self._row_areas is not None:
                 self._square_metres += counts * self._row_areas[0]
             self._pixels += counts
             return
+        channels = self._channels[tile[..., 0]].astype(np.int64)
         channels += np.arange(side)[:, None] * kinds
         counts = np.bincount(channels.ravel(), minlength=side * kinds).reshape(side, kinds)[:, :-1]
         areas = self._row_areas[row * side : (row + 1) * side]
