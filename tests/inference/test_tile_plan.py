@@ -73,7 +73,7 @@ def test_a_cap_is_kept_with_smaller_tiles_and_strips(known):
     size = (40_000, 40_000)
     free = plan_tiles(size, known)
     previous = free
-    for cap in (free.memory, free.memory - 1, 500 * MIB, 300 * MIB, 200 * MIB, 140 * MIB):
+    for cap in (free.memory, free.memory - 1, 500 * MIB, 300 * MIB, 250 * MIB, 190 * MIB):
         plan = plan_tiles(size, known, memory=cap)
         assert plan.memory <= cap
         assert plan.tile <= previous.tile

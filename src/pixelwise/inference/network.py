@@ -36,11 +36,13 @@ class Probe:
         grid: how scores lie on inputs.
         bytes_before: memory of the process before it, in bytes.
         bytes_per_pixel: what the run took at its peak, for each input pixel.
+        pixels: of that picture; engines keep what they took.
     """
 
     grid: ScoreGrid
     bytes_before: int
     bytes_per_pixel: int
+    pixels: int
 
 
 class Network:
@@ -155,6 +157,7 @@ class Network:
             grid=ScoreGrid(strides[0], step, height % step, corners),
             bytes_before=before,
             bytes_per_pixel=per_pixel,
+            pixels=height * width,
         )
 
 

@@ -38,8 +38,10 @@ _TILES = (DEFAULT_TILE, 768, 512, 384, 256, 192, 128)
 # What is there at the same time while two batches are read and run ahead: float32 pictures and
 # inputs, scores that wait or are joined, stripes that are filled and written.
 _INPUTS_AT_ONCE = 6
-_SCORES_AT_ONCE = 4
+_SCORES_AT_ONCE = 5
 _STRIPES_AT_ONCE = 2
+# What allocators keep, threads, and the workspace of kernels.
+_SLACK = 16 << 20
 # Strips of fewer tiles would work too much of the picture twice.
 _NARROWEST_STRIP = 4
 
@@ -400,10 +402,13 @@ def _bytes(plan: TilePlan, wish: _Wish) -> int:
     largest = max(view.scale for view in views) ** 2
     # The sum over the views, and the scores of one of them at the sum's size.
     scores = _SCORES_AT_ONCE + 2 * (len(views) > 1)
+    if plan.postprocessing.temperature != 1 and (plan.confidence or plan.probabilities):
+        scores += 1
     return (
         probe.bytes_before
+        + _SLACK
         + wish.reserved
-        + int(largest * probe.bytes_per_pixel * pixels)
+        + probe.bytes_per_pixel * max(probe.pixels, int(largest * pixels))
         + _INPUTS_AT_ONCE * 4 * wish.bands * pixels
         + scores * 4 * classes * cells
         + pixel_bytes * (_STRIPES_AT_ONCE * height * widest + block)
