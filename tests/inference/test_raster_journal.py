@@ -5,7 +5,7 @@ import pytest
 from pixelwise.errors import OutputError
 from pixelwise.inference.raster_journal import Journal, Progress
 
-PROGRESS = Progress(tile=(512, 256), batch=2, strips=((0, 3, 0, 900), (3, 5, 900, 1500)), stripes=7)
+PROGRESS = Progress(tile=(512, 256), batch=2, strips=2, stripes=7)
 
 
 def test_what_was_written_is_read_again(tmp_path):

@@ -18,6 +18,7 @@ from pixelwise.inference import rasters
 from pixelwise.inference.card import Resize
 from pixelwise.inference.jobs import Job, facts_in
 from pixelwise.inference.rasters import RasterSettings, predict_raster
+from pixelwise.inference.tile_plan import plan_tiles
 from pixelwise.segmentation import PROVENANCE_KEY
 
 rasterio = pytest.importorskip("rasterio")
@@ -176,11 +177,8 @@ def test_places(tmp_path, write, model, place):
 
 
 def test_strips_of_columns_come_together(tmp_path, write, model, monkeypatch, expected_labels):
-    from pixelwise.inference import tile_plan
-
     def in_two(*arguments, **options):
-        plan = tile_plan.plan_tiles(*arguments, **options)
-        return replace(plan, strips=tile_plan._strips(plan, 2))
+        return plan_tiles(*arguments, **options, strips=2)
 
     monkeypatch.setattr(rasters, "plan_tiles", in_two)
     values = blobs(100, 900)

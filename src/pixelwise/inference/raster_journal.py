@@ -25,13 +25,13 @@ class Progress:
     Attributes:
         tile: `(H, W)`.
         batch: tiles that run together.
-        strips: of `TilePlan`, each `(first, last, left, right)`.
+        strips: of columns that are worked through one after the other.
         stripes: finished ones.
     """
 
     tile: tuple[int, int]
     batch: int
-    strips: tuple[tuple[int, int, int, int], ...]
+    strips: int
     stripes: int
 
 
@@ -65,7 +65,7 @@ class Journal:
             return Progress(
                 tile=tuple(stored["tile"]),
                 batch=stored["batch"],
-                strips=tuple(tuple(strip) for strip in stored["strips"]),
+                strips=stored["strips"],
                 stripes=stored["stripes"],
             )
         except (KeyError, TypeError):

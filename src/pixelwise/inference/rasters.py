@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from pixelwise.inference.raster_output import (
     write_results,
 )
 from pixelwise.inference.raster_pixels import Preview, RasterPixels
-from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, Strip, TilePlan, plan_tiles
+from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, TilePlan, plan_tiles
 from pixelwise.inference.tiles import provenance_of, stream_tiles
 
 __all__ = ["RasterSettings", "available_memory", "predict_raster"]
@@ -214,10 +214,14 @@ class _Run:
         }
         if before is not None:
             # The same tiles, whatever memory is free today: others would give other scores.
-            plan = plan_tiles(
-                facts.size, self._model, tile=max(before.tile), batch=before.batch, **shared
+            return plan_tiles(
+                facts.size,
+                self._model,
+                tile=max(before.tile),
+                batch=before.batch,
+                strips=before.strips,
+                **shared,
             )
-            return replace(plan, strips=tuple(Strip(*strip) for strip in before.strips))
         return plan_tiles(
             facts.size,
             self._model,
@@ -258,8 +262,7 @@ class _Run:
     def _commit(self, plan: TilePlan, files: dict[str, StripeFile], done: int) -> None:
         for file in files.values():
             file.sync()
-        strips = tuple((s.first, s.last, s.left, s.right) for s in plan.strips)
-        self._journal.write(Progress(plan.tile, plan.batch, strips, done))
+        self._journal.write(Progress(plan.tile, plan.batch, len(plan.strips), done))
 
     @contextmanager
     def _stripe_files(self, plan: TilePlan, done: int) -> Iterator[dict[str, StripeFile]]:
