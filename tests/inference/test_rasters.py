@@ -146,13 +146,14 @@ def test_many_bands_of_whole_numbers(tmp_path, write, load_toy, pointwise, expec
     np.testing.assert_array_equal(toy.predict(values[..., [1, 2, 3, 5]]).labels, expected)
 
 
-@pytest.mark.parametrize("place", ["none", "rotated", "degrees"])
+@pytest.mark.parametrize("place", ["none", "rotated", "degrees", "equator"])
 def test_places(tmp_path, write, model, place):
     turned = PLACE @ rasterio.Affine.rotation(30)
     options = {
         "none": {"crs": None, "transform": None},
         "rotated": {"transform": turned},
         "degrees": {"crs": "EPSG:4326", "transform": rasterio.Affine(0.1, 0, 7, 0, -0.1, 50)},
+        "equator": {"crs": "EPSG:4326", "transform": rasterio.Affine(1, 0, 7, 0, -1, 30)},
     }[place]
     values = blobs(60, 70)
     result = predict_raster(model, write(values, **options), tmp_path / "out", TILES)

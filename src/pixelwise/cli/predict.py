@@ -176,8 +176,7 @@ def predict(
     try:
         point = _parse_point(at)
         jobs = collect_jobs(photos, output)
-        rasters = [job for job in jobs if _streams(job, max_megapixels, memory)]
-        jobs = [job for job in jobs if job not in rasters]
+        jobs, rasters = _apart(jobs, max_megapixels, memory)
         _check_tiling(tile, overlap, rasters=bool(rasters))
         settings = RasterSettings(
             bands=parse_bands(bands),
@@ -304,10 +303,15 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
     )
 
 
-def _streams(job: Job, max_megapixels: float, memory: str | None) -> bool:
-    """Whether a picture goes through tiles to a GeoTIFF; with a cap on memory every TIFF does."""
-    capped = memory is not None and job.source.suffix.lower() in TIFF_SUFFIXES
-    return capped or is_raster(job.source, max_megapixels=max_megapixels)
+def _apart(
+    jobs: Sequence[Job], max_megapixels: float, memory: str | None
+) -> tuple[list[Job], list[Job]]:
+    """Photos, and rasters; with a cap on memory every TIFF is one."""
+    apart: tuple[list[Job], list[Job]] = [], []
+    for job in jobs:
+        capped = memory is not None and job.source.suffix.lower() in TIFF_SUFFIXES
+        apart[capped or is_raster(job.source, max_megapixels=max_megapixels)].append(job)
+    return apart
 
 
 def _check_tiling(tile: int | None, overlap: float | None, *, rasters: bool) -> None:

@@ -40,7 +40,7 @@ _VRT_START = b"<VRTDataset"
 def limit_cache(size: int) -> None:
     """Sets the bytes that GDAL keeps of blocks it has read, in this process."""
     with extra("geo"):
-        from rasterio._env import set_gdal_config
+        from rasterio.env import set_gdal_config
 
     set_gdal_config("GDAL_CACHEMAX", size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,7 +190,11 @@ def open_raster(path: Path, *, allow_references: bool = False) -> RasterReader:
 
 def is_zarr(path: Path) -> bool:
     """Whether a folder holds a Zarr array or group, of version 2 or 3."""
-    return any((path / mark).is_file() for mark in ZARR_MARKS)
+    # Path.is_file raises on names that are too long; these do not.
+    return os.path.isdir(path) and any(  # noqa: PTH112
+        os.path.isfile(path / mark)  # noqa: PTH113
+        for mark in ZARR_MARKS
+    )
 
 
 def is_raster(path: Path, *, max_megapixels: float) -> bool:

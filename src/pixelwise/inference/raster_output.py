@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,9 +199,8 @@ def stripe_values(
             kept = stripe.labels[:, columns, None].astype(form.dtype)
         else:
             found = stripe.confidence if kind == "confidence" else stripe.probabilities
-            if found is None:
-                raise AssertionError(kind)
-            shares = found[None] if found.ndim == 2 else found
+            shares = cast(NDArray[np.float32], found)
+            shares = shares[None] if shares.ndim == 2 else shares
             scaled = np.rint(shares[:, :, columns] * np.float32(PROBABILITY_SCALE))
             kept = np.moveaxis(scaled.astype(form.dtype), 0, -1)
         if missing is not None:
@@ -233,7 +232,7 @@ class Areas:
     def add(self, row: int, tile: NDArray[Any]) -> None:
         """Counts a tile `[side, side, 1]` of a row of tiles."""
         side, kinds = len(tile), len(self._classes) + 1
-        if self._row_areas is None or self._row_areas[0] == self._row_areas[-1]:
+        if self._row_areas is None or np.ptp(self._row_areas) == 0:
             values = len(self._channels)
             counts = kernels.count_labels(tile[..., 0], values, threads=1)[list(self._classes.ids)]
             if self._row_areas is not None:

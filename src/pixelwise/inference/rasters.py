@@ -17,7 +17,13 @@ import numpy as np
 
 from pixelwise.errors import ImageFileError, MissingExtraError, OutOfMemoryError, UsageError
 from pixelwise.formats.geotiff import limit_cache
-from pixelwise.formats.raster_reader import ZARR_MARKS, FileState, RasterReader, open_raster
+from pixelwise.formats.raster_reader import (
+    ZARR_MARKS,
+    FileState,
+    RasterFacts,
+    RasterReader,
+    open_raster,
+)
 from pixelwise.formats.stripe_file import StripeFile
 from pixelwise.geometry import Window
 from pixelwise.inference.bands import BandRule, band_rule
@@ -36,7 +42,7 @@ from pixelwise.inference.raster_output import (
     write_results,
 )
 from pixelwise.inference.raster_pixels import Preview, RasterPixels
-from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, TilePlan, plan_tiles
+from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, DEFAULT_TILE, Blend, TilePlan, plan_tiles
 from pixelwise.inference.tiles import provenance_of, stream_tiles
 
 __all__ = ["RasterSettings", "available_memory", "predict_raster"]
@@ -70,7 +76,7 @@ class RasterSettings:
     memory: int | None = None
     tile: int | None = None
     overlap: float = DEFAULT_OVERLAP
-    blend: Any = "hann"
+    blend: Blend = "hann"
     tta: str = "none"
     allow_references: bool = False
     overwrite: bool = False
@@ -227,7 +233,7 @@ class _Run:
             self._model,
             tile=settings.tile,
             memory=settings.memory,
-            reserved=_WRITING + limit_reading(settings.memory),
+            reserved=_WRITING + limit_reading(facts, len(self._rule.indices), settings.memory),
             **shared,
         )
 
@@ -295,10 +301,18 @@ def available_memory() -> int:
     return max(0, min(found, default=4 << 30))
 
 
-def limit_reading(memory: int | None) -> int:
-    """Limits what GDAL keeps of blocks it has read to part of a cap; gives the limit in bytes."""
+def limit_reading(facts: RasterFacts, bands: int, memory: int | None) -> int:
+    """Limits what GDAL keeps of blocks it has read to part of a cap; gives the limit in bytes.
+
+    Where blocks are as wide as the raster, every tile of a row needs the same ones: all of them are
+    kept if they take no more than a third of the cap.
+    """
     least, most = _CACHE
     size = most if memory is None else min(max(memory // 8, least), most)
+    if facts.block[1] >= facts.size[1]:
+        rows = min(facts.size[0], DEFAULT_TILE + 2 * facts.block[0])
+        strips = rows * facts.size[1] * bands * facts.dtype.itemsize
+        size = max(size, strips if memory is None else min(strips, memory // 3))
     # Slides and Zarr are read without GDAL, which then is perhaps not there.
     with suppress(MissingExtraError):
         limit_cache(size)
