@@ -54,6 +54,9 @@ class Workspaces {
     char* base_;
 };
 
+// Adds the functions of fade_bindings.cpp.
+void add_fade(nb::module_& module);
+
 // Adds the functions of loss_bindings.cpp.
 void add_upsampled_loss(nb::module_& module);
 

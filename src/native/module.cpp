@@ -298,6 +298,7 @@ NB_MODULE(_native, module) {
     normalise_function(float{});
     module.def("undo_png_filters", &undo_png_filters_of, "filtered"_a.noconvert(),
                "pixel_bytes"_a, "out"_a.noconvert());
+    add_fade(module);
     add_upsampled_loss(module);
     add_overlaps(module);
     add_metrics(module);

@@ -159,7 +159,7 @@ class Segmentation:
             faults.append(f"scores {scores.dtype} {scores.shape}, expected float32 [C, h, w]")
         elif scores.shape[0] != len(classes):
             faults.append(f"scores of {scores.shape[0]} classes, the table has {len(classes)}")
-        elif not np.isfinite(scores.min(initial=0)) or not np.isfinite(scores.max(initial=0)):
+        elif scores.size and not kernels.all_finite(scores):
             faults.append("scores that are not finite")
         if not fits_classes(temperature, len(classes)):
             faults.append(f"temperature {temperature}, expected one or {len(classes)} above 0")

@@ -107,6 +107,25 @@ def test_scales_shift_nothing(pointwise, load_toy, name, tile, along):
     assert np.abs((scaled - plain)[inner].mean()) < 0.3
 
 
+def test_all_tiles_of_a_scale_have_one_shape(convolution, load_toy):
+    """Engines that prepare for each shape would else do so again and again."""
+    model = load_toy(convolution(), multiple=4)
+    shapes = set()
+    engine = model._engine
+
+    class Watched:
+        description = engine.description
+
+        def run(self, batch):
+            shapes.add(batch.shape)
+            return engine.run(batch)
+
+    watched = type(model)(model.file, Watched(), 1)
+    vars(watched)["probe"] = model.probe
+    watched.predict(noise((101, 135)), tile=48, tta="scales")
+    assert {shape[2:] for shape in shapes} == {(48, 48), (36, 36), (60, 60)}
+
+
 def test_scales_see_more_than_one_scale(convolution, load_toy):
     model = load_toy(convolution(), multiple=4)
     picture = noise((40, 40))

@@ -24,8 +24,9 @@ def corners(pointwise, load_toy):
 
 
 @pytest.fixture
-def known(plain):
+def known(plain, monkeypatch):
     """The plain model, with figures of its memory that do not depend on the machine."""
+    monkeypatch.setattr("pixelwise.inference.tile_plan.resident_bytes", lambda: 0)
     model = type(plain)(plain.file, plain._engine, 1)
     probe = replace(plain.probe, bytes_before=100 * MIB, bytes_per_pixel=256)
     vars(model)["probe"] = probe
@@ -67,6 +68,16 @@ def test_memory_counts_what_is_asked_for(known):
         {"reserved": 100},
     ):
         assert plan_tiles((4000, 4000), known, **options).memory > plain, options
+
+
+def test_memory_that_the_process_took_since_is_counted(known, monkeypatch):
+    before = plan_tiles((4000, 4000), known).memory
+    taken = known.probe.bytes_before + known.probe.bytes_per_pixel * known.probe.pixels
+    for more, counted in ((-MIB, 0), (0, 0), (MIB, MIB)):
+        monkeypatch.setattr(
+            "pixelwise.inference.tile_plan.resident_bytes", lambda now=taken + more: now
+        )
+        assert plan_tiles((4000, 4000), known).memory == before + counted
 
 
 def test_a_cap_is_kept_with_smaller_tiles_and_strips(known):

@@ -59,6 +59,9 @@ assert kernels.confusion_counts(labels, labels, 3).trace() == labels.size
 assert kernels.near_borders(labels, 1, fill=9).shape == labels.shape
 contours = kernels.contour_points(labels, 3)
 assert kernels.contour_distances(contours, contours).tolist() == [0] * contours.counts.sum()
+assert kernels.all_finite(scores)
+assert not kernels.all_finite(np.full(3, np.nan, np.float32))
+kernels.fade(scores, scores, np.ones(6, np.float32), along="columns")
 print(labels.tobytes().hex())
 """
 
@@ -87,6 +90,7 @@ def test_public_names_are_pinned():
         "LossRule",
         "Overlaps",
         "Regions",
+        "all_finite",
         "blend",
         "blur",
         "confusion_counts",
@@ -99,6 +103,7 @@ def test_public_names_are_pinned():
         "decode_probabilities",
         "decode_probability",
         "decode_scores",
+        "fade",
         "label_regions",
         "near_borders",
         "normalise",

@@ -79,8 +79,8 @@ def mean_scores(
         card: of the network.
         views: the first is the picture as it is.
         run: the network.
-        step: inputs that fill their plan without padding do so at other scales too, in sides that
-            differ by multiples of this; None where that is not wanted.
+        step: of tiles, which have one size at each scale, multiples of this apart; None for whole
+            pictures, which are padded as the card says.
         threads: cores that may be used.
     """
     inputs = _prepared(pictures, plans, card, threads)
@@ -127,12 +127,16 @@ def _scaled(plan: InputPlan, card: Card, scale: float, step: int | None) -> Inpu
     resized, padded = [], []
     for side, full in zip(plan.resized, plan.padded, strict=True):
         wanted = max(1, round(side * scale))
-        if step is not None and side == full:
-            # Zeros inside a picture, where a tile ends, would be seen as a border.
-            wanted = full + step * round((wanted - full) / step)
-            wanted = wanted if wanted > 0 else full
-        resized.append(wanted)
-        padded.append(wanted + (rule.remainder - wanted) % (step or rule.multiple))
+        if step is None:
+            resized.append(wanted)
+            padded.append(wanted + (rule.remainder - wanted) % rule.multiple)
+            continue
+        # One size for all tiles, at the rim of the picture or not: engines prepare for each size.
+        extent = full + step * round((full * scale - full) / step)
+        extent = extent if extent > 0 else full
+        # Zeros inside a picture, where a tile ends, would be seen as a border.
+        resized.append(extent if side == full else min(wanted, extent))
+        padded.append(extent)
     return replace(plan, resized=(resized[0], resized[1]), padded=(padded[0], padded[1]))
 
 

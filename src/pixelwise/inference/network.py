@@ -19,7 +19,7 @@ from pixelwise.inference.engines import Engine
 from pixelwise.inference.model_file import ModelFile
 from pixelwise.inference.tile_axis import ScoreGrid
 
-__all__ = ["Network", "Probe"]
+__all__ = ["Network", "Probe", "resident_bytes"]
 
 _PROBE_SIDE = 512
 _PAGE = 4096

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise import kernels
 from pixelwise.inference.tile_axis import TileAxis, fade_weights
 
 __all__ = ["Seams"]
@@ -39,7 +40,7 @@ class Seams:
         self._last = last
         self._left = columns.first_cell(first)
         width = columns.first_cell(last) + columns.tile_cells - self._left
-        self._row_weights = fade_weights(rows.fade)[:, None]
+        self._row_weights = fade_weights(rows.fade)
         self._column_weights = fade_weights(columns.fade)
         # The scores below the last finished row, and that row itself.
         self._below = np.zeros((classes, rows.fade + 1, width), np.float32)
@@ -69,7 +70,7 @@ class Seams:
             zone = self._columns.zones[column - 1]
             from_column = zone.start - origin
             faded = tile[:, :, from_column : zone.stop - origin]
-            _fade(self._right, faded, self._column_weights)
+            kernels.fade(self._right, faded, self._column_weights, along="columns")
         if column < self._last:
             zone = self._columns.zones[column]
             to_column = zone.start - origin
@@ -80,7 +81,7 @@ class Seams:
         if row > 0 and follows:
             zone = self._rows.zones[row - 1]
             faded = tile[:, zone.start - top : zone.stop - top, finished]
-            _fade(self._below[:, 1:, kept], faded, self._row_weights)
+            kernels.fade(self._below[:, 1:, kept], faded, self._row_weights, along="rows")
             tile[:, zone.start - 1 - top, finished] = self._below[:, 0, kept]
         if column > self._first:
             tile[:, :, from_column - 1] = self._edge
@@ -89,12 +90,3 @@ class Seams:
         if row < self._rows.tiles - 1:
             zone = self._rows.zones[row]
             self._below[:, :, kept] = tile[:, zone.start - 1 - top : zone.stop - top, finished]
-
-
-def _fade(before: Scores, after: Scores, weights: Scores) -> None:
-    """`after` becomes the mix of both; equal scores stay as they are, bit for bit."""
-    # Class by class, so that the second and the third step find theirs in the cache.
-    for index, old in enumerate(before):
-        after[index] -= old
-        after[index] *= weights
-        after[index] += old

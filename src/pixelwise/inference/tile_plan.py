@@ -13,7 +13,7 @@ import numpy as np
 from pixelwise.errors import UsageError
 from pixelwise.geometry import Geometry, Window
 from pixelwise.inference.card import Postprocessing
-from pixelwise.inference.network import Network
+from pixelwise.inference.network import Network, resident_bytes
 from pixelwise.inference.preprocess import InputPlan, score_geometry
 from pixelwise.inference.seams import Seams
 from pixelwise.inference.tile_axis import LARGEST_OVERLAP, ScoreGrid, TileAxis, cut_side
@@ -42,6 +42,8 @@ _SCORES_AT_ONCE = 5
 _STRIPES_AT_ONCE = 2
 # What allocators keep, threads, and the workspace of kernels.
 _SLACK = 16 << 20
+# Processors are no faster with more than one tile at once.
+_GPU_BATCH = 4
 # Strips of fewer tiles would work too much of the picture twice.
 _NARROWEST_STRIP = 4
 
@@ -194,7 +196,7 @@ class _Wish:
     tta: str
     probabilities: bool
     confidence: bool
-    reserved: int
+    standing: int  # bytes that the process has before
     bands: int
 
 
@@ -233,7 +235,7 @@ def plan_tiles(
             are those of the whole picture.
         batch: tiles that run together; None: one on a processor, up to four on a GPU.
         strips: columns of the picture that are worked through one after the other; None: as few
-            as fit. With it and `tile` the plan is the same whatever the memory.
+            as fit. With it, `tile` and `batch` the plan is the same whatever the memory.
         scale: how much larger the network sees the picture.
         tta: test-time augmentation: `"none"`, `"mirror"` (left and right), `"flips"` (and upside
             down) or `"scales"` (0.75, 1 and 1.25); the mean of the scores of all views.
@@ -251,17 +253,21 @@ def plan_tiles(
     if faults:
         raise UsageError("the picture cannot be cut like this", got="; ".join(faults))
     model.views(tta)
+    on_gpu = "gpu" in model.engine
+    probe = model.probe
+    # What the probe took and was not given back is counted with the network.
+    standing = max(probe.bytes_before, resident_bytes() - probe.bytes_per_pixel * probe.pixels)
     wish = _Wish(
         network=model,
         size=size,
         resized=(max(1, round(size[0] * scale)), max(1, round(size[1] * scale))),
         overlap=overlap,
         blend=blend,
-        batch=batch or (4 if "gpu" in model.engine and not model.file.one_by_one else 1),
+        batch=1 if model.file.one_by_one else batch or (_GPU_BATCH if on_gpu else 1),
         tta=tta,
         probabilities=probabilities,
         confidence=confidence,
-        reserved=reserved,
+        standing=standing + reserved,
         bands=bands,
     )
     sides = _sides(wish, tile)
@@ -405,9 +411,8 @@ def _bytes(plan: TilePlan, wish: _Wish) -> int:
     if plan.postprocessing.temperature != 1 and (plan.confidence or plan.probabilities):
         scores += 1
     return (
-        probe.bytes_before
+        wish.standing
         + _SLACK
-        + wish.reserved
         + probe.bytes_per_pixel * max(probe.pixels, int(largest * pixels))
         + _INPUTS_AT_ONCE * 4 * wish.bands * pixels
         + scores * 4 * classes * cells

@@ -33,6 +33,7 @@ __all__ = [
     "Stripe",
     "TilePlan",
     "plan_tiles",
+    "provenance_of",
     "stream_tiles",
     "tiled_scores",
 ]

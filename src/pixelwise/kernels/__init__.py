@@ -17,6 +17,7 @@ from pixelwise.kernels.decode import (
     decode_scores,
 )
 from pixelwise.kernels.distances import contour_distances, contour_points, near_borders
+from pixelwise.kernels.fade import all_finite, fade
 from pixelwise.kernels.loss_rule import LossRule
 from pixelwise.kernels.overlaps import count_overlaps
 from pixelwise.kernels.pixels import blend, count_labels, label_regions, normalise
@@ -32,6 +33,7 @@ __all__ = [
     "LossRule",
     "Overlaps",
     "Regions",
+    "all_finite",
     "blend",
     "blur",
     "confusion_counts",
@@ -44,6 +46,7 @@ __all__ = [
     "decode_probabilities",
     "decode_probability",
     "decode_scores",
+    "fade",
     "label_regions",
     "near_borders",
     "normalise",
