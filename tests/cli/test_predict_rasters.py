@@ -227,3 +227,17 @@ def test_an_interrupted_run_says_that_it_goes_on(scene, make_model, command_envi
     )
     assert done.returncode == 0
     assert "goes on after" in done.stderr
+
+
+def test_zarr_and_slides_beside_photos(tmp_path, monkeypatch, predict, expected_labels, scene):
+    zarr = pytest.importorskip("zarr")
+    pytest.importorskip("openslide")
+    (tmp_path / "in").mkdir()
+    values = scene("in/slide.svs", size=(256, 256), tiled=True, photometric="RGB", crs=None)
+    array = zarr.create_array(tmp_path / "scene.zarr", shape=values.shape, dtype="uint8")
+    array[...] = values
+    code, out, _ = predict("in", "scene.zarr", "-o", "out")
+    assert code == 0
+    for name in ("slide", "scene"):
+        np.testing.assert_array_equal(read(f"out/labels/{name}.tif"), expected_labels(values))
+    assert out.count("areas are in pixels") == 2
