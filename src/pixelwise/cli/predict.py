@@ -116,7 +116,8 @@ def predict(
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Rasters: cap on all memory, as 1G. [a quarter of what is free]"
+            metavar="SIZE",
+            help="Rasters: cap on all memory, as 1G; if none, a quarter of what is free.",
         ),
     ] = None,
     bands: Annotated[

@@ -277,7 +277,7 @@ class Areas:
             return ""
         if self._facts.crs is None or self._facts.transform is None:
             return "the raster does not say where it lies, so areas are in pixels"
-        return "the rows of this raster do not follow parallels, so areas are in pixels"
+        return "areas are not known in this coordinate system and position, so they are in pixels"
 
 
 def channels_of(classes: ClassTable) -> NDArray[np.uint16]:
