@@ -223,6 +223,21 @@ def test_missing_damaged_and_foreign_files(tmp_path):
         open_raster(path).read(Window(0, 0, 200, 200), (0, 1, 2))
 
 
+def test_a_header_cannot_make_one_block_take_minutes(tmp_path):
+    path = write(tmp_path / "x.tif", noise(3, 512, 512), compress="deflate", interleave="pixel")
+    content = bytearray(path.read_bytes())
+    # The entry of tag 277, samples per pixel.
+    place = content.index(b"\x15\x01\x03\x00\x01\x00\x00\x00")
+    content[place + 8 : place + 10] = b"\x00\xff"
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError):
+        open_raster(path)
+    many = write(tmp_path / "many.tif", noise(1, 2, 2).repeat(1025, 0))
+    with pytest.raises(ImageFileError, match="more bands") as caught:
+        open_raster(many)
+    assert "1,025 bands" in caught.value.got
+
+
 def test_complex_numbers_are_refused(tmp_path):
     path = write(tmp_path / "x.tif", noise(1, 4, 5).astype(np.complex64))
     with pytest.raises(ImageFileError, match="real numbers"):

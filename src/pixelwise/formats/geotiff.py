@@ -34,6 +34,8 @@ _WITH_FILES_BESIDE = _CLOSED | {
     "GDAL_PAM_ENABLED": "YES",
 }
 _COLOURS = {"red": "red", "green": "green", "blue": "blue", "alpha": "alpha", "gray": "grey"}
+_MOST_BANDS = 1024
+_LARGEST_BLOCK = 1 << 30
 _VRT_START = b"<VRTDataset"
 
 
@@ -135,6 +137,18 @@ class GeoTiffReader:
                 got=str(dtype),
                 fix="convert it, such as with gdal_translate -ot Float32",
             )
+        height, width = source.block_shapes[0]
+        together = count if source.profile.get("interleave") == "pixel" else 1
+        block = height * width * together * dtype.itemsize
+        if count > _MOST_BANDS or block > _LARGEST_BLOCK:
+            # A header of a few bytes may claim that; decoding one block would take minutes.
+            raise ImageFileError(
+                "the raster has more bands, or larger blocks, than can be read",
+                where=self._where,
+                got=f"{count:,} bands, blocks of {height} × {width}, {block / 2**20:,.0f} MiB",
+                fix=f"at most {_MOST_BANDS:,} bands and {_LARGEST_BLOCK >> 20:,} MiB: store it in "
+                "tiles, such as with gdal_translate -of COG",
+            )
         own_mask = [
             band + 1
             for band, flags in enumerate(source.mask_flag_enums)
@@ -154,18 +168,21 @@ class GeoTiffReader:
             nodata=nodata if self._palette is not None else nodata[:count],
             transform=transform,
             crs=source.crs.to_wkt() if source.crs else None,
-            block=source.block_shapes[0],
+            block=(height, width),
+            together=together,
         )
 
     @contextmanager
     def _gdal(self, what: str) -> Iterator[None]:
         from rasterio import Env
+        from rasterio._err import CPLE_BaseError
         from rasterio.errors import RasterioError
 
         try:
             with Env(**self._options):
                 yield
-        except RasterioError as error:
+        # Some of GDAL's own errors come through as they are.
+        except (RasterioError, CPLE_BaseError) as error:
             raise ImageFileError(
                 what, where=self._where, got=str(error), fix="copy or export the file again"
             ) from error

@@ -53,6 +53,7 @@ class RasterFacts:
             `x = a column + b row + c, y = d column + e row + f`; None where there is no place.
         crs: the coordinate system as WKT, or None.
         block: `(h, w)` of what is read at once at least.
+        together: bands that lie in a block.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class RasterFacts:
     transform: tuple[float, float, float, float, float, float] | None
     crs: str | None
     block: tuple[int, int]
+    together: int = 1
 
     @property
     def bands(self) -> int:

@@ -54,6 +54,7 @@ class SlideReader:
             transform=None,
             crs=None,
             block=(block[0], block[1]),
+            together=3,
         )
 
     def read(self, window: Window, bands: Sequence[int]) -> NDArray[Any]:

@@ -141,6 +141,7 @@ class ZarrReader:
             transform=None,
             crs=None,
             block=(array.chunks[rows], array.chunks[columns]),
+            together=1 if self._band_axis is None else array.chunks[self._band_axis],
         )
 
 

@@ -322,7 +322,8 @@ def limit_reading(facts: RasterFacts, bands: int, memory: int | None) -> int:
 def _check_blocks(reader: RasterReader, rule: BandRule, memory: int | None) -> None:
     """Refuses rasters stored in blocks that take a large part of the memory allowed each."""
     facts = reader.facts
-    block = math.prod(facts.block) * facts.dtype.itemsize * len(rule.indices)
+    bands = max(facts.together, len(rule.indices))
+    block = math.prod(facts.block) * facts.dtype.itemsize * bands
     if memory is not None and block > memory // 4:
         raise UsageError(
             "the raster is stored in blocks that are too large for the memory allowed",
