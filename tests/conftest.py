@@ -111,7 +111,9 @@ def make_card(make_table):
 
     def make(table=None, *, alignment="half_pixel", resize=None, multiple=1, remainder=0, **others):
         preprocessing = {
-            name: others.pop(name) for name in ("colour_order", "scale", "mean") if name in others
+            name: others.pop(name)
+            for name in ("colour_order", "scale", "mean", "std", "bands", "dtype")
+            if name in others
         }
         facts = {
             "name": "toy",

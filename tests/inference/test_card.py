@@ -86,9 +86,10 @@ def test_numbers_are_finite_numbers(card, place, value):
     [
         ("scale", 0),
         ("scale", -1),
-        ("std", [1, 1]),
         ("std", [1, 1, -1]),
-        ("mean", [1, 1, 1, 1]),
+        ("mean", []),
+        ("dtype", "int64"),
+        ("bands", [""]),
         ("multiple", 0),
         ("multiple", 2.5),
         ("remainder", -1),
@@ -104,6 +105,42 @@ def test_a_rule_that_cannot_be_is_refused(card, place, value):
     document = json.loads(card.to_json())
     document["preprocessing"][place] = value
     assert f"preprocessing.{place}" in refused(document)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"std": [1, 1]}, "mean of 3 channels, std of 2"),
+        ({"mean": [1, 1, 1, 1]}, "mean of 4 channels, std of 3"),
+        ({"bands": ["B4", "B3"]}, "3 channels, band names B4, B3"),
+        ({"bands": ["B4", "B3", "B3"]}, "band names B4, B3, B3"),
+        ({"mean": [1], "std": [1], "colour_order": "BGR"}, "1 channels in the order BGR"),
+    ],
+)
+def test_channels_must_agree(card, changes, said):
+    document = json.loads(card.to_json())
+    document["preprocessing"] |= changes
+    assert said in refused(document)
+
+
+def test_a_card_of_an_older_version_is_of_photos(card):
+    document = json.loads(card.to_json())
+    del document["preprocessing"]["bands"], document["preprocessing"]["dtype"]
+    assert read(document) == card
+    assert read(document).preprocessing.takes_photos
+
+
+def test_a_card_of_many_bands(card):
+    document = json.loads(card.to_json())
+    document["preprocessing"] |= {
+        "mean": [0.1] * 4,
+        "std": [0.2] * 4,
+        "bands": ["B4", "B3", "B2", "B8"],
+        "dtype": "uint16",
+    }
+    rule = read(document).preprocessing
+    assert (rule.channels, rule.takes_photos) == (4, False)
+    assert "4 bands of uint16: B4, B3, B2, B8" in rule.describe()
 
 
 def test_a_card_of_an_older_version_has_no_temperature(card):

@@ -23,9 +23,18 @@ from pixelwise.cli.output import (
     print_line,
 )
 from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.rasters import (
+    parse_bands,
+    parse_memory,
+    parse_range,
+    print_rasters,
+    raster_entries,
+    run_rasters,
+)
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
+from pixelwise.formats.raster_reader import TIFF_SUFFIXES, is_raster
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
 from pixelwise.inference.jobs import (
     Job,
@@ -37,6 +46,8 @@ from pixelwise.inference.jobs import (
     sweep_results,
 )
 from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.raster_output import Result
+from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.overlay import format_share
 
@@ -93,7 +104,35 @@ def predict(
     ] = False,
     probabilities: Annotated[
         bool,
-        typer.Option("--probabilities", help="Also all probabilities (.npz, float32 [C, H, W])."),
+        typer.Option(
+            "--probabilities",
+            help="Also all probabilities (.npz, float32 [C, H, W]; of rasters .tif, 0..250).",
+        ),
+    ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option("--confidence", help="Rasters: also the label's probability (.tif, 0..250)."),
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Rasters: cap on all memory, as 1G; if none, a quarter of what is free.",
+        ),
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,…", help="Rasters: bands for the model, by number or name."),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LOW,HIGH", help="Rasters: numbers shown as 0 and 255."),
+    ] = None,
+    allow_references: Annotated[
+        bool,
+        typer.Option(
+            "--allow-references", help="Rasters: VRT, and georeferences in files beside them."
+        ),
     ] = False,
     at: Annotated[
         str | None, typer.Option(metavar="X,Y", help="Print the class scores at one pixel.")
@@ -130,15 +169,32 @@ def predict(
 ) -> None:
     """Segment pictures: for each an indexed PNG label map and an overlay with a legend.
 
+    GeoTIFFs, slides, Zarr and TIFFs too large for a photo become GeoTIFFs, tile by tile.
+
     Exit code 0: all done; 1: some pictures failed, the others are done; 2: could not start;
     130: interrupted, the same command goes on.
     """
     try:
         point = _parse_point(at)
-        _check_tiling(tile, overlap)
         jobs = collect_jobs(photos, output)
+        jobs, rasters = _apart(jobs, max_megapixels, memory)
+        _check_tiling(tile, overlap, rasters=bool(rasters))
+        settings = RasterSettings(
+            bands=parse_bands(bands),
+            value_range=parse_range(value_range),
+            confidence=confidence,
+            probabilities=probabilities,
+            memory=parse_memory(memory),
+            tile=tile,
+            overlap=DEFAULT_OVERLAP if overlap is None else overlap,
+            tta=tta,
+            allow_references=allow_references,
+            overwrite=overwrite,
+        )
+        if rasters and (layers or point is not None):
+            raise UsageError("rasters have no --layers and no --at", got=str(rasters[0].source))
         cores = threads or usable_cores()
-        workers = cores if len(jobs) >= _MANY else 1
+        workers = cores if len(jobs) >= _MANY and not rasters else 1
         loaded = load(
             model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
         )
@@ -162,18 +218,27 @@ def predict(
     )
     finished: list[Outcome[_Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
+    streamed: list[Outcome[Result]] = []
+    if not ending and not run_rasters(loaded, rasters, output, settings, streamed):
+        ending = _INTERRUPTED
     if json_output:
-        _print_json(finished)
+        _print_json(finished, streamed)
     else:
         _print_report(finished, request)
+        print_rasters(streamed)
     if ending:
+        total = len(jobs) + len(rasters)
         sys.stderr.write(
-            f"{ending}: {len(finished)} of {len(jobs)} pictures were worked through; "
+            f"{ending}: {len(finished) + len(streamed)} of {total} pictures were worked through; "
             "the same command goes on with the rest\n"
         )
     if ending == _INTERRUPTED:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    if ending or any(outcome.error for outcome in finished):
+    if (
+        ending
+        or any(outcome.error for outcome in finished)
+        or any(outcome.error for outcome in streamed)
+    ):
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
@@ -239,8 +304,19 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
     )
 
 
-def _check_tiling(tile: int | None, overlap: float | None) -> None:
-    if tile is None and overlap is not None:
+def _apart(
+    jobs: Sequence[Job], max_megapixels: float, memory: str | None
+) -> tuple[list[Job], list[Job]]:
+    """Photos, and rasters; with a cap on memory every TIFF is one."""
+    apart: tuple[list[Job], list[Job]] = [], []
+    for job in jobs:
+        capped = memory is not None and job.source.suffix.lower() in TIFF_SUFFIXES
+        apart[capped or is_raster(job.source, max_megapixels=max_megapixels)].append(job)
+    return apart
+
+
+def _check_tiling(tile: int | None, overlap: float | None, *, rasters: bool) -> None:
+    if tile is None and overlap is not None and not rasters:
         raise UsageError("an overlap needs tiles", got=f"--overlap {overlap}", fix="give --tile N")
 
 
@@ -256,8 +332,9 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
     return x, y
 
 
-def _print_json(finished: list[Outcome[_Done]]) -> None:
-    pictures, failed = [], []
+def _print_json(finished: list[Outcome[_Done]], streamed: list[Outcome[Result]]) -> None:
+    pictures: list[dict[str, Any]] = []
+    rasters, failed = raster_entries(streamed)
     for outcome in finished:
         if outcome.result is not None and outcome.result.summary is not None:
             entry = {
@@ -270,7 +347,8 @@ def _print_json(finished: list[Outcome[_Done]]) -> None:
             pictures.append(entry)
         elif outcome.error is not None:
             failed.append({"source": str(outcome.job.source), **error_facts(outcome.error)})
-    print_json({"pictures": pictures, "failed": failed})
+    rasters_too = {"rasters": rasters} if streamed else {}
+    print_json({"pictures": pictures, **rasters_too, "failed": failed})
 
 
 def _print_report(finished: list[Outcome[_Done]], request: _Request) -> None:

@@ -15,10 +15,10 @@ from pixelwise.data.drawing import IGNORED
 from pixelwise.data.duplicates import UNKNOWN_HASH, perceptual_hash
 from pixelwise.data.faults import Fault
 from pixelwise.data.groups import Groups, find_groups
-from pixelwise.data.viewable import viewable
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.measures import Figure, Measure, Overlap
 from pixelwise.evaluation.predictions import Judged, Subject, judge
+from pixelwise.formats.viewable import viewable
 from pixelwise.metrics import figures
 from pixelwise.metrics.bootstrap import LEAST_GROUPS, groups_suffice, interval_of
 from pixelwise.metrics.confusion import ConfusionMatrix

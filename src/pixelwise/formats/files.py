@@ -14,7 +14,14 @@ from pathlib import Path
 
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 
-__all__ = ["make_folder", "named", "replaced_whole", "sweep_leftovers", "write_atomic"]
+__all__ = [
+    "make_folder",
+    "named",
+    "output_error",
+    "replaced_whole",
+    "sweep_leftovers",
+    "write_atomic",
+]
 
 # A recycled process id is common in containers, where every run may be process 7: the token tells
 # this process's own files from those of an earlier one with the same id.
@@ -57,7 +64,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _output_error(path, error, "the folder cannot be made") from error
+        raise output_error(path, error, "the folder cannot be made") from error
 
 
 def named(path: str | Path, suffix: str) -> Path:
@@ -118,7 +125,7 @@ def replaced_whole(path: Path) -> Iterator[Path]:
     except PixelwiseError:
         raise  # of what makes the content: it says more
     except (OSError, ValueError) as error:
-        raise _output_error(path, error, "the file cannot be written") from error
+        raise output_error(path, error, "the file cannot be written") from error
 
 
 def sweep_leftovers(folder: Path) -> int:
@@ -213,7 +220,8 @@ def _is_abandoned(entry: Path, process: int, token: str) -> bool:
     return False
 
 
-def _output_error(path: Path, error: OSError | ValueError, what: str) -> OutputError:
+def output_error(path: Path, error: OSError | ValueError, what: str) -> OutputError:
+    """The error of the system as one of ours, with its reason in words and a fix."""
     if isinstance(error, OutputError):
         return error
     number = error.errno if isinstance(error, OSError) else None

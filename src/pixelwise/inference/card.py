@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 CARD_KEY = "pixelwise.card"
+MOST_CHANNELS = 1024
 
 # Far beyond any real scaling, and far from where float32 ends.
 _Number = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -65,8 +66,11 @@ class Preprocessing(_Part):
 
     Attributes:
         colour_order: of the input channels.
-        scale: each value 0..255 is multiplied by this first.
-        mean, std: then `(value - mean) / std`, for each channel.
+        scale: each value is multiplied by this first.
+        mean, std: then `(value - mean) / std`, for each of the B channels.
+        bands: name of each channel, such as `("B4", "B3", "B2")`; empty where none were given.
+        dtype: of the pictures that `scale` is meant for; values of other pictures are not
+            comparable, unless somebody states their range.
         resize: the rule for the size.
         multiple, remainder: the input is padded with zeros, right and below, to the next size
             that leaves `remainder` when divided by `multiple`.
@@ -74,11 +78,33 @@ class Preprocessing(_Part):
 
     colour_order: Literal["RGB", "BGR"] = "RGB"
     scale: _Positive
-    mean: tuple[_Number, _Number, _Number]
-    std: tuple[_Positive, _Positive, _Positive]
+    mean: Annotated[tuple[_Number, ...], Field(min_length=1, max_length=MOST_CHANNELS)]
+    std: Annotated[tuple[_Positive, ...], Field(min_length=1, max_length=MOST_CHANNELS)]
+    bands: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    dtype: Literal["uint8", "uint16", "int16", "float32"] = "uint8"
     resize: Resize
     multiple: _Side = 1
     remainder: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _has_as_many_of_each(self) -> Preprocessing:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean of {len(self.mean)} channels, std of {len(self.std)}")
+        if self.bands and len(set(self.bands)) != len(self.mean):
+            raise ValueError(f"{len(self.mean)} channels, band names {', '.join(self.bands)}")
+        if self.colour_order == "BGR" and len(self.mean) != 3:
+            raise ValueError(f"{len(self.mean)} channels in the order BGR")
+        return self
+
+    @property
+    def channels(self) -> int:
+        """B: how many bands the network takes."""
+        return len(self.mean)
+
+    @property
+    def takes_photos(self) -> bool:
+        """Whether its pictures are photos: three bands of 8 bits."""
+        return self.channels == 3 and self.dtype == "uint8"
 
     def describe(self) -> str:
         """The input rule in one line."""
@@ -91,7 +117,11 @@ class Preprocessing(_Part):
         padding = (
             f"sides padded to {self.multiple}k + {self.remainder}" if self.multiple > 1 else ""
         )
-        return "; ".join(part for part in ("any size", size, padding, self.colour_order) if part)
+        channels: str = self.colour_order
+        if not self.takes_photos or self.bands:
+            names = f": {', '.join(self.bands)}" if self.bands else ""
+            channels = f"{self.channels} bands of {self.dtype}{names}"
+        return "; ".join(part for part in ("any size", size, padding, channels) if part)
 
 
 class Conformal(_Part):

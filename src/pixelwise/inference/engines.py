@@ -49,7 +49,7 @@ class Engine(Protocol):
     description: str
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`[B, 3, H, W]` -> scores `[B, C, h, w]`; may be called from several threads.
+        """`[B, channels, H, W]` -> scores `[B, C, h, w]`; may be called from several threads.
 
         Raises:
             EngineError: the network cannot be run on this batch.

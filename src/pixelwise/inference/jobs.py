@@ -18,16 +18,29 @@ import numpy as np
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import OutOfMemoryError, OutputExistsError, PixelwiseError, UsageError
+from pixelwise.formats.cog import read_cog_facts
 from pixelwise.formats.files import sweep_leftovers, write_atomic
 from pixelwise.formats.images import IMAGE_SUFFIXES, read_image
 from pixelwise.formats.masks import read_png_text
+from pixelwise.formats.raster_reader import SLIDE_SUFFIXES, is_zarr
 from pixelwise.segmentation import PROVENANCE_KEY, Segmentation, layer_file_names
 
-__all__ = ["Job", "Outcome", "Outputs", "collect_jobs", "run_jobs", "source_facts", "sweep_results"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "Outputs",
+    "check_in_the_way",
+    "collect_jobs",
+    "facts_in",
+    "run_jobs",
+    "source_facts",
+    "sweep_results",
+]
 
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
+_FOLDERS = (*_KINDS, "confidence", "partial")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
@@ -105,7 +118,7 @@ class Outputs:
 
     def stored_facts(self) -> dict[str, Any]:
         """What the label map that is there says of itself; `{}` where none of ours is."""
-        return _facts_in(self.labels)
+        return facts_in(self.labels)
 
     def are_done(
         self, facts: dict[str, str], classes: ClassTable, *, overwrite: bool = False
@@ -119,21 +132,7 @@ class Outputs:
             OutputExistsError: a file is in the way that was made otherwise.
         """
         for path in (file for files in self._files(classes).values() for file in files):
-            if not path.exists():
-                continue
-            found = _facts_in(path)
-            if not facts.keys() - {_SETTINGS} <= found.keys():
-                raise OutputExistsError(
-                    "a file is in the way that is no result of pixelwise; it stays",
-                    where=str(path),
-                    fix="give another output folder",
-                )
-            if not overwrite and not _agree(facts, found):
-                raise OutputExistsError(
-                    "a result is there already, of another picture, model or setting",
-                    where=str(path),
-                    fix="pass --overwrite, or give another output folder",
-                )
+            check_in_the_way(path, facts, overwrite=overwrite)
         return not overwrite and not self._missing(classes)
 
     def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
@@ -169,6 +168,34 @@ class Outputs:
         return files
 
 
+def check_in_the_way(path: Path, facts: dict[str, str], *, overwrite: bool) -> None:
+    """Refuses to go on where a file is in the way that may not be replaced.
+
+    Args:
+        path: of a result; where nothing is, nothing is in the way.
+        facts: what a result must say of itself to be the one that would be written.
+        overwrite: results of ours that say otherwise may be replaced.
+
+    Raises:
+        OutputExistsError: the file is none of ours, or says otherwise.
+    """
+    if not path.exists():
+        return
+    found = facts_in(path)
+    if not facts.keys() - {_SETTINGS} <= found.keys():
+        raise OutputExistsError(
+            "a file is in the way that is no result of pixelwise; it stays",
+            where=str(path),
+            fix="give another output folder",
+        )
+    if not overwrite and not _agree(facts, found):
+        raise OutputExistsError(
+            "a result is there already, of another picture, model or setting",
+            where=str(path),
+            fix="pass --overwrite, or give another output folder",
+        )
+
+
 def source_facts(job: Job, model_hash: str, settings: str = "") -> dict[str, str]:
     """What a result must say of itself to stand for this picture, model and setting.
 
@@ -191,7 +218,7 @@ def source_facts(job: Job, model_hash: str, settings: str = "") -> dict[str, str
 
 def sweep_results(output: Path) -> None:
     """Removes what killed runs left half-written among the results."""
-    for kind in _KINDS:
+    for kind in _FOLDERS:
         for folder, _, _ in os.walk(output / kind):
             sweep_leftovers(Path(folder))
 
@@ -210,7 +237,9 @@ def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
     for photo in photos:
         path = Path(photo)
         # Path.is_dir and is_file raise on names that are too long; these do not.
-        if os.path.isdir(path):  # noqa: PTH112
+        if is_zarr(path):
+            found[path] = Path(path.name)
+        elif os.path.isdir(path):  # noqa: PTH112
             members = [
                 file
                 for file in sorted(path.rglob("*"))
@@ -289,12 +318,14 @@ def _agree(facts: dict[str, str], found: dict[str, Any]) -> bool:
     return {_SETTINGS: ""} | facts == {key: found.get(key, "") for key in (_SETTINGS, *facts)}
 
 
-def _facts_in(path: Path) -> dict[str, Any]:
+def facts_in(path: Path) -> dict[str, Any]:
     """What a result says of itself; `{}` where it says nothing that can be read."""
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 facts = json.loads(str(arrays[PROVENANCE_KEY]))
+        elif path.suffix == ".tif":
+            facts = json.loads(read_cog_facts(path).get(PROVENANCE_KEY, "{}"))
         else:
             facts = json.loads(read_png_text(path).get(PROVENANCE_KEY, "{}"))
     except _UNREADABLE:
@@ -304,7 +335,7 @@ def _facts_in(path: Path) -> dict[str, Any]:
 
 def _is_picture(file: Path, folder: Path) -> bool:
     below = file.relative_to(folder)
-    if file.suffix.lower() not in IMAGE_SUFFIXES or any(
+    if file.suffix.lower() not in IMAGE_SUFFIXES | SLIDE_SUFFIXES or any(
         part.startswith(".") for part in below.parts
     ):
         return False
@@ -314,4 +345,4 @@ def _is_picture(file: Path, folder: Path) -> bool:
 def _is_result(file: Path, output: Path) -> bool:
     folder = Path(os.path.realpath(file.parent))
     results = Path(os.path.realpath(output))
-    return any(folder.is_relative_to(results / kind) for kind in _KINDS)
+    return any(folder.is_relative_to(results / kind) for kind in _FOLDERS)

@@ -152,8 +152,11 @@ def _check_fit(facts: OnnxFacts, card: Card, path: Path) -> None:
         )
     else:
         given, answer = facts.inputs[0], facts.outputs[0]
-        if len(given.shape) != 4 or given.shape[1] not in (3, None) or not given.is_float32:
-            faults.append(f"input {_shape_text(given.shape)}, expected float32 [B, 3, H, W]")
+        channels = card.preprocessing.channels
+        if len(given.shape) != 4 or given.shape[1] not in (channels, None) or not given.is_float32:
+            faults.append(
+                f"input {_shape_text(given.shape)}, expected float32 [B, {channels}, H, W]"
+            )
         else:
             faults += _faults_of_fixed_sides(given.shape, card)
         classes = len(card.classes)

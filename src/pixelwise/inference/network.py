@@ -135,7 +135,7 @@ class Network:
         height, width = (free if side is None else side for side in self._file.input_size)
         before = resident_bytes()
         with _PeakWatch() as watch:
-            scores = self.run(np.zeros((1, 3, height, width), np.float32))
+            scores = self.run(np.zeros((1, rule.channels, height, width), np.float32))
         taken = watch.peak - before if before else _USUAL_BYTES_PER_PIXEL * height * width
         strides = [
             _stride(side, cells, corners=corners)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.errors import ArrayError, EngineError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
-from pixelwise.formats.images import ImageSource, describe_source, read_image
+from pixelwise.formats.images import ImageSource, describe_source
+from pixelwise.formats.viewable import viewable
 from pixelwise.geometry import Geometry
 from pixelwise.inference.augmentation import mean_scores
 from pixelwise.inference.engines import make_engine, usable_cores
 from pixelwise.inference.model_file import read_model
 from pixelwise.inference.network import Network
+from pixelwise.inference.picture_input import read_input
 from pixelwise.inference.preprocess import InputPlan, plan_input, score_geometry
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings, plan_tiles
 from pixelwise.inference.tiles import ArraySource, tiled_scores
@@ -57,7 +60,8 @@ class Model(Network):
         """Segments one picture of any size.
 
         Args:
-            image: a path, the bytes of an image file, a PIL image, or an array `[H, W, 3]` RGB.
+            image: a path, the bytes of an image file, a PIL image, or an array `[H, W, 3]` RGB;
+                for models of other bands or types the path of a raster, or an array `[H, W, B]`.
             tile: side of overlapping tiles in pixels; the network then sees the picture at its own
                 scale, not at the one of the card. None: the picture as a whole.
             overlap: part of a tile that its neighbour covers too, 0 to 0.5; None: 0.25.
@@ -108,7 +112,10 @@ class Model(Network):
         views = self.views(tta)
         sources = list(images)
         pictures = [
-            read_image(source, max_megapixels=max_megapixels, timeout=timeout) for source in sources
+            read_input(
+                source, self.card.preprocessing, max_megapixels=max_megapixels, timeout=timeout
+            )
+            for source in sources
         ]
         # The caller may write the next frame into an array before the overlay is drawn.
         pictures = [
@@ -152,7 +159,7 @@ class Model(Network):
 
     def _in_tiles(
         self,
-        picture: NDArray[np.uint8],
+        picture: NDArray[Any],
         source: ImageSource,
         tile: int,
         overlap: float,
@@ -197,7 +204,7 @@ class Model(Network):
         scores: NDArray[np.float32],
         geometry: Geometry,
         provenance: Provenance,
-        picture: NDArray[np.uint8],
+        picture: NDArray[Any],
     ) -> Segmentation:
         card = self.card.postprocessing
         try:
@@ -206,7 +213,7 @@ class Model(Network):
                 classes=self.classes,
                 geometry=geometry,
                 provenance=provenance,
-                image=picture,
+                image=viewable(picture),
                 threads=self.threads,
                 temperature=card.temperature,
                 set_threshold=None if card.conformal is None else card.conformal.threshold,

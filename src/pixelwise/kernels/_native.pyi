@@ -3,7 +3,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.kernels.types import Bytes, Floats, Labels
+from pixelwise.kernels.types import Bytes, Floats, Labels, Values
 
 def decode_labels(
     scores: Floats,
@@ -47,7 +47,7 @@ def blend(
     out: Bytes,
     threads: int,
 ) -> int: ...
-def normalise(image: Bytes, scale: Floats, shift: Floats, out: Floats, threads: int) -> None: ...
+def normalise(image: Values, scale: Floats, shift: Floats, out: Floats, threads: int) -> None: ...
 def undo_png_filters(filtered: Bytes, pixel_bytes: int, out: Bytes) -> int: ...
 def warp_image(
     image: Bytes,

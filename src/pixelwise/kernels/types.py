@@ -18,11 +18,15 @@ __all__ = [
     "Polygons",
     "RegionMeasures",
     "Regions",
+    "Values",
 ]
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Values: TypeAlias = (
+    npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16] | npt.NDArray[np.float32]
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
