@@ -1,0 +1,205 @@
+"""What the export has to know of an ONNX network: its layers, its weights as float32, its tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from pixelwise.errors import ModelFileError
+
+__all__ = ["Layer", "Network", "attributes", "read_network", "runner"]
+
+_QUANTISED = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "QLinearMatMul")
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_WEIGHT_ENDINGS = (".float16", ".weight")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node that multiplies by constant weights.
+
+    Attributes:
+        name: of the weights, without their ending: what a torch module is called.
+        node: place in the graph.
+        axis: of the output channels in the weights.
+    """
+
+    name: str
+    node: int
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An ONNX network whose stored weights are float32; not to be written to.
+
+    Attributes:
+        model: without metadata.
+        halved: whether large weights were stored as float16.
+    """
+
+    model: onnx.ModelProto
+    halved: bool
+
+    @property
+    def nodes(self) -> Sequence[onnx.NodeProto]:
+        """In an order in which they can be run."""
+        return list(self.model.graph.node)
+
+    @property
+    def input(self) -> str:
+        """Name of the picture's tensor."""
+        return next(
+            str(each.name) for each in self.model.graph.input if each.name not in self.constants
+        )
+
+    @property
+    def output(self) -> str:
+        """Name of the scores' tensor."""
+        return str(self.model.graph.output[0].name)
+
+    @cached_property
+    def constants(self) -> Mapping[str, NDArray[Any]]:
+        """The stored tensors by name."""
+        return {each.name: numpy_helper.to_array(each) for each in self.model.graph.initializer}
+
+    @cached_property
+    def readers(self) -> Mapping[str, Sequence[int]]:
+        """The places of the nodes that read a tensor."""
+        found: dict[str, list[int]] = {}
+        for place, node in enumerate(self.model.graph.node):
+            for name in dict.fromkeys(node.input):
+                found.setdefault(name, []).append(place)
+        return found
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Convolutions and matrix products with constant weights, in the order of the graph."""
+        found: list[Layer] = []
+        taken: set[str] = set()
+        for place, node in enumerate(self.model.graph.node):
+            if node.op_type not in _WEIGHTED or len(node.input) < 2:
+                continue
+            weights = self.constants.get(node.input[1])
+            if weights is None or weights.dtype != np.float32 or weights.ndim < 2:
+                continue
+            name = node.input[1]
+            for ending in _WEIGHT_ENDINGS:
+                name = name.removesuffix(ending)
+            # Two nodes may share their weights.
+            name = name if name not in taken else f"{name} ({node.output[0]})"
+            taken.add(name)
+            found.append(Layer(name, place, _axis(node, weights.ndim)))
+        return tuple(found)
+
+
+def _axis(node: onnx.NodeProto, rank: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        return 0 if attributes(node).get("transB", 0) else 1
+    return rank - 1
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node by name."""
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+
+def read_network(content: bytes, *, where: str) -> Network:
+    """The network of a model file, without card and other metadata.
+
+    Args:
+        content: of the file.
+        where: its name, for messages.
+
+    Raises:
+        ModelFileError: it cannot be read, is quantised already, or holds weights that are not
+            finite.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise ModelFileError(
+            "the network cannot be read", where=where, got=str(error), fix="export it again"
+        ) from None
+    kinds = {node.op_type for node in model.graph.node}
+    if found := sorted(kinds.intersection(_QUANTISED)):
+        raise ModelFileError(
+            "this model is quantised already",
+            where=where,
+            got=f"a network with {', '.join(found)}",
+            fix="give the float model that it was made from",
+        )
+    del model.metadata_props[:]
+    halved = _widen(model)
+    network = Network(model, halved)
+    if broken := [
+        name
+        for name, value in network.constants.items()
+        if value.dtype.kind == "f" and not np.isfinite(value).all()
+    ]:
+        raise ModelFileError(
+            "weights are not finite",
+            where=where,
+            got=", ".join(broken[:5]) + (" …" if len(broken) > 5 else ""),
+            fix="train or convert the model again; it cannot give right answers",
+        )
+    return network
+
+
+def _widen(model: onnx.ModelProto) -> bool:
+    """Turns weights stored as float16 and cast on load into float32 ones; tells whether any were."""
+    graph = model.graph
+    halves = {
+        each.name: each for each in graph.initializer if each.data_type == TensorProto.FLOAT16
+    }
+    wide, kept = [], []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in halves:
+            values = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
+            wide.append(numpy_helper.from_array(values, node.output[0]))
+        else:
+            kept.append(node)
+    if not wide:
+        return False
+    used = {name for node in kept for name in node.input}
+    rest = [each for each in graph.initializer if each.name not in halves or each.name in used]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend([*rest, *wide])
+    graph.node.extend(kept)
+    return True
+
+
+def runner(model: onnx.ModelProto, *, threads: int = 0, plain: bool = False) -> Any:
+    """An onnxruntime session of a network.
+
+    Args:
+        model: the network.
+        threads: cores to use; 0 means all.
+        plain: whether every node is run as it stands, so that every tensor can be looked at.
+
+    Raises:
+        Exception: whatever onnxruntime raises on a network it refuses.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,305 @@
+"""Static quantisation to 8 bits, written into the network as pairs of Quantize- and DequantizeLinear.
+
+q = round(x / s) + z, and the engines turn a convolution between such pairs into one of whole numbers
+(Jacob et al., CVPR 2018). Weights are int8, symmetric, with a scale for each output channel;
+activations uint8, with a scale and a zero point for each tensor; biases int32 of scale s_x · s_w
+(Nagel et al., "A White Paper on Neural Network Quantization", 2021, sections 2 and 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from pixelwise.export.network import Layer, Network, attributes
+from pixelwise.export.rounding import rounded, weight_scales
+
+__all__ = ["Calibration", "Range", "Scheme", "quantised", "scheme_of"]
+
+# What only moves, joins or averages numbers, and can do so with whole ones.
+_PASSING = ("Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Resize")
+# The first input alone holds numbers of the picture.
+_FIRST_ONLY = ("AveragePool", "GlobalAveragePool", "MaxPool", "Resize")
+_SAME_RANGE = ("MaxPool", "Resize")
+_RECTIFIERS = ("Clip", "Relu")
+_LARGEST_BIAS = np.float32(2**30)
+_LEVELS = 255
+_SMALLEST_SCALE = 1e-12
+_SMALLEST_HALVED = 1024
+
+
+@dataclass(frozen=True)
+class Range:
+    """Between what values a tensor is kept: low ≤ 0 ≤ high, low < high."""
+
+    low: float
+    high: float
+
+    @property
+    def scale(self) -> np.float32:
+        """Of one step."""
+        return np.float32(max((self.high - self.low) / _LEVELS, _SMALLEST_SCALE))
+
+    @property
+    def zero(self) -> np.uint8:
+        """The whole number that stands for 0."""
+        return np.uint8(np.clip(np.rint(-self.low / self.scale), 0, _LEVELS))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was measured on pictures.
+
+    Attributes:
+        ranges: of tensors, by name.
+        means: of the N inputs of a layer in its G groups, by name, `[G, N]`.
+        moments: likewise the mean products of any two, `[G, N, N]`; of small layers.
+    """
+
+    ranges: Mapping[str, Range]
+    means: Mapping[str, NDArray[np.float64]]
+    moments: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Scheme:
+    """What of a network is to be in whole numbers.
+
+    Attributes:
+        network: in float32.
+        layers: those computed in int8.
+        tensors: activations kept in uint8, in the order of the graph.
+        same: tensors whose range is that of another one.
+        rectified: an activation behind a layer that its range replaces: place of the node, and the
+            tensor in front of it.
+    """
+
+    network: Network
+    layers: tuple[Layer, ...]
+    tensors: tuple[str, ...]
+    same: Mapping[str, str] = field(default_factory=dict)
+    rectified: Mapping[int, str] = field(default_factory=dict)
+
+
+def scheme_of(network: Network, floats: Collection[str] = ()) -> Scheme:
+    """Finds what can be in whole numbers.
+
+    Layers that are not kept in float read and give uint8; so does what joins or moves such tensors.
+    The scores are always float32.
+
+    Args:
+        network: in float32.
+        floats: names of layers that stay in float32.
+    """
+    layers = {layer.node: layer for layer in network.layers if layer.name not in floats}
+    tensors: dict[str, None] = {}
+    same: dict[str, str] = {}
+    rectified: dict[int, str] = {}
+    for place, node in enumerate(network.nodes):
+        is_layer = place in layers
+        if is_layer:
+            tensors[node.input[0]] = None
+        elif node.op_type not in _PASSING or not _is_fed(node, tensors):
+            continue
+        result = node.output[0]
+        if is_layer or node.op_type == "Add":
+            after = _rectifier(network, result)
+            if after is not None:
+                rectified[after] = result
+                result = network.nodes[after].output[0]
+        if result == network.output:
+            continue
+        tensors[result] = None
+        if node.op_type in _SAME_RANGE:
+            same[result] = same.get(node.input[0], node.input[0])
+    return Scheme(network, tuple(layers.values()), tuple(tensors), same, rectified)
+
+
+def _is_fed(node: onnx.NodeProto, tensors: Mapping[str, None]) -> bool:
+    inputs = node.input[:1] if node.op_type in _FIRST_ONLY else node.input
+    return all(name in tensors for name in inputs)
+
+
+def _rectifier(network: Network, name: str) -> int | None:
+    """The place of the node after it, if that alone reads it and only cuts off from 0 on."""
+    readers = network.readers.get(name, ())
+    if len(readers) != 1 or name == network.output:
+        return None
+    node = network.nodes[readers[0]]
+    if node.op_type not in _RECTIFIERS or node.output[0] == network.output:
+        return None
+    if node.op_type == "Clip":
+        low = network.constants.get(node.input[1]) if len(node.input) > 1 else None
+        if low is None or float(low) != 0:
+            return None
+    return readers[0]
+
+
+def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
+    """The network with the layers of the scheme in int8.
+
+    Args:
+        scheme: what is to be in whole numbers.
+        measured: on pictures, of its tensors and layers at least.
+    """
+    network, ranges = scheme.network, measured.ranges
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    graph = model.graph
+    del graph.node[:], graph.initializer[:]
+    layers = {layer.node: layer for layer in scheme.layers}
+    floats = {layer.node for layer in network.layers if layer.node not in layers}
+    # A tensor in whole numbers is read from its DequantizeLinear.
+    renamed = {name: f"{name}.dequantised" for name in scheme.tensors}
+    renamed_input = network.input in renamed
+    constants: dict[str, NDArray[np.generic]] = {}
+    nodes: list[onnx.NodeProto] = []
+    if renamed_input:
+        nodes += _pair(network.input, ranges[network.input], constants)
+    for place, original in enumerate(network.nodes):
+        if place in scheme.rectified:
+            continue
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
+        inputs = [renamed.get(name, name) for name in original.input]
+        del node.input[:]
+        node.input.extend(inputs)
+        if place in layers:
+            nodes += _weights(network, layers[place], measured, node, constants)
+        elif place in floats and original.input[0] in renamed:
+            nodes.append(_kept_apart(original, ranges[original.input[0]], constants))
+            node.input[0] = nodes[-1].output[0]
+        nodes.append(node)
+        for name in _results(network, scheme, place):
+            if name != original.output[0]:
+                node.output[0] = name
+            if name in renamed:
+                nodes += _pair(name, ranges[name], constants)
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    kept = {name: value for name, value in network.constants.items() if name in used}
+    stored, casts = _stored(kept | constants, halved=network.halved)
+    graph.initializer.extend(stored)
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *rest])
+    return model
+
+
+def _results(network: Network, scheme: Scheme, place: int) -> Iterable[str]:
+    """The tensors that a node gives, a rectifier behind it counted to it."""
+    node = network.nodes[place]
+    for name in node.output:
+        after = next((at for at, source in scheme.rectified.items() if source == name), None)
+        yield name if after is None else network.nodes[after].output[0]
+
+
+def _pair(
+    name: str, span: Range, constants: dict[str, NDArray[np.generic]]
+) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    scale, zero = f"{name}.scale", f"{name}.zero"
+    constants[scale], constants[zero] = np.array(span.scale), np.array(span.zero)
+    return (
+        helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}.quantised"]),
+        helper.make_node(
+            "DequantizeLinear", [f"{name}.quantised", scale, zero], [f"{name}.dequantised"]
+        ),
+    )
+
+
+def _kept_apart(
+    node: onnx.NodeProto, span: Range, constants: dict[str, NDArray[np.generic]]
+) -> onnx.NodeProto:
+    """Cuts the input of a float layer off at the ends of its range, which changes nothing.
+
+    Else onnxruntime (seen with 1.32) would quantise the weights of every convolution between a
+    DequantizeLinear and a QuantizeLinear by itself, with one scale for all channels.
+    """
+    steps = np.array([0, _LEVELS], np.float32) - np.float32(span.zero)
+    names = [f"{node.output[0]}.{end}" for end in ("low", "high")]
+    for name, value in zip(names, steps * span.scale, strict=True):
+        constants[name] = np.array(value, np.float32)
+    inputs = [f"{node.input[0]}.dequantised", *names]
+    return helper.make_node("Clip", inputs, [f"{node.output[0]}.input"])
+
+
+def _weights(
+    network: Network,
+    layer: Layer,
+    measured: Calibration,
+    node: onnx.NodeProto,
+    constants: dict[str, NDArray[np.generic]],
+) -> list[onnx.NodeProto]:
+    """Puts the weights and the bias of a layer into whole numbers, and gives what reads them."""
+    original = network.nodes[layer.node]
+    source = measured.ranges[original.input[0]].scale
+    weights = np.moveaxis(network.constants[original.input[1]], layer.axis, 0)
+    rows = weights.reshape(len(weights), -1)
+    bias = _bias(network, original)
+    scales = weight_scales(rows)
+    if bias is not None:
+        # A channel of hardly any weight would leave no room for its bias.
+        scales = np.maximum(scales, np.abs(bias) / (source * _LARGEST_BIAS))
+    whole = rounded(rows, scales, measured.moments.get(layer.name))
+    made = [
+        _from_whole(
+            f"{layer.name}.weight.int8",
+            np.moveaxis(whole.reshape(weights.shape), 0, layer.axis),
+            scales,
+            layer.axis,
+            constants,
+        )
+    ]
+    node.input[1] = made[0].output[0]
+    if bias is not None:
+        means = measured.means[layer.name]
+        lost = (rows - whole * scales[:, None]).reshape(len(means), -1, means.shape[1])
+        shift = np.einsum("gon,gn->go", lost, means).reshape(-1)
+        steps = scales * source
+        value = np.rint((bias + shift) / steps).astype(np.int32)
+        made.append(_from_whole(f"{layer.name}.bias.int32", value, steps, 0, constants))
+        node.input[2] = made[1].output[0]
+    return made
+
+
+def _bias(network: Network, node: onnx.NodeProto) -> NDArray[np.float32] | None:
+    """The constant bias `[C]` of a layer that adds it as it is, if there is one."""
+    if node.op_type == "MatMul" or len(node.input) < 3:
+        return None
+    factors = attributes(node)
+    if factors.get("alpha", 1.0) != 1 or factors.get("beta", 1.0) != 1:
+        return None
+    bias = network.constants.get(node.input[2])
+    return bias if bias is not None and bias.ndim == 1 else None
+
+
+def _from_whole(
+    name: str,
+    whole: NDArray[np.generic],
+    scales: NDArray[np.float32],
+    axis: int,
+    constants: dict[str, NDArray[np.generic]],
+) -> onnx.NodeProto:
+    constants[name], constants[f"{name}.scale"] = whole, scales
+    inputs = [name, f"{name}.scale"]
+    return helper.make_node("DequantizeLinear", inputs, [f"{name}.dequantised"], axis=axis)
+
+
+def _stored(
+    constants: Mapping[str, NDArray[np.generic]], *, halved: bool
+) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
+    """Constants as they are stored, and the nodes that widen those kept as float16."""
+    stored, casts = [], []
+    for name, value in constants.items():
+        if halved and value.dtype == np.float32 and value.size >= _SMALLEST_HALVED:
+            half = f"{name}.float16"
+            stored.append(numpy_helper.from_array(value.astype(np.float16), half))
+            casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
+        else:
+            stored.append(numpy_helper.from_array(value, name))
+    return stored, casts
