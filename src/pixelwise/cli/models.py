@@ -10,6 +10,7 @@ import typer
 from pixelwise.cli.output import ExitCode, fail, print_columns, print_json, print_line
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.extras import extra
+from pixelwise.inference.card import Card
 from pixelwise.inference.model_file import ModelFile
 
 __all__ = ["models"]
@@ -89,14 +90,25 @@ def _print_cards(files: list[ModelFile]) -> None:
             ("weights", f"{card.weights_licence}{licence_note}"),
             ("training data", f"{card.data}; {card.data_licence}"),
             ("trained by", card.command),
+            *_verdict_rows(card),
             (
                 "file",
-                f"{len(file.content) / 1e6:.1f} MB, stored {card.storage}, computed in float32",
+                f"{len(file.content) / 1e6:.1f} MB, stored {card.storage}, computed in "
+                f"{card.precision}",
             ),
             ("sha256", file.sha256),
         ):
             table.add_row(title, text)
         console.print(table)
+
+
+def _verdict_rows(card: Card) -> list[tuple[str, str]]:
+    if card.verdict is None:
+        return []
+    rows = [("export", card.verdict.describe())]
+    if card.verdict.drop is not None:
+        rows.append(("lost", card.verdict.drop.describe()))
+    return rows
 
 
 def _list_architectures(json_output: bool) -> None:

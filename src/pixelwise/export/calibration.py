@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from pixelwise.errors import EngineError
-from pixelwise.export.network import Layer, Network, attributes, runner
+from pixelwise.export.network import Layer, Network, attributes, runner, with_outputs
 from pixelwise.export.quantise import Calibration, Range, Scheme
 
 __all__ = ["calibrate"]
@@ -51,7 +49,7 @@ def calibrate(
     own = [name for name in scheme.tensors if name not in scheme.same]
     read = [network.nodes[layer.node].input[0] for layer in scheme.layers]
     watched = list(dict.fromkeys([*own, *read]))
-    session = runner(_with_outputs(network, watched), threads=threads, plain=True)
+    session = runner(with_outputs(network.model, watched), threads=threads, plain=True)
     widest = {name: np.zeros(2) for name in own}
     samples = [_Inputs(network, layer) for layer in scheme.layers]
     generator = np.random.default_rng(_SEED)
@@ -73,9 +71,7 @@ def calibrate(
     return Calibration(
         ranges=found | {name: found[source] for name, source in scheme.same.items()},
         means={sample.name: sample.mean for sample in samples},
-        moments={
-            sample.name: sample.moments for sample in samples if sample.moments is not None
-        },
+        moments={sample.name: sample.moments for sample in samples if sample.moments is not None},
     )
 
 
@@ -92,18 +88,6 @@ def _runs(
         yield dict(zip(inner, values, strict=True)) | {input_name: picture}
         if progress is not None:
             progress(1)
-
-
-def _with_outputs(network: Network, names: Sequence[str]) -> onnx.ModelProto:
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
-    present = {network.output, network.input}
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name not in present
-    )
-    return model
 
 
 def _wider(

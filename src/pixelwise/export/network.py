@@ -1,4 +1,4 @@
-"""What the export has to know of an ONNX network: its layers, its weights as float32, its tensors."""
+"""What the export has to know of an ONNX network: layers, float32 weights, tensors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,28 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pixelwise.errors import ModelFileError
 
-__all__ = ["Layer", "Network", "attributes", "read_network", "runner"]
+__all__ = [
+    "DEQUANTISED",
+    "RECTIFIERS",
+    "Layer",
+    "Network",
+    "attributes",
+    "read_network",
+    "runner",
+    "store",
+    "stored_model",
+    "with_outputs",
+]
+
+DEQUANTISED = ".dequantised"
+"""How the names of tensors end that were in whole numbers."""
+
+RECTIFIERS = ("Clip", "Relu")
+"""Activations that a range from 0 on can replace."""
 
 _QUANTISED = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "QLinearMatMul")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
+_SMALLEST_HALVED = 1024
 _WEIGHT_ENDINGS = (".float16", ".weight")
 
 
@@ -50,7 +68,7 @@ class Network:
     model: onnx.ModelProto
     halved: bool
 
-    @property
+    @cached_property
     def nodes(self) -> Sequence[onnx.NodeProto]:
         """In an order in which they can be run."""
         return list(self.model.graph.node)
@@ -100,6 +118,26 @@ class Network:
             taken.add(name)
             found.append(Layer(name, place, _axis(node, weights.ndim)))
         return tuple(found)
+
+    def rectifier(self, name: str) -> int | None:
+        """The place of the node after a tensor, if it alone reads it and cuts off from 0 on."""
+        readers = self.readers.get(name, ())
+        if len(readers) != 1 or name == self.output:
+            return None
+        node = self.nodes[readers[0]]
+        if node.op_type not in RECTIFIERS or node.output[0] == self.output:
+            return None
+        if node.op_type == "Clip":
+            low = self.constants.get(node.input[1]) if len(node.input) > 1 else None
+            if low is None or float(low) != 0:
+                return None
+        return readers[0]
+
+    def result_of(self, layer: Layer) -> str:
+        """The tensor that a layer gives, a rectifier behind it counted to it."""
+        result = str(self.nodes[layer.node].output[0])
+        after = self.rectifier(result)
+        return result if after is None else str(self.nodes[after].output[0])
 
 
 def _axis(node: onnx.NodeProto, rank: int) -> int:
@@ -158,7 +196,7 @@ def read_network(content: bytes, *, where: str) -> Network:
 
 
 def _widen(model: onnx.ModelProto) -> bool:
-    """Turns weights stored as float16 and cast on load into float32 ones; tells whether any were."""
+    """Turns weights stored as float16 and cast on load into float32; tells whether any were."""
     graph = model.graph
     halves = {
         each.name: each for each in graph.initializer if each.data_type == TensorProto.FLOAT16
@@ -178,6 +216,49 @@ def _widen(model: onnx.ModelProto) -> bool:
     graph.initializer.extend([*rest, *wide])
     graph.node.extend(kept)
     return True
+
+
+def stored_model(network: Network) -> onnx.ModelProto:
+    """The network with its weights stored as they were before."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    store(model, network.constants, halved=network.halved)
+    return model
+
+
+def store(model: onnx.ModelProto, constants: Mapping[str, NDArray[Any]], *, halved: bool) -> None:
+    """Puts constants into a model, in the place of those that it has.
+
+    Args:
+        model: is changed.
+        constants: by name.
+        halved: whether large float32 ones are stored as float16 and widened on load.
+    """
+    kept, casts = [], []
+    for name, value in constants.items():
+        if halved and value.dtype == np.float32 and value.size >= _SMALLEST_HALVED:
+            half = f"{name}.float16"
+            kept.append(numpy_helper.from_array(value.astype(np.float16), half))
+            casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
+        else:
+            kept.append(numpy_helper.from_array(value, name))
+    nodes = list(model.graph.node)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend([*casts, *nodes])
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """The model with more of its tensors to look at."""
+    more = onnx.ModelProto()
+    more.CopyFrom(model)
+    present = {each.name for each in (*more.graph.output, *more.graph.input)}
+    more.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in names
+        if name not in present
+    )
+    return more
 
 
 def runner(model: onnx.ModelProto, *, threads: int = 0, plain: bool = False) -> Any:

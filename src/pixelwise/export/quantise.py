@@ -1,22 +1,22 @@
-"""Static quantisation to 8 bits, written into the network as pairs of Quantize- and DequantizeLinear.
+"""Static quantisation to 8 bits, written as pairs of QuantizeLinear and DequantizeLinear.
 
-q = round(x / s) + z, and the engines turn a convolution between such pairs into one of whole numbers
-(Jacob et al., CVPR 2018). Weights are int8, symmetric, with a scale for each output channel;
-activations uint8, with a scale and a zero point for each tensor; biases int32 of scale s_x · s_w
-(Nagel et al., "A White Paper on Neural Network Quantization", 2021, sections 2 and 3).
+q = round(x / s) + z, and the engines turn a convolution between such pairs into one of whole
+numbers (Jacob et al., CVPR 2018). Weights are int8, symmetric, with a scale for each output
+channel; activations uint8, with a scale and a zero point for each tensor; biases int32 of scale
+s_x · s_w (Nagel et al., "A White Paper on Neural Network Quantization", 2021, sections 2 and 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
-from pixelwise.export.network import Layer, Network, attributes
+from pixelwise.export.network import DEQUANTISED, Layer, Network, attributes, store
 from pixelwise.export.rounding import rounded, weight_scales
 
 __all__ = ["Calibration", "Range", "Scheme", "quantised", "scheme_of"]
@@ -26,11 +26,9 @@ _PASSING = ("Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Res
 # The first input alone holds numbers of the picture.
 _FIRST_ONLY = ("AveragePool", "GlobalAveragePool", "MaxPool", "Resize")
 _SAME_RANGE = ("MaxPool", "Resize")
-_RECTIFIERS = ("Clip", "Relu")
 _LARGEST_BIAS = np.float32(2**30)
 _LEVELS = 255
 _SMALLEST_SCALE = 1e-12
-_SMALLEST_HALVED = 1024
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def scheme_of(network: Network, floats: Collection[str] = ()) -> Scheme:
             continue
         result = node.output[0]
         if is_layer or node.op_type == "Add":
-            after = _rectifier(network, result)
+            after = network.rectifier(result)
             if after is not None:
                 rectified[after] = result
                 result = network.nodes[after].output[0]
@@ -125,21 +123,6 @@ def _is_fed(node: onnx.NodeProto, tensors: Mapping[str, None]) -> bool:
     return all(name in tensors for name in inputs)
 
 
-def _rectifier(network: Network, name: str) -> int | None:
-    """The place of the node after it, if that alone reads it and only cuts off from 0 on."""
-    readers = network.readers.get(name, ())
-    if len(readers) != 1 or name == network.output:
-        return None
-    node = network.nodes[readers[0]]
-    if node.op_type not in _RECTIFIERS or node.output[0] == network.output:
-        return None
-    if node.op_type == "Clip":
-        low = network.constants.get(node.input[1]) if len(node.input) > 1 else None
-        if low is None or float(low) != 0:
-            return None
-    return readers[0]
-
-
 def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
     """The network with the layers of the scheme in int8.
 
@@ -151,15 +134,14 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
     graph = model.graph
-    del graph.node[:], graph.initializer[:]
+    del graph.node[:]
     layers = {layer.node: layer for layer in scheme.layers}
     floats = {layer.node for layer in network.layers if layer.node not in layers}
     # A tensor in whole numbers is read from its DequantizeLinear.
-    renamed = {name: f"{name}.dequantised" for name in scheme.tensors}
-    renamed_input = network.input in renamed
+    renamed = {name: f"{name}{DEQUANTISED}" for name in scheme.tensors}
     constants: dict[str, NDArray[np.generic]] = {}
     nodes: list[onnx.NodeProto] = []
-    if renamed_input:
+    if network.input in renamed:
         nodes += _pair(network.input, ranges[network.input], constants)
     for place, original in enumerate(network.nodes):
         if place in scheme.rectified:
@@ -183,15 +165,11 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
     kept = {name: value for name, value in network.constants.items() if name in used}
-    stored, casts = _stored(kept | constants, halved=network.halved)
-    graph.initializer.extend(stored)
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*casts, *rest])
+    store(model, kept | constants, halved=network.halved)
     return model
 
 
-def _results(network: Network, scheme: Scheme, place: int) -> Iterable[str]:
+def _results(network: Network, scheme: Scheme, place: int) -> Iterator[str]:
     """The tensors that a node gives, a rectifier behind it counted to it."""
     node = network.nodes[place]
     for name in node.output:
@@ -207,7 +185,7 @@ def _pair(
     return (
         helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}.quantised"]),
         helper.make_node(
-            "DequantizeLinear", [f"{name}.quantised", scale, zero], [f"{name}.dequantised"]
+            "DequantizeLinear", [f"{name}.quantised", scale, zero], [f"{name}{DEQUANTISED}"]
         ),
     )
 
@@ -224,7 +202,7 @@ def _kept_apart(
     names = [f"{node.output[0]}.{end}" for end in ("low", "high")]
     for name, value in zip(names, steps * span.scale, strict=True):
         constants[name] = np.array(value, np.float32)
-    inputs = [f"{node.input[0]}.dequantised", *names]
+    inputs = [f"{node.input[0]}{DEQUANTISED}", *names]
     return helper.make_node("Clip", inputs, [f"{node.output[0]}.input"])
 
 
@@ -287,19 +265,4 @@ def _from_whole(
 ) -> onnx.NodeProto:
     constants[name], constants[f"{name}.scale"] = whole, scales
     inputs = [name, f"{name}.scale"]
-    return helper.make_node("DequantizeLinear", inputs, [f"{name}.dequantised"], axis=axis)
-
-
-def _stored(
-    constants: Mapping[str, NDArray[np.generic]], *, halved: bool
-) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
-    """Constants as they are stored, and the nodes that widen those kept as float16."""
-    stored, casts = [], []
-    for name, value in constants.items():
-        if halved and value.dtype == np.float32 and value.size >= _SMALLEST_HALVED:
-            half = f"{name}.float16"
-            stored.append(numpy_helper.from_array(value.astype(np.float16), half))
-            casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
-        else:
-            stored.append(numpy_helper.from_array(value, name))
-    return stored, casts
+    return helper.make_node("DequantizeLinear", inputs, [f"{name}{DEQUANTISED}"], axis=axis)

@@ -1,10 +1,9 @@
-"""Weights to whole numbers so that the errors of a layer's answers cancel, not those of its weights.
+"""Weights to whole numbers so that a layer's answers change least, rather than its weights.
 
-Rounded to the nearest, the weights of a filter that finds edges no longer add up to nought, and every
-even surface shines through. Here the weights are rounded one after the other, and what one loses the
-others make good, as far as the inputs go together: optimal brain quantisation in the order and form
-of GPTQ (Frantar et al., ICLR 2023, algorithm 1). What is left of the mean error goes into the bias
-(Nagel et al., ICCV 2019, section 4.2).
+Rounded to the nearest, the weights of a filter that finds edges no longer add up to nought, and
+every even surface shines through. Here the weights are rounded one after the other, and what one
+loses the others make good, as far as the inputs go together: optimal brain quantisation in the form
+of GPTQ (Frantar et al., ICLR 2023, algorithm 1).
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ def weight_scales(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         error = ((_whole(wide, scale[:, None]) * scale[:, None] - wide) ** 2).sum(axis=1)
         best = np.where(error < least, scale, best)
         least = np.minimum(error, least)
-    return best.astype(np.float32)
+    steps: NDArray[np.float32] = best.astype(np.float32)
+    return steps
 
 
 def rounded(
@@ -52,8 +52,8 @@ def rounded(
     Args:
         rows: weights `[O, N]`.
         scales: steps `[O]`.
-        moments: mean products of the inputs `[G, N, N]`, of each group of O / G channels; None rounds
-            to the nearest.
+        moments: mean products of the inputs `[G, N, N]`, of each group of O / G channels; None
+            rounds to the nearest.
     """
     wide = rows.astype(np.float64)
     if moments is None:

@@ -53,6 +53,11 @@ class Model:
         return self._file.card
 
     @property
+    def engine(self) -> str:
+        """Library, device and precision that it computes with."""
+        return self._engine.description
+
+    @property
     def file(self) -> ModelFile:
         """The model file that it was loaded from."""
         return self._file
