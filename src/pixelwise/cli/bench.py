@@ -103,10 +103,8 @@ def bench(
         return
     print_wrapped(f"{processor()}, {usable_cores()} cores that may be used")
     for file, (picture, network) in zip(files, sizes, strict=True):
-        print_line(
-            f"{file.path.name}: picture {picture[0]}×{picture[1]}, network {network[0]}×{network[1]} "
-            "(H×W)"
-        )
+        shapes = [f"{height}×{width}" for height, width in (picture, network)]
+        print_line(f"{file.path.name}: picture {shapes[0]}, network {shapes[1]} (H×W)")
     print_line("")
     print_columns(
         ("model", "runs in", "threads", "batch", "median ms", "p95 ms", "pictures/s", "runs"),

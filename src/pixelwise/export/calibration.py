@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import EngineError
 from pixelwise.export.network import Layer, Network, attributes, runner, with_outputs
-from pixelwise.export.quantise import Calibration, Range, Scheme
+from pixelwise.export.quantise import Calibration, Range, Scheme, whole_layer
 
 __all__ = ["calibrate"]
 
@@ -31,7 +31,7 @@ def calibrate(
     threads: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> Calibration:
-    """Measures ranges of tensors, and what the inputs of layers are like.
+    """Measures ranges of tensors, and puts layers into whole numbers that suit their inputs.
 
     The range of a tensor is that of least squared error of what is rounded and what is cut off.
     Pictures are run twice: for the widest values, then for a histogram between them.
@@ -68,10 +68,15 @@ def calibrate(
     if network.input in found:
         # The pixels of a picture are whole numbers already: rounding them is exact.
         found[network.input] = Range(*_with_zero(*widest[network.input]))
+    ranges = found | {name: found[source] for name, source in scheme.same.items()}
     return Calibration(
-        ranges=found | {name: found[source] for name, source in scheme.same.items()},
-        means={sample.name: sample.mean for sample in samples},
-        moments={sample.name: sample.moments for sample in samples if sample.moments is not None},
+        ranges,
+        {
+            layer.name: whole_layer(
+                network, layer, ranges[sample.tensor], sample.mean, sample.moments
+            )
+            for layer, sample in zip(scheme.layers, samples, strict=True)
+        },
     )
 
 

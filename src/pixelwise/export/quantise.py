@@ -19,7 +19,7 @@ from onnx import helper
 from pixelwise.export.network import DEQUANTISED, Layer, Network, attributes, store
 from pixelwise.export.rounding import rounded, weight_scales
 
-__all__ = ["Calibration", "Range", "Scheme", "quantised", "scheme_of"]
+__all__ = ["Calibration", "Range", "Scheme", "Whole", "quantised", "scheme_of", "whole_layer"]
 
 # What only moves, joins or averages numbers, and can do so with whole ones.
 _PASSING = ("Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Resize")
@@ -50,18 +50,33 @@ class Range:
 
 
 @dataclass(frozen=True, eq=False)
+class Whole:
+    """A layer in whole numbers.
+
+    Attributes:
+        weights: int8, of the shape that they had.
+        scales: of the output channels, `[O]`.
+        bias: int32 `[O]`; None where there is none that is constant.
+        bias_scales: of its channels.
+    """
+
+    weights: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    bias: NDArray[np.int32] | None
+    bias_scales: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """What was measured on pictures.
 
     Attributes:
         ranges: of tensors, by name.
-        means: of the N inputs of a layer in its G groups, by name, `[G, N]`.
-        moments: likewise the mean products of any two, `[G, N, N]`; of small layers.
+        layers: in whole numbers, by name.
     """
 
     ranges: Mapping[str, Range]
-    means: Mapping[str, NDArray[np.float64]]
-    moments: Mapping[str, NDArray[np.float64]]
+    layers: Mapping[str, Whole]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +167,8 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
         del node.input[:]
         node.input.extend(inputs)
         if place in layers:
-            nodes += _weights(network, layers[place], measured, node, constants)
+            layer = layers[place]
+            nodes += _weights(layer, measured.layers[layer.name], node, constants)
         elif place in floats and original.input[0] in renamed:
             nodes.append(_kept_apart(original, ranges[original.input[0]], constants))
             node.input[0] = nodes[-1].output[0]
@@ -206,41 +222,54 @@ def _kept_apart(
     return helper.make_node("Clip", inputs, [f"{node.output[0]}.input"])
 
 
-def _weights(
+def whole_layer(
     network: Network,
     layer: Layer,
-    measured: Calibration,
-    node: onnx.NodeProto,
-    constants: dict[str, NDArray[np.generic]],
-) -> list[onnx.NodeProto]:
-    """Puts the weights and the bias of a layer into whole numbers, and gives what reads them."""
-    original = network.nodes[layer.node]
-    source = measured.ranges[original.input[0]].scale
-    weights = np.moveaxis(network.constants[original.input[1]], layer.axis, 0)
+    source: Range,
+    means: NDArray[np.float64],
+    moments: NDArray[np.float64] | None,
+) -> Whole:
+    """Puts weights and bias into whole numbers.
+
+    What the rounded weights lose of the mean answer goes into the bias (Nagel et al., ICCV 2019,
+    section 4.2).
+
+    Args:
+        network: in float32.
+        layer: of it.
+        source: the range of what it reads.
+        means: of its N inputs in G groups, `[G, N]`.
+        moments: likewise the mean products of any two, `[G, N, N]`; None: round to the nearest.
+    """
+    node = network.nodes[layer.node]
+    weights = np.moveaxis(network.constants[node.input[1]], layer.axis, 0)
     rows = weights.reshape(len(weights), -1)
-    bias = _bias(network, original)
+    bias = _bias(network, node)
     scales = weight_scales(rows)
     if bias is not None:
         # A channel of hardly any weight would leave no room for its bias.
-        scales = np.maximum(scales, np.abs(bias) / (source * _LARGEST_BIAS))
-    whole = rounded(rows, scales, measured.moments.get(layer.name))
-    made = [
-        _from_whole(
-            f"{layer.name}.weight.int8",
-            np.moveaxis(whole.reshape(weights.shape), 0, layer.axis),
-            scales,
-            layer.axis,
-            constants,
-        )
-    ]
-    node.input[1] = made[0].output[0]
+        scales = np.maximum(scales, np.abs(bias) / (source.scale * _LARGEST_BIAS))
+    whole = rounded(rows, scales, moments)
+    steps = scales * source.scale
+    value = None
     if bias is not None:
-        means = measured.means[layer.name]
         lost = (rows - whole * scales[:, None]).reshape(len(means), -1, means.shape[1])
         shift = np.einsum("gon,gn->go", lost, means).reshape(-1)
-        steps = scales * source
         value = np.rint((bias + shift) / steps).astype(np.int32)
-        made.append(_from_whole(f"{layer.name}.bias.int32", value, steps, 0, constants))
+    shaped = np.moveaxis(whole.reshape(weights.shape), 0, layer.axis)
+    return Whole(np.ascontiguousarray(shaped), scales, value, steps)
+
+
+def _weights(
+    layer: Layer, whole: Whole, node: onnx.NodeProto, constants: dict[str, NDArray[np.generic]]
+) -> list[onnx.NodeProto]:
+    """Lets a layer read its weights and its bias from whole numbers, and gives what turns them."""
+    name = f"{layer.name}.weight.int8"
+    made = [_from_whole(name, whole.weights, whole.scales, layer.axis, constants)]
+    node.input[1] = made[0].output[0]
+    if whole.bias is not None:
+        name = f"{layer.name}.bias.int32"
+        made.append(_from_whole(name, whole.bias, whole.bias_scales, 0, constants))
         node.input[2] = made[1].output[0]
     return made
 
