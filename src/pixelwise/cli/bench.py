@@ -66,7 +66,7 @@ def bench(
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0, max=600, help="To spend on each row; five runs at least.")
+        float, typer.Option(min=0, max=600, help="To spend on each row; three runs at least.")
     ] = 2.0,
     json_output: JsonOption = False,
 ) -> None:

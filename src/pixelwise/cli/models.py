@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -19,6 +20,14 @@ _MOST_DESCRIBED = 30
 
 
 def models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Names of shipped models, or model files.",
+            show_default="all that ship",
+        ),
+    ] = None,
     architectures: Annotated[
         bool, typer.Option("--architectures", help="List the architectures that can be built.")
     ] = False,
@@ -28,7 +37,7 @@ def models(
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models that ship: classes, size, licences, scores with protocol, input rule."""
+    """Show models: classes, size, licences, scores with protocol, input rule, verdict of export."""
     try:
         if architectures and encoders is not None:
             raise UsageError(
@@ -39,15 +48,15 @@ def models(
         elif encoders is not None:
             _list_encoders(encoders, json_output)
         else:
-            _list_models(json_output)
+            _list_models(names or (), json_output)
     except PixelwiseError as error:
         fail(error)
 
 
-def _list_models(json_output: bool) -> None:
+def _list_models(names: Sequence[str], json_output: bool) -> None:
     from pixelwise.inference.model_file import read_model, shipped_models
 
-    files = [read_model(name) for name in shipped_models()]
+    files = [read_model(name) for name in names or shipped_models()]
     if json_output:
         print_json(
             {

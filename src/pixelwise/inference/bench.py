@@ -20,7 +20,7 @@ __all__ = ["Row", "Setting", "measure", "picture_size", "processor", "settings_o
 
 _USUAL = (480, 640)
 _BATCHES = (1, 4)
-_LEAST_RUNS, _MOST_RUNS = 5, 200
+_LEAST_RUNS, _MOST_RUNS = 3, 200
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
@@ -107,7 +107,7 @@ def measure(
     Args:
         settings: what is measured.
         size: `(H, W)` of the picture; None for the usual.
-        seconds: that each setting may take, at least five runs.
+        seconds: that each setting may take; three runs at least.
         progress: called with 1 for every setting that is done.
 
     Raises:
