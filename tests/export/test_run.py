@@ -29,7 +29,7 @@ def smooth(seed):
     return np.kron(coarse, np.ones((8, 8, 1), np.uint8))
 
 
-SAMPLES = Pictures("toys", ("a", "b"), lambda place: smooth(place))
+SAMPLES = Pictures("toys", ("a", "b"), smooth)
 CALIBRATION = Pictures("others", ("c", "d", "e"), lambda place: smooth(10 + place))
 
 
