@@ -3,8 +3,8 @@
     python -m benchmarks.export [MODEL DATA] [--map FILE] [--json FILE] [--seconds S] [--count N]
 
 Exports MODEL to each target, calibrated on the split train of DATA, and judges all by its split
-val. Then the networks run in turn in one process, warm, one picture at a time, in the engine each is
-for, with one thread and with all; ratios are of medians. The float32 network runs in both engines.
+val. Then the networks run in turn in one process, warm, one picture at a time, in the engine each
+is for, with one thread and with all; ratios are of medians. The float32 network runs in both.
 """
 
 from __future__ import annotations

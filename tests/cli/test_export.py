@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pixelwise.export import targets
 from pixelwise.export.onnx import write_card
 from pixelwise.inference.model_file import read_model
 from pixelwise.inference.predictor import load
@@ -68,16 +69,9 @@ def test_the_text_tells_pictures_and_sizes_of_files(work, export):
 
 
 def test_a_refused_export_ends_with_1_and_writes_nothing(work, export, monkeypatch):
-    run = sys.modules.get("pixelwise.export.run") or __import__(
-        "pixelwise.export.run", fromlist=["run"]
-    )
-    target = run.__dict__["Target"]
-    from pixelwise.export import targets
-
     strict = targets.Limits(agreement=1.0, worst=1.0, score_error=1e-9, drop=0)
-    monkeypatch.setitem(
-        targets.TARGETS, "onnx-int8", target("onnx-int8", "int8", "onnxruntime", strict)
-    )
+    target = targets.Target("onnx-int8", "int8", "onnxruntime", strict)
+    monkeypatch.setitem(targets.TARGETS, "onnx-int8", target)
     code, out, error = export("--to", "onnx-int8", "--pictures", "data/images", "--json")
     assert code == 1
     assert "does not answer as its original" in error
@@ -85,6 +79,14 @@ def test_a_refused_export_ends_with_1_and_writes_nothing(work, export, monkeypat
     assert "worst layers: " in error
     assert json.loads(out)["written"] is False
     assert not list(work.glob("toy.*.onnx"))
+
+
+def test_a_picture_that_cannot_be_judged_is_told_and_left_out(work, export):
+    (work / "data" / "masks" / "p1.png").write_bytes(b"no picture")
+    code, out, error = export("--to", "onnx", *DATA, "--json")
+    assert code == 0
+    assert "p1" in error
+    assert "7 pictures" in json.loads(out)["verdict"]["drop"]["protocol"]
 
 
 def test_a_run_folder_is_a_model(work, export):

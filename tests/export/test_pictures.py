@@ -7,7 +7,8 @@ import pytest
 
 import pixelwise
 from pixelwise.errors import UsageError
-from pixelwise.export.pictures import Pictures, from_folder, odd_crops, shipped
+from pixelwise.export.pictures import Pictures, from_folder, network_inputs, odd_crops, shipped
+from pixelwise.inference.card import Resize
 
 
 @pytest.fixture
@@ -61,6 +62,18 @@ def test_samples_ship_for_some_models():
     assert shipped("cells") is not None
     assert shipped("vessels") is None
     assert shipped("street.onnx") is None
+
+
+def test_of_large_pictures_the_middle_is_calibrated_on(make_card):
+    large = np.zeros((1500, 1030, 3), np.uint8)
+    large[738:762, 503:527] = 200
+    pictures = Pictures("large", ("a",), lambda _: large)
+    (given,) = network_inputs(pictures, make_card().preprocessing)
+    assert given.shape == (1, 3, 1024, 1024)
+    assert given[0, 0, 512, 512] == 200
+    small = make_card(resize=Resize(rule="area", pixels=3000)).preprocessing
+    (given,) = network_inputs(pictures, small)
+    assert given.shape[2] * given.shape[3] < 3200
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (37, 50), (480, 640)])

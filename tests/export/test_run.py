@@ -7,7 +7,13 @@ import numpy as np
 import onnx
 import pytest
 
-from pixelwise.errors import ExportRefusedError, MissingExtraError, OutputError, UsageError
+from pixelwise.errors import (
+    ExportRefusedError,
+    MissingExtraError,
+    ModelFileError,
+    OutputError,
+    UsageError,
+)
 from pixelwise.export.calibration import calibrate
 from pixelwise.export.network import read_network
 from pixelwise.export.onnx import write_card
@@ -139,6 +145,16 @@ def test_an_export_for_an_engine_that_is_not_there_is_refused(original, tmp_path
     with pytest.raises(MissingExtraError, match="is not installed") as caught:
         exported(original, "openvino-int8", tmp_path / "new.onnx")
     assert "pixelwise[openvino]" in caught.value.fix
+
+
+def test_operators_too_old_for_eight_bits_are_refused(original, tmp_path):
+    model = onnx.load_model_from_string(original.content)
+    model.opset_import[0].version = 12
+    del model.metadata_props[:]
+    write_card(model.SerializeToString(), original.card, tmp_path / "old.onnx")
+    with pytest.raises(ModelFileError, match="too old") as caught:
+        exported(read_model(tmp_path / "old.onnx"), "onnx-int8", tmp_path / "new.onnx")
+    assert "operator set 12" in caught.value.got
 
 
 def test_a_file_that_cannot_be_written_is_told(original, tmp_path):

@@ -24,6 +24,7 @@ from pixelwise.cli.data.options import (
     open_from,
     refuse_taken,
 )
+from pixelwise.cli.evaluate import print_faults
 from pixelwise.cli.judging import MapOption, Opening, SplitOption, ThreadsOption
 from pixelwise.cli.output import (
     ExitCode,
@@ -119,7 +120,8 @@ def export(
         target = target_of(to)
         source = source_of(model)
         file = read_model(source.model or model)
-        path = named(output or Path(f"{Path(model).stem}.{target.name}.onnx"), ".onnx")
+        own = Path(model).name.removesuffix(".onnx")
+        path = named(output or Path(f"{own}.{target.name}.onnx"), ".onnx")
         refuse_taken(path, overwrite=overwrite)
         _refuse_itself(path, file.path)
         if accept_drop is not None and data is None:
@@ -130,7 +132,13 @@ def export(
             )
         opening = Opening(layout, classes, images, masks, valid, rest, splits)
         calibration, samples, subjects = _material(
-            model, data, pictures, opening, count=count, split=split, rules=map_ or ()
+            model,
+            data,
+            pictures,
+            opening,
+            count=count if target.precision == "int8" else 0,
+            split=split,
+            rules=map_ or (),
         )
         with _told() as progress:
             result = exported(
@@ -138,7 +146,7 @@ def export(
                 target,
                 path,
                 samples=samples,
-                calibration=calibration if target.precision == "int8" else None,
+                calibration=calibration,
                 data=subjects,
                 accepted=accept_drop,
                 threads=threads,
@@ -158,6 +166,8 @@ def export(
         print_json(_document(result, file))
     else:
         _print(result, file)
+    if result.comparison is not None:
+        print_faults(result.comparison.a)
 
 
 def _refuse_itself(target: Path, source: Path) -> None:
@@ -178,8 +188,8 @@ def _material(
     count: int,
     split: str | None,
     rules: Sequence[str],
-) -> tuple[Pictures, Pictures, Subjects | None]:
-    """Pictures to calibrate on, pictures to compare on, and what both models are judged by."""
+) -> tuple[Pictures | None, Pictures, Subjects | None]:
+    """Pictures to calibrate on where a count is given, to compare on, and what is judged by."""
     from pixelwise.export.pictures import from_folder, shipped
 
     if data is not None and pictures is not None:
@@ -195,12 +205,14 @@ def _material(
             where=model,
             fix="give --data DATASET, or --pictures FOLDER",
         )
+    if not count:
+        return None, found.compared(), None
     return *found.halves(count), None
 
 
 def _of_data(
     data: Path, opening: Opening, *, count: int, split: str | None, rules: Sequence[str]
-) -> tuple[Pictures, Pictures, Subjects]:
+) -> tuple[Pictures | None, Pictures, Subjects]:
     from dataclasses import replace
 
     from pixelwise.evaluation.matching import read_rules
@@ -211,9 +223,10 @@ def _of_data(
     dataset = open_from(data, **vars(opening))
     truth = set_truth(dataset, split)
     name = dataset.root.resolve().name
-    if _TRAIN in dataset.splits and truth.split not in (_TRAIN, ALL, ""):
+    calibration = None
+    if count and _TRAIN in dataset.splits and truth.split not in (_TRAIN, ALL, ""):
         calibration = from_dataset(dataset.split(_TRAIN), f"{name} {_TRAIN}").drawn(count)
-    else:
+    elif count:
         # What ranges were measured on judges nothing.
         every = from_dataset(truth.dataset, f"{name} {truth.split}".rstrip())
         calibration, _ = every.halves(count)

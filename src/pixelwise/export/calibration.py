@@ -144,7 +144,7 @@ class _Inputs:
 
     def add(self, value: NDArray[np.float32], generator: np.random.Generator) -> None:
         """Takes the inputs at some positions of a picture."""
-        if self._is_convolution and len(self._kernel) == 2:
+        if self._is_convolution:
             drawn = self._patches(value, generator)
         else:
             rows = value.reshape(-1, value.shape[-1])
@@ -161,6 +161,8 @@ class _Inputs:
         steps = self._attributes.get("strides", [1, 1])
         spread = self._attributes.get("dilations", [1, 1])
         pads = self._attributes.get("pads", [0, 0, 0, 0])
+        if self._attributes.get("auto_pad", b"NOTSET").startswith(b"SAME"):
+            pads = 2 * [gap * (side // 2) for side, gap in zip(self._kernel, spread, strict=True)]
         padded = np.pad(value[0], ((0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
         places = []
         for side, kernel, step, gap in zip(

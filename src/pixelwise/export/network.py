@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,7 +36,7 @@ RECTIFIERS = ("Clip", "Relu")
 """Activations that a range from 0 on can replace."""
 
 _QUANTISED = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "QLinearMatMul")
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_WEIGHT_RANKS = {"Conv": 4, "Gemm": 2, "MatMul": 2}
 _SMALLEST_HALVED = 1024
 _WEIGHT_ENDINGS = (".float16", ".weight")
 
@@ -85,6 +85,11 @@ class Network:
         """Name of the scores' tensor."""
         return str(self.model.graph.output[0].name)
 
+    @property
+    def opset(self) -> int:
+        """Version of the operators."""
+        return max((each.version for each in self.model.opset_import if not each.domain), default=0)
+
     @cached_property
     def constants(self) -> Mapping[str, NDArray[Any]]:
         """The stored tensors by name."""
@@ -105,10 +110,11 @@ class Network:
         found: list[Layer] = []
         taken: set[str] = set()
         for place, node in enumerate(self.model.graph.node):
-            if node.op_type not in _WEIGHTED or len(node.input) < 2:
+            rank = _WEIGHT_RANKS.get(node.op_type)
+            weights = self.constants.get(node.input[1]) if len(node.input) > 1 else None
+            if weights is None or weights.dtype != np.float32 or weights.ndim != rank:
                 continue
-            weights = self.constants.get(node.input[1])
-            if weights is None or weights.dtype != np.float32 or weights.ndim < 2:
+            if attributes(node).get("transA", 0):
                 continue
             name = node.input[1]
             for ending in _WEIGHT_ENDINGS:
@@ -116,7 +122,7 @@ class Network:
             # Two nodes may share their weights.
             name = name if name not in taken else f"{name} ({node.output[0]})"
             taken.add(name)
-            found.append(Layer(name, place, _axis(node, weights.ndim)))
+            found.append(Layer(name, place, _axis(node)))
         return tuple(found)
 
     def rectifier(self, name: str) -> int | None:
@@ -140,12 +146,9 @@ class Network:
         return result if after is None else str(self.nodes[after].output[0])
 
 
-def _axis(node: onnx.NodeProto, rank: int) -> int:
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "Gemm":
-        return 0 if attributes(node).get("transB", 0) else 1
-    return rank - 1
+def _axis(node: onnx.NodeProto) -> int:
+    is_row = node.op_type == "Conv" or attributes(node).get("transB", 0)
+    return 0 if is_row else 1
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
@@ -222,21 +225,24 @@ def stored_model(network: Network) -> onnx.ModelProto:
     """The network with its weights stored as they were before."""
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    store(model, network.constants, halved=network.halved)
+    store(model, network.constants, halved=network.constants if network.halved else ())
     return model
 
 
-def store(model: onnx.ModelProto, constants: Mapping[str, NDArray[Any]], *, halved: bool) -> None:
+def store(
+    model: onnx.ModelProto, constants: Mapping[str, NDArray[Any]], *, halved: Collection[str] = ()
+) -> None:
     """Puts constants into a model, in the place of those that it has.
 
     Args:
         model: is changed.
         constants: by name.
-        halved: whether large float32 ones are stored as float16 and widened on load.
+        halved: names of those that are stored as float16 and widened on load if they are large.
     """
     kept, casts = [], []
     for name, value in constants.items():
-        if halved and value.dtype == np.float32 and value.size >= _SMALLEST_HALVED:
+        is_large = value.dtype == np.float32 and value.size >= _SMALLEST_HALVED
+        if is_large and name in halved:
             half = f"{name}.float16"
             kept.append(numpy_helper.from_array(value.astype(np.float16), half))
             casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))

@@ -21,6 +21,7 @@ __all__ = ["Pictures", "from_dataset", "from_folder", "network_inputs", "odd_cro
 
 _SEED = 0
 _MOST_COMPARED = 6
+_LARGEST_SIDE = 1024
 # Of the height and the width: what is cut out of every picture beside the whole.
 _CROP = (0.7, 0.8)
 
@@ -122,10 +123,20 @@ def _of_files(files: Sequence[Path], what: str) -> Pictures:
 
 
 def network_inputs(pictures: Pictures, card: Preprocessing) -> Iterator[NDArray[np.float32]]:
-    """What the network is given of each picture, `[1, 3, H, W]`."""
-    for picture in pictures:
+    """What the network is given of each picture, `[1, 3, H, W]`.
+
+    Of large pictures that the card does not make smaller it is the middle: all that a network works
+    out at once must have room in memory.
+    """
+    for whole in pictures:
+        picture = whole if card.resize.rule != "none" else _middle(whole, _LARGEST_SIDE)
         plan = plan_input((picture.shape[0], picture.shape[1]), card)
         yield prepare(picture, plan, card, threads=1)[None]
+
+
+def _middle(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    top, left = (max(0, side - longest) // 2 for side in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + longest, left : left + longest])
 
 
 def odd_crops(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:

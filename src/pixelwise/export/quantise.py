@@ -181,7 +181,7 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
     kept = {name: value for name, value in network.constants.items() if name in used}
-    store(model, kept | constants, halved=network.halved)
+    store(model, kept | constants, halved=kept if network.halved else ())
     return model
 
 

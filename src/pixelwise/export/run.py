@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from pixelwise.data.wording import counted
-from pixelwise.errors import ExportRefusedError, MissingExtraError, UsageError
+from pixelwise.errors import ExportRefusedError, MissingExtraError, ModelFileError, UsageError
 from pixelwise.evaluation.compare import Comparison, compare
 from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.evaluation.predictions import Subject
@@ -35,6 +35,7 @@ from pixelwise.version import VERSION
 
 __all__ = ["Exported", "Gate", "Progress", "Subjects", "export", "let_out"]
 
+_LEAST_OPSET = 13
 _SEARCHED = 3
 _SHOWN = 3
 # So that what is found on the calibration pictures also passes on others.
@@ -44,7 +45,6 @@ _OF_ORIGINAL = "of the float32 original, before this export"
 
 Progress = Callable[[str, int, int], object]
 """Told what is being done, how far it is, and of how much."""
-
 
 Subjects = Callable[[Sequence[Model]], Sequence[Subject]]
 """Gives for several models what is judged, by the same pictures."""
@@ -164,6 +164,8 @@ def export(
         OutputError: the file cannot be written.
     """
     engines = _engines(target)
+    # A network that no engine takes is told before the work.
+    make_engine(original, engine=_REFERENCE)
     network = read_network(original.content, where=str(original.path))
     model, found = stored_model(network), None
     if target.precision == "int8":
@@ -172,6 +174,13 @@ def export(
                 "a quantised export needs pictures to measure ranges on",
                 where=target.name,
                 fix="give --data DATASET, or --pictures FOLDER",
+            )
+        if network.opset < _LEAST_OPSET:
+            raise ModelFileError(
+                "the network's operators are too old for a scale of each channel",
+                where=str(original.path),
+                got=f"operator set {network.opset}, at least {_LEAST_OPSET} is needed",
+                fix="convert it with onnx.version_converter, or export it again",
             )
         model, found = _quantise(network, original.card, target, calibration, threads, progress)
     gate = Gate(samples, engines, data, accepted, threads, progress)
