@@ -79,6 +79,60 @@ def test_float_layers_are_computed_in_float_by_the_engine(network, measured, flo
     assert difference(model, network) < 1.5 * difference(model, network, plain=True) + 1e-3
 
 
+def test_nodes_of_several_results_keep_them(convolutions):
+    content = onnx.load_model_from_string(convolutions())
+    nodes = list(content.graph.node)
+    split = onnx.helper.make_node("Split", ["both"], ["left", "right"], axis=1, num_outputs=2)
+    joined = onnx.helper.make_node("Concat", ["right", "left"], ["turned"], axis=1)
+    nodes[-1].input[0] = "turned"
+    del content.graph.node[:]
+    content.graph.node.extend([*nodes[:-1], split, joined, nodes[-1]])
+    network = read_network(content.SerializeToString(), where="toy")
+    measured = calibrate(scheme_of(network), pictures, threads=1)
+    model = quantised(scheme_of(network), measured)
+    onnx.checker.check_model(model)
+    assert difference(model, network) < 0.02
+
+
+def test_matrix_products_are_layers():
+    """Of rows of pixels, as transformers have them."""
+    random = np.random.default_rng(0)
+    float32 = onnx.TensorProto.FLOAT
+    make = onnx.helper.make_node
+    constants = {
+        "to_rows": np.array([0, 3, -1], np.int64),
+        "product.weight": random.normal(0, 1, (3, 6)).astype(np.float32),
+        "added": random.normal(0, 1, 6).astype(np.float32),
+        "to_image": np.array([0, 4, 33, 41], np.int64),
+        "last": random.normal(0, 1, (6, 4)).astype(np.float32),
+    }
+    nodes = [
+        make("Reshape", ["image", "to_rows"], ["flat"]),
+        make("Transpose", ["flat"], ["rows"], perm=[0, 2, 1]),
+        make("MatMul", ["rows", "product.weight"], ["product"]),
+        make("Add", ["product", "added"], ["sum"]),
+        make("Sigmoid", ["sum"], ["gate"]),
+        make("MatMul", ["gate", "last"], ["scores"]),
+        make("Transpose", ["scores"], ["back"], perm=[0, 2, 1]),
+        make("Reshape", ["back", "to_image"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "rows",
+        [onnx.helper.make_tensor_value_info("image", float32, ["B", 3, 33, 41])],
+        [onnx.helper.make_tensor_value_info("logits", float32, ["B", 4, 33, 41])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    network = read_network(model.SerializeToString(), where="toy")
+    assert [(layer.name, layer.axis) for layer in network.layers] == [("product", 1), ("last", 1)]
+    measured = calibrate(scheme_of(network), pictures, threads=1)
+    quantised_model = quantised(scheme_of(network), measured)
+    onnx.checker.check_model(quantised_model)
+    assert difference(quantised_model, network) < 0.02
+
+
 def test_all_layers_in_float_is_the_network(network, measured):
     floats = [layer.name for layer in network.layers]
     assert difference(quantised(scheme_of(network, floats), measured), network) < 1e-5

@@ -60,10 +60,10 @@ def calibrate(
             sample.add(values[sample.tensor], generator)
     counts = {name: np.zeros(_BINS, np.int64) for name in own}
     for values in _runs(session, network.input, own, inputs(), progress):
-        for name, value in values.items():
+        for name in own:
             low, high = widest[name]
             if low < high:
-                counts[name] += np.histogram(value, _BINS, (low, high))[0]
+                counts[name] += np.histogram(values[name], _BINS, (low, high))[0]
     found = {name: _best(widest[name], counts[name]) for name in own}
     if network.input in found:
         # The pixels of a picture are whole numbers already: rounding them is exact.

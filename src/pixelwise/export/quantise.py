@@ -8,7 +8,7 @@ s_x · s_w (Nagel et al., "A White Paper on Neural Network Quantization", 2021, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,6 +152,7 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
     del graph.node[:]
     layers = {layer.node: layer for layer in scheme.layers}
     floats = {layer.node for layer in network.layers if layer.node not in layers}
+    rectifiers = {source: place for place, source in scheme.rectified.items()}
     # A tensor in whole numbers is read from its DequantizeLinear.
     renamed = {name: f"{name}{DEQUANTISED}" for name in scheme.tensors}
     constants: dict[str, NDArray[np.generic]] = {}
@@ -173,9 +174,9 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
             nodes.append(_kept_apart(original, ranges[original.input[0]], constants))
             node.input[0] = nodes[-1].output[0]
         nodes.append(node)
-        for name in _results(network, scheme, place):
-            if name != original.output[0]:
-                node.output[0] = name
+        if node.output[0] in rectifiers:
+            node.output[0] = network.nodes[rectifiers[node.output[0]]].output[0]
+        for name in node.output:
             if name in renamed:
                 nodes += _pair(name, ranges[name], constants)
     graph.node.extend(nodes)
@@ -183,14 +184,6 @@ def quantised(scheme: Scheme, measured: Calibration) -> onnx.ModelProto:
     kept = {name: value for name, value in network.constants.items() if name in used}
     store(model, kept | constants, halved=kept if network.halved else ())
     return model
-
-
-def _results(network: Network, scheme: Scheme, place: int) -> Iterator[str]:
-    """The tensors that a node gives, a rectifier behind it counted to it."""
-    node = network.nodes[place]
-    for name in node.output:
-        after = next((at for at, source in scheme.rectified.items() if source == name), None)
-        yield name if after is None else network.nodes[after].output[0]
 
 
 def _pair(
