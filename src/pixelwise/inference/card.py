@@ -180,7 +180,9 @@ class Drop(_Part):
         text = f"mIoU {100 * self.before:.1f} -> {100 * self.after:.1f} %"
         if self.low is not None and self.high is not None:
             low, high = 100 * self.low, 100 * self.high
-            text += f", difference {-self.points:+.2f} (95 % interval {low:+.2f} to {high:+.2f})"
+            text += (
+                f", difference {0.0 - self.points:+.2f} (95 % interval {low:+.2f} to {high:+.2f})"
+            )
         return f"{text}: {self.protocol}"
 
 
