@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEV := .venv-dev/bin
-SOURCES := pyproject.toml CMakeLists.txt $(shell find src -name '*.py' -o -name '*.cpp' -o -name '*.hpp' -o -name '*.onnx' -o -name '*.safetensors' -o -name '*.css' -o -name '*.csv' -o -name '*.html')
+SOURCES := pyproject.toml CMakeLists.txt $(shell find src -name '*.py' -o -name '*.cpp' -o -name '*.hpp' -o -name '*.onnx' -o -name '*.safetensors' -o -name '*.css' -o -name '*.csv' -o -name '*.html' -o -path '*/samples/*')
 
 .PHONY: demo test benchmark clean
 

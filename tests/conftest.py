@@ -180,6 +180,67 @@ def pointwise():
 
 
 @pytest.fixture(scope="session")
+def convolutions():
+    """The bytes of an ONNX network of four convolutions at half size, and their names.
+
+    `stem` (3×3, ReLU), `depthwise` (3×3, cut off at 6), `point` (added to what `stem` gave, and
+    joined with it), `head` (four scores). Weights are random; `depthwise` has channels of very
+    different size.
+    """
+
+    def make():
+        random = np.random.default_rng(7)
+        sizes = np.geomspace(0.02, 2, 8)[:, None, None, None]
+        tensors = {
+            "stem.weight": random.normal(0, 0.6, (8, 3, 3, 3)),
+            "stem.bias": random.normal(0, 0.3, 8),
+            "depthwise.weight": random.normal(0, 1, (8, 1, 3, 3)) * sizes,
+            "depthwise.bias": random.uniform(0, 1, 8),
+            "point.weight": random.normal(0, 0.4, (8, 8, 1, 1)),
+            "point.bias": random.normal(0, 0.1, 8),
+            "head.weight": random.normal(0, 1, (4, 16, 1, 1)),
+            "head.bias": random.normal(0, 0.1, 4),
+        }
+        constants = {name: value.astype(np.float32) for name, value in tensors.items()}
+        constants |= {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+        pads = {"pads": [1, 1, 1, 1]}
+        nodes = [
+            _conv("image", "stem", "stem_out", strides=[2, 2], **pads),
+            helper.make_node("Relu", ["stem_out"], ["stem_cut"]),
+            _conv("stem_cut", "depthwise", "depthwise_out", group=8, **pads),
+            helper.make_node("Clip", ["depthwise_out", "low", "high"], ["depthwise_cut"]),
+            _conv("depthwise_cut", "point", "point_out"),
+            helper.make_node("Add", ["point_out", "stem_cut"], ["sum"]),
+            helper.make_node("Concat", ["sum", "stem_cut"], ["both"], axis=1),
+            _conv("both", "head", "logits"),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "convolutions",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["B", 3, "H", "W"])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 4, "h", "w"])],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        opsets = [helper.make_opsetid("", 18)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+    return make
+
+
+def _conv(source, name, result, **attributes):
+    inputs = [source, f"{name}.weight", f"{name}.bias"]
+    return helper.make_node("Conv", inputs, [result], **attributes)
+
+
+@pytest.fixture(scope="session")
+def convolutions_card(make_card):
+    """The card of `convolutions`: pixels to -1 … 1, scores at half the size."""
+    return make_card(
+        scale=1 / 127.5, mean=(1.0, 1.0, 1.0), multiple=2, remainder=1, alignment="corners"
+    )
+
+
+@pytest.fixture(scope="session")
 def expected_labels():
     """The channel that the plain `pointwise` network and card give every pixel."""
 

@@ -13,6 +13,7 @@ __all__ = [
     "DatasetError",
     "DeviceError",
     "EngineError",
+    "ExportRefusedError",
     "ImageFileError",
     "MaskFileError",
     "MissingExtraError",
@@ -120,6 +121,10 @@ class EngineError(PixelwiseError, RuntimeError):
 
 class DeviceError(EngineError):
     """The device asked for is not there."""
+
+
+class ExportRefusedError(PixelwiseError, RuntimeError):
+    """An export does not answer as the model that it was made from; nothing was written."""
 
 
 class MissingExtraError(PixelwiseError, ImportError):

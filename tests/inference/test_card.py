@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.errors import CardError
-from pixelwise.inference.card import Resize, Score, read_card
+from pixelwise.inference.card import Drop, Resize, Score, Verdict, read_card
 from pixelwise.temperature import LocalTemperature
 
 
@@ -258,3 +258,50 @@ def test_the_input_rule_in_one_line(make_card):
     assert exact == "any size; stretched to 512×1024 (H×W); BGR"
     area = describe(resize=Resize(rule="area", pixels=300_000), multiple=32, remainder=1)
     assert "300,000 pixels, aspect ratio kept; sides padded to 32k + 1" in area
+
+
+@pytest.fixture(scope="module")
+def verdict():
+    return Verdict(
+        target="onnx-int8",
+        original="a" * 64,
+        agreement=0.99,
+        worst=0.98,
+        score_error=0.5,
+        score_spread=20.0,
+        pictures=6,
+        sizes=2,
+        protocol="toys",
+        drop=Drop(before=0.744, after=0.7433, low=-0.0015, high=0.0, protocol="a data set"),
+        float_layers=("stem",),
+    )
+
+
+def test_a_verdict_reads_back_as_it_was(make_card, verdict):
+    card = make_card(precision="int8", engine="openvino", verdict=verdict)
+    assert read_card(card.to_json(), where="") == card
+
+
+def test_cards_of_plain_models_stay_as_older_versions_read_them(card):
+    document = json.loads(card.to_json())
+    assert not {"precision", "engine", "verdict"} & set(document)
+    again = read(document)
+    assert (again.precision, again.engine, again.verdict) == ("float32", "auto", None)
+
+
+def test_a_verdict_is_told_in_words(verdict):
+    assert verdict.describe() == (
+        "onnx-int8: 99.00% of the labels agree with the original's, 98.00% in the worst of 6 "
+        "pictures; scores differ by 0.5 at most, of a spread of 20; in float32: stem; toys"
+    )
+    assert verdict.drop.describe() == (
+        "mIoU 74.4 -> 74.3 %, difference -0.07 (95 % interval -0.15 to +0.00): a data set"
+    )
+    assert verdict.drop.points == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_shares_of_a_verdict_are_shares(make_card, verdict, value):
+    document = json.loads(make_card(verdict=verdict).to_json())
+    document["verdict"]["agreement"] = value
+    assert "verdict.agreement" in refused(document)

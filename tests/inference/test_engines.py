@@ -314,3 +314,30 @@ model.run(np.zeros((1, 3, 64, 64), np.float32))
     done = run_python(code, make_model(network=convolution()), engine)
     assert done.stdout.startswith("known: work in tiles"), done.stderr
     assert done.returncode == 0
+
+
+@needs_openvino
+def test_auto_takes_the_engine_that_the_card_names(make_model):
+    for name in ("onnxruntime", "openvino"):
+        file = read_model(make_model(engine=name))
+        assert make_engine(file).description == f"{name} cpu float32"
+        other = "openvino" if name == "onnxruntime" else "onnxruntime"
+        assert make_engine(file, engine=other).description == f"{other} cpu float32"
+
+
+def test_without_openvino_a_card_that_names_it_runs_in_onnxruntime(make_model, without_openvino):
+    file = read_model(make_model(engine="openvino", precision="bf16"))
+    assert make_engine(file).description == "onnxruntime cpu float32"
+
+
+@needs_openvino
+def test_bf16_is_computed_where_the_card_permits_it_alone(make_model):
+    able = "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    permitted = make_engine(read_model(make_model(precision="bf16")), engine="openvino")
+    assert permitted.description == f"openvino cpu {'bf16' if able else 'float32'}"
+    plain = make_engine(read_model(make_model()), engine="openvino")
+    batch = 100 * noise(1, 3, 8, 8) + 0.123
+    exact = plain.run(batch)
+    error = np.abs(permitted.run(batch) - exact).max()
+    assert (error > 1e-3) == able
+    assert error < 5

@@ -15,10 +15,12 @@ __all__ = [
     "CARD_KEY",
     "Card",
     "Conformal",
+    "Drop",
     "Postprocessing",
     "Preprocessing",
     "Resize",
     "Score",
+    "Verdict",
     "read_card",
 ]
 
@@ -30,6 +32,10 @@ _Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 _Temperature = Annotated[float, Field(ge=0.01, le=100)]
 _Side = Annotated[int, Field(ge=1, le=65_536)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+# Not written where they say nothing new, so that cards of plain models stay as they were.
+_LATER = ("engine", "precision", "verdict")
 
 
 class _Part(BaseModel):
@@ -180,6 +186,79 @@ class Score(_Part):
     protocol: str
 
 
+class Drop(_Part):
+    """What an export lost on a data set, in shares; below 0 it won.
+
+    Attributes:
+        before, after: mean IoU of the original and of the export.
+        low, high: 95 % interval of `after - before`, by the same pictures; None where there is
+            none.
+        protocol: the pictures.
+    """
+
+    before: _Share
+    after: _Share
+    low: float | None = None
+    high: float | None = None
+    protocol: str
+
+    @property
+    def points(self) -> float:
+        """Points of mean IoU that were lost."""
+        return 100 * (self.before - self.after)
+
+    def describe(self) -> str:
+        """In one line."""
+        text = f"mIoU {100 * self.before:.1f} -> {100 * self.after:.1f} %"
+        if self.low is not None and self.high is not None:
+            low, high = 100 * self.low, 100 * self.high
+            text += (
+                f", difference {0.0 - self.points:+.2f} (95 % interval {low:+.2f} to {high:+.2f})"
+            )
+        return f"{text}: {self.protocol}"
+
+
+class Verdict(_Part):
+    """How an export compares with the model that it was made from.
+
+    Attributes:
+        target: what it was exported to.
+        original: SHA-256 of the model it was made from.
+        agreement, worst: share of pixels with the same label, of all and of the worst picture.
+        score_error: largest difference of a score.
+        score_spread: between the lowest and the highest score of the original.
+        pictures, sizes: that were compared: how many, at how many sizes.
+        protocol: which pictures, engines and versions.
+        drop: on a data set; None where none was given.
+        calibration: the pictures that ranges were measured on; "" where none were needed.
+        float_layers: layers that stayed in float32 in a quantised network.
+    """
+
+    target: str
+    original: str
+    agreement: _Share
+    worst: _Share
+    score_error: Annotated[float, Field(ge=0)]
+    score_spread: Annotated[float, Field(ge=0)]
+    pictures: Annotated[int, Field(ge=1)]
+    sizes: Annotated[int, Field(ge=1)]
+    protocol: str
+    drop: Drop | None = None
+    calibration: str = ""
+    float_layers: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Without the drop, in one line."""
+        text = (
+            f"{self.target}: {self.agreement:.2%} of the labels agree with the original's, "
+            f"{self.worst:.2%} in the worst of {self.pictures} pictures; scores differ by "
+            f"{self.score_error:.3g} at most, of a spread of {self.score_spread:.3g}"
+        )
+        if self.float_layers:
+            text += f"; in float32: {', '.join(self.float_layers)}"
+        return f"{text}; {self.protocol}"
+
+
 class Card(_Part):
     """Everything a model file says of itself.
 
@@ -194,8 +273,11 @@ class Card(_Part):
         non_commercial: whether the training data forbids commercial use.
         scores: measured figures with their protocols.
         command: what trained the model.
-        storage: how the weights are kept in the file; computation is float32.
+        storage: how the weights are kept in the file.
         written_by: the version of pixelwise that wrote the file.
+        precision: what the network may be computed in, where the engine can.
+        engine: which one it was made for; `"auto"`: any.
+        verdict: of the gate of `pixelwise export`; None of a model that is no export.
     """
 
     format: Literal[1] = 1
@@ -212,6 +294,9 @@ class Card(_Part):
     command: str = ""
     storage: Literal["float32", "float16", "int8"] = "float32"
     written_by: str
+    precision: Literal["float32", "bf16", "int8"] = "float32"
+    engine: Literal["auto", "onnxruntime", "openvino"] = "auto"
+    verdict: Verdict | None = None
 
     @property
     def classes(self) -> ClassTable:
@@ -220,7 +305,11 @@ class Card(_Part):
 
     def to_json(self) -> str:
         """The text that goes into the file."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        document = self.model_dump(mode="json")
+        for name in _LATER:
+            if document[name] == type(self).model_fields[name].default:
+                del document[name]
+        return json.dumps(document, ensure_ascii=False)
 
 
 def read_card(text: str, *, where: str) -> Card:
