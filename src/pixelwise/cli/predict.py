@@ -26,17 +26,19 @@ from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
+from pixelwise.inference.collecting import collect_jobs
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
 from pixelwise.inference.jobs import (
     Job,
     Outcome,
     Outputs,
-    collect_jobs,
+    read_job,
     run_jobs,
     source_facts,
     sweep_results,
 )
 from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.remote import Place, place_of
 from pixelwise.overlay import format_share
 
 __all__ = ["predict"]
@@ -53,7 +55,7 @@ _LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC,
 class _Request:
     """What is wanted of every picture."""
 
-    output: Path
+    output: Place
     layers: bool
     probabilities: bool
     point: tuple[int, int] | None
@@ -76,11 +78,14 @@ class _Done:
 
 def predict(
     photos: Annotated[
-        list[str], typer.Argument(help="Pictures, folders (with all below them) and patterns.")
+        list[str],
+        typer.Argument(
+            help="Pictures, folders (with all below them), patterns; or s3://…, gs://…."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the results.", file_okay=True)
-    ] = Path("out"),
+        str, typer.Option("-o", "--output", help="Folder for the results, or s3://… or gs://….")
+    ] = "out",
     model: Annotated[
         str, typer.Option(help="Name of a shipped model, or path of a model file.")
     ] = "street",
@@ -120,18 +125,20 @@ def predict(
     """
     try:
         point = _parse_point(at)
-        jobs = collect_jobs(photos, output)
+        folder = place_of(output)
+        jobs = collect_jobs(photos, folder)
         cores = threads or usable_cores()
         workers = cores if len(jobs) >= _MANY else 1
         loaded = load(
             model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
         )
-        make_folder(output)
-        sweep_results(output)
+        if isinstance(folder, Path):
+            make_folder(folder)
+        sweep_results(folder)
     except PixelwiseError as error:
         fail(error)
     request = _Request(
-        output=output,
+        output=folder,
         layers=layers,
         probabilities=probabilities,
         point=point,
@@ -187,7 +194,8 @@ def _hits_every_picture(error: PixelwiseError) -> bool:
 
 
 def _work(model: Model, job: Job, request: _Request) -> _Done:
-    facts = source_facts(job, model.sha256)
+    content = read_job(job, max_megapixels=request.max_megapixels)
+    facts = source_facts(content, model.sha256)
     outputs = Outputs.of(
         job, request.output, layers=request.layers, probabilities=request.probabilities
     )
@@ -196,7 +204,10 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         return _Done(outputs, shares, skipped=True, point=None, summary=None)
     segmentation = model.predict(
-        job.source, max_megapixels=request.max_megapixels, timeout=request.decode_timeout
+        content,
+        max_megapixels=request.max_megapixels,
+        timeout=request.decode_timeout,
+        name=str(job.source),
     )
     point = segmentation.at(*request.point) if request.point is not None else None
     outputs.save(segmentation, facts, overwrite=request.overwrite)

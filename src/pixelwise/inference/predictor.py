@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pixelwise.classes import ClassTable
 from pixelwise.errors import ArrayError, EngineError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
-from pixelwise.formats.images import ImageSource, describe_source, read_image
+from pixelwise.formats.images import ImageSource, describe_source
 from pixelwise.inference.card import Card
 from pixelwise.inference.engines import Engine, make_engine, usable_cores
 from pixelwise.inference.model_file import ModelFile, read_model
 from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
+from pixelwise.inference.remote import read_source
 from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
 
@@ -68,21 +69,28 @@ class Model:
         *,
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
+        name: str = "",
     ) -> Segmentation:
         """Segments one picture of any size.
 
         Args:
-            image: a path, the bytes of an image file, a PIL image, or an array `[H, W, 3]` RGB.
+            image: a path, an address in an object store (`s3://…`), the bytes of an image file, a
+                PIL image, or an array `[H, W, 3]` RGB.
             max_megapixels: larger files are refused before they are decoded.
             timeout: seconds after which decoding is given up; it then runs in a process of its
                 own, for files from strangers.
+            name: what messages and the result call a picture that is no path.
 
         Raises:
             ImageFileError: the picture cannot be read.
+            UsageError: an address of no object store.
             ArrayError: an array is no picture.
             EngineError: the network cannot be run.
         """
-        return self.predict_batch([image], max_megapixels=max_megapixels, timeout=timeout)[0]
+        pixels = read_source(image, max_megapixels=max_megapixels, timeout=timeout, name=name)
+        # The caller may write the next frame into an array before the overlay is drawn.
+        pixels = pixels.copy() if isinstance(image, np.ndarray) else pixels
+        return self.predict_pixels([pixels], [name or describe_source(image)])[0]
 
     def predict_batch(
         self,
@@ -103,13 +111,27 @@ class Model:
             )
         sources = list(images)
         pictures = [
-            read_image(source, max_megapixels=max_megapixels, timeout=timeout) for source in sources
+            read_source(source, max_megapixels=max_megapixels, timeout=timeout)
+            for source in sources
         ]
-        # The caller may write the next frame into an array before the overlay is drawn.
         pictures = [
             picture.copy() if isinstance(source, np.ndarray) else picture
             for source, picture in zip(sources, pictures, strict=True)
         ]
+        return self.predict_pixels(pictures, [describe_source(source) for source in sources])
+
+    def predict_pixels(
+        self, pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]
+    ) -> list[Segmentation]:
+        """Segments pictures that `read_image` gave; results keep them, so they must not change.
+
+        Args:
+            pictures: uint8 `[H, W, 3]` RGB each.
+            names: what messages and results call them.
+
+        Raises:
+            EngineError: the network cannot be run.
+        """
         plans = [
             plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
             for picture in pictures
@@ -129,8 +151,8 @@ class Model:
             )
             scores |= dict(zip(members, self._run(batch), strict=True))
         return [
-            self._segmentation(scores[index], plans[index], pictures[index], source)
-            for index, source in enumerate(sources)
+            self._segmentation(scores[index], plans[index], pictures[index], name)
+            for index, name in enumerate(names)
         ]
 
     def _batches(self, plans: list[InputPlan]) -> Iterator[list[int]]:
@@ -160,7 +182,7 @@ class Model:
         scores: NDArray[np.float32],
         plan: InputPlan,
         picture: NDArray[np.uint8],
-        source: ImageSource,
+        name: str,
     ) -> Segmentation:
         height, width = scores.shape[1:]
         card = self.card.postprocessing
@@ -169,7 +191,7 @@ class Model:
             model_hash=self.sha256,
             engine=self._engine.description,
             network_size=plan.padded,
-            source=describe_source(source),
+            source=name,
             version=VERSION,
         )
         try:
@@ -186,7 +208,7 @@ class Model:
         except ArrayError as error:
             raise EngineError(
                 "the network gave scores that cannot be used",
-                where=f"{self._file.path}, {describe_source(source)}",
+                where=f"{self._file.path}, {name}",
                 got=error.got,
                 fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
             ) from error
