@@ -10,6 +10,7 @@ __all__ = [
     "CardError",
     "ClassNameError",
     "ClassTableError",
+    "ClusterError",
     "DatasetError",
     "DeviceError",
     "EngineError",
@@ -120,6 +121,10 @@ class EngineError(PixelwiseError, RuntimeError):
 
 class DeviceError(EngineError):
     """The device asked for is not there."""
+
+
+class ClusterError(PixelwiseError, RuntimeError):
+    """The machines of a cluster cannot be reached, or died at their work."""
 
 
 class MissingExtraError(PixelwiseError, ImportError):

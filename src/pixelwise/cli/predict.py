@@ -26,6 +26,7 @@ from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
+from pixelwise.formats.masks import read_mask
 from pixelwise.inference.collecting import collect_jobs
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
 from pixelwise.inference.jobs import (
@@ -37,11 +38,12 @@ from pixelwise.inference.jobs import (
     source_facts,
     sweep_results,
 )
+from pixelwise.inference.picture_facts import PictureFacts, picture_facts
 from pixelwise.inference.predictor import Model, load
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.overlay import format_share
 
-__all__ = ["predict"]
+__all__ = ["Done", "Request", "hits_every_picture", "predict", "work"]
 
 # From this many pictures on, side by side beats all cores on each.
 _MANY = 4
@@ -52,7 +54,7 @@ _LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC,
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
     """What is wanted of every picture."""
 
     output: Place
@@ -63,10 +65,11 @@ class _Request:
     overwrite: bool
     max_megapixels: float
     decode_timeout: float | None
+    facts: bool = False
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """What a finished picture is reported with."""
 
     outputs: Outputs
@@ -74,6 +77,8 @@ class _Done:
     skipped: bool
     point: dict[str, float] | None
     summary: dict[str, Any] | None
+    facts: PictureFacts | None
+    source_hash: str
 
 
 def predict(
@@ -117,12 +122,41 @@ def predict(
         float | None,
         typer.Option(min=0, help="For files from strangers: decode each apart, at most N seconds."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Millions of pictures: by processes of a Ray cluster at HOST:PORT or auto; "
+            "without ADDRESS by those of a Ray started for this command.",
+        ),
+    ] = None,
 ) -> None:
     """Segment pictures: for each an indexed PNG label map and an overlay with a legend.
 
     Exit code 0: all done; 1: some pictures failed, the others are done; 2: could not start;
     130: interrupted, the same command goes on.
     """
+    if ray is not None:
+        # Ray and what reads tables take a second to load.
+        from pixelwise.cli.predict_on_ray import predict_on_ray
+
+        predict_on_ray(
+            photos,
+            output=output,
+            model=model,
+            layers=layers,
+            probabilities=probabilities,
+            at=at,
+            json_output=json_output,
+            engine=engine,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+            max_megapixels=max_megapixels,
+            decode_timeout=decode_timeout,
+            address=ray,
+        )
+        return
     try:
         point = _parse_point(at)
         folder = place_of(output)
@@ -137,7 +171,7 @@ def predict(
         sweep_results(folder)
     except PixelwiseError as error:
         fail(error)
-    request = _Request(
+    request = Request(
         output=folder,
         layers=layers,
         probabilities=probabilities,
@@ -147,7 +181,7 @@ def predict(
         max_megapixels=max_megapixels,
         decode_timeout=decode_timeout,
     )
-    finished: list[Outcome[_Done]] = []
+    finished: list[Outcome[Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
     if json_output:
         _print_json(finished)
@@ -167,12 +201,12 @@ def predict(
 def _run(
     model: Model,
     jobs: Sequence[Job],
-    request: _Request,
+    request: Request,
     workers: int,
-    finished: list[Outcome[_Done]],
+    finished: list[Outcome[Done]],
 ) -> str:
     """Works through the jobs into `finished`; returns why it ended early, or nothing."""
-    outcomes = run_jobs(jobs, lambda job: _work(model, job, request), workers=workers)
+    outcomes = run_jobs(jobs, lambda job: work(model, job, request), workers=workers)
     try:
         with closing(outcomes), progress_bar(len(jobs)) as advance:
             for outcome in outcomes:
@@ -181,19 +215,25 @@ def _run(
                 if outcome.error is None:
                     continue
                 print_error(outcome.error)
-                if _hits_every_picture(outcome.error):
+                if hits_every_picture(outcome.error):
                     return "stopped, since no result can be written"
     except KeyboardInterrupt:
         return _INTERRUPTED
     return ""
 
 
-def _hits_every_picture(error: PixelwiseError) -> bool:
+def hits_every_picture(error: PixelwiseError) -> bool:
+    """Whether the next picture would meet this error too."""
     cause = error.__cause__
     return isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _LASTING
 
 
-def _work(model: Model, job: Job, request: _Request) -> _Done:
+def work(model: Model, job: Job, request: Request) -> Done:
+    """Makes what is wanted of one picture, as far as it is not there.
+
+    Raises:
+        PixelwiseError: the picture cannot be worked through.
+    """
     content = read_job(job, max_megapixels=request.max_megapixels)
     facts = source_facts(content, model.sha256)
     outputs = Outputs.of(
@@ -202,7 +242,8 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
     done = outputs.are_done(facts, model.classes, overwrite=request.overwrite)
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
-        return _Done(outputs, shares, skipped=True, point=None, summary=None)
+        facts_there = _facts_there(outputs, model) if request.facts else None
+        return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"])
     segmentation = model.predict(
         content,
         max_megapixels=request.max_megapixels,
@@ -211,13 +252,21 @@ def _work(model: Model, job: Job, request: _Request) -> _Done:
     )
     point = segmentation.at(*request.point) if request.point is not None else None
     outputs.save(segmentation, facts, overwrite=request.overwrite)
-    return _Done(
+    return Done(
         outputs=outputs,
         shares=segmentation.tags,
         skipped=done,
         point=point,
         summary=segmentation.summary() if request.summary else None,
+        facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
+        source_hash=facts["source_hash"],
     )
+
+
+def _facts_there(outputs: Outputs, model: Model) -> PictureFacts:
+    place = outputs.labels
+    labels = read_mask(place if isinstance(place, Path) else place.read_bytes())
+    return picture_facts(labels, model.classes)
 
 
 def _parse_point(text: str | None) -> tuple[int, int] | None:
@@ -232,7 +281,7 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
     return x, y
 
 
-def _print_json(finished: list[Outcome[_Done]]) -> None:
+def _print_json(finished: list[Outcome[Done]]) -> None:
     pictures, failed = [], []
     for outcome in finished:
         if outcome.result is not None and outcome.result.summary is not None:
@@ -249,7 +298,7 @@ def _print_json(finished: list[Outcome[_Done]]) -> None:
     print_json({"pictures": pictures, "failed": failed})
 
 
-def _print_report(finished: list[Outcome[_Done]], request: _Request) -> None:
+def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
     results = [(outcome.job, outcome.result) for outcome in finished if outcome.result is not None]
     for job, result in results:
         if result.point is not None and request.point is not None:
