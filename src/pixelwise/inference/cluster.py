@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from collections import deque
@@ -26,7 +27,7 @@ from pixelwise.inference.job_list import Job
 from pixelwise.inference.jobs import Outcome, run_jobs
 from pixelwise.inference.schedule import Schedule
 
-__all__ = ["LOCAL", "Placement", "Session", "run_on_cluster", "session"]
+__all__ = ["LOCAL", "Hand", "Placement", "Session", "run_on_cluster", "session"]
 
 _Result = TypeVar("_Result")
 
@@ -37,7 +38,7 @@ _BLOCKS_PER_WORKER = 2
 _SECONDS_BETWEEN_LOOKS = 5.0
 # Autoscalers need minutes to start machines.
 _SECONDS_WITHOUT_WORKER = 600.0
-_MOST_FAILED_STARTS = 20
+_MOST_FAILED_STARTS = 5
 _LOCAL_STORE_BYTES = 80 << 20
 _SECONDS_TO_END = 5
 
@@ -100,8 +101,10 @@ def session(address: str, cores: int) -> Iterator[Session]:
     if is_local:
         # The name is of the past: it makes Ray take the loopback interface on any system.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # Read once, when Ray is loaded; else it keeps a token in the user's home.
+        if "ray" not in sys.modules:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         # Sockets lie in it, and their paths may have 107 letters.
         folder = tempfile.mkdtemp(prefix="pixelwise-ray-")
         options |= {
@@ -195,7 +198,7 @@ class _Run(Generic[_Result]):
         self._placement = placement
         self._kind = self._ray.remote(
             num_cpus=1, num_gpus=placement.gpus, max_restarts=0, max_task_retries=0
-        )(_Hand)
+        )(Hand)
         self._workers: list[_Worker] = []
         self._failed_starts = 0
         self._alone_since = time.monotonic()
@@ -225,8 +228,9 @@ class _Run(Generic[_Result]):
         most = self._wanted or self._session.cores()
         busy = sum(bool(worker.blocks) for worker in self._workers)
         for _ in range(min(most - len(self._workers), busy + len(self._schedule))):
-            actor = self._kind.remote(self._make_work, self._placement)
-            self._workers.append(_Worker(actor, actor.ready.remote()))
+            actor = self._kind.remote()
+            started = actor.begin.remote(self._make_work, self._placement)
+            self._workers.append(_Worker(actor, started))
         for _ in range(_BLOCKS_PER_WORKER):
             for worker in self._workers:
                 if worker.is_ready and len(worker.blocks) < _BLOCKS_PER_WORKER:
@@ -265,9 +269,6 @@ class _Run(Generic[_Result]):
         # One that only seems dead must not go on beside its successor.
         with contextlib.suppress(Exception):
             self._ray.kill(worker.actor)
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, PixelwiseError):
-            raise cause
         if not worker.is_ready:
             self._failed_starts += 1
             if self._failed_starts >= _MOST_FAILED_STARTS:
@@ -290,10 +291,16 @@ class _Run(Generic[_Result]):
                 yield Outcome(job, None, _given_up(job, "no worker is left, and none could start"))
 
 
-class _Hand:
-    """The actor: makes its work once, then does blocks of jobs."""
+class Hand:
+    """What an actor is made of: it makes its work once, then does blocks of jobs."""
 
-    def __init__(self, make_work: Callable[[], Callable[[Job], Any]], placement: Placement) -> None:
+    def begin(self, make_work: Callable[[], Callable[[Job], Any]], placement: Placement) -> None:
+        """Makes its work.
+
+        Raises:
+            UsageError: a folder is not there.
+            PixelwiseError: what `make_work` raises.
+        """
         for folder in (placement.folder, placement.output):
             if folder and not Path(folder).is_dir():
                 raise UsageError(
@@ -306,10 +313,8 @@ class _Hand:
         self._threads = placement.threads
         self._work = make_work()
 
-    def ready(self) -> bool:
-        return True
-
     def work(self, block: Sequence[Job]) -> list[tuple[Outcome[Any], int]]:
+        """Outcomes of a block, each with the system's number of what caused its error, or 0."""
         outcomes = run_jobs(block, self._work, workers=self._threads)
         return [(outcome, _number_of_cause(outcome.error)) for outcome in outcomes]
 
