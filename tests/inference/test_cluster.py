@@ -160,13 +160,19 @@ def work(tmp_path, make_model, make_photos, monkeypatch):
 
 
 @pytest.fixture
-def predict(work, command_environment):
+def environment(cluster, command_environment):
+    """With what `session` set: the token, and which interface to use."""
+    return command_environment | {k: v for k, v in os.environ.items() if k.startswith("RAY_")}
+
+
+@pytest.fixture
+def predict(work, environment):
     def go(*options):
         arguments = ["predict", "f", "--model", "toy.onnx", "--engine", "onnxruntime"]
         return subprocess.run(
             [sys.executable, "-m", "pixelwise", *arguments, *options],
             cwd=work,
-            env=command_environment,
+            env=environment,
             capture_output=True,
             text=True,
             timeout=180,
@@ -214,12 +220,12 @@ def test_the_same_files_as_without_and_a_summary(work, predict, address):
     assert rows(work / "plain")[0].keys() == told.keys()
 
 
-def test_a_killed_command_goes_on_where_it_stood(work, predict, address, command_environment):
+def test_a_killed_command_goes_on_where_it_stood(work, predict, address, environment):
     arguments = ["predict", "f", "--model", "toy.onnx", "--engine", "onnxruntime"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pixelwise", *arguments, "--ray", address],
         cwd=work,
-        env=command_environment,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

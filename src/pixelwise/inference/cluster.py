@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -40,7 +41,7 @@ _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_WITHOUT_WORKER = 600.0
 _MOST_FAILED_STARTS = 5
 _LOCAL_STORE_BYTES = 80 << 20
-_SECONDS_TO_END = 5
+_SECONDS_TO_ANSWER = 10.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ def session(address: str, cores: int) -> Iterator[Session]:
         with extra("ray"):
             import ray
         try:
+            if ":" in address:
+                _knock(address)
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
@@ -134,6 +137,12 @@ def session(address: str, cores: int) -> Iterator[Session]:
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    # Ray itself would try for minutes.
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
 
 
 def run_on_cluster(
