@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-__all__ = ["PredictCommand"]
+__all__ = ["PredictCommand", "with_addresses"]
 
 _FLAG = "--ray"
 _ADDRESS = re.compile(r"auto|local|(ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d+")
@@ -19,10 +19,11 @@ class PredictCommand(TyperCommand):
     # Typer takes its types from click or carries click itself, by its version: hence Any.
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Reads the words of the command line."""
-        return super().parse_args(ctx, _with_addresses(args))
+        return super().parse_args(ctx, with_addresses(args))
 
 
-def _with_addresses(words: list[str]) -> list[str]:
+def with_addresses(words: list[str]) -> list[str]:
+    """The words, with an address in each `--ray` that has none."""
     told: list[str] = []
     for place, word in enumerate(words):
         if word == "--":
