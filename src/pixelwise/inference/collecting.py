@@ -97,28 +97,35 @@ def _below(folder: Place, inside: Path, results: _Results) -> Iterator[Job]:
             yield _made(folder / entry.name, inside / entry.name, entry)
 
 
-def _entries_on_disk(folder: Path) -> list[Entry]:
+def _entries_on_disk(folder: Path) -> Iterator[Entry]:
     """Folders, but no links to such, and files; none where the folder may not be listed."""
-    entries = []
+    names, folders = [], set()
     try:
         with os.scandir(folder) as found:
             for each in found:
                 if each.is_dir(follow_symlinks=False):
-                    entries.append(Entry(each.name, is_folder=True))
-                elif each.is_file():
-                    status = each.stat()
-                    entries.append(Entry(each.name, False, status.st_size, status.st_mtime_ns))
+                    folders.add(each.name)
+                elif not each.is_file():
+                    continue
+                names.append(each.name)
     except OSError:
-        return []
-    return sorted(entries, key=lambda entry: entry.name)
+        return
+    # A folder may hold millions: their names are kept for the order, all else is asked one by one.
+    names.sort()
+    for name in names:
+        yield Entry(name, name in folders, *_size_and_time(folder / name))
 
 
-def _job_of(path: Path) -> Job:
+def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except (OSError, ValueError):
-        return Job(path, Path(path.name).with_suffix(""))
-    return Job(path, Path(path.name).with_suffix(""), status.st_size, status.st_mtime_ns)
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _job_of(path: Path) -> Job:
+    return Job(path, Path(path.name).with_suffix(""), *_size_and_time(path))
 
 
 def _made(source: Place, name: Path, entry: Entry) -> Job:
