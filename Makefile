@@ -29,6 +29,7 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.augment
 	$(DEV)/python -m benchmarks.loading
 	$(DEV)/python -m benchmarks.metrics
+	$(DEV)/python -m benchmarks.ray_scaling
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv
@@ -37,7 +38,7 @@ benchmark: .venv-dev/installed
 
 .venv-dev/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[dev,geo,openvino,train]"
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[cloud,dev,geo,openvino,ray,train]"
 	@touch $@
 
 clean:
