@@ -51,7 +51,7 @@ def run(cluster):
 def test_it_listens_on_the_loopback_interface_and_tells_nobody(cluster, address):
     assert address.startswith("127.0.0.1:")
     assert cluster.is_local
-    assert cluster.cores() == CORES
+    assert cluster.places() == CORES
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
@@ -130,15 +130,17 @@ def test_a_folder_that_a_worker_does_not_see(tmp_path, kind):
     assert "absent" in caught.value.where
 
 
-def test_an_unforeseen_error_is_not_hidden(run):
+def test_an_unforeseen_error_is_not_hidden():
     def make_work():
         def work(job):
             raise ZeroDivisionError
 
         return work
 
+    hand = Hand()
+    hand.begin(make_work, Placement())
     with pytest.raises(ZeroDivisionError):
-        list(run(jobs_of(1, 2), make_work, workers=1))
+        hand.work(jobs_of(1, 2))
 
 
 def rows(folder):
@@ -214,7 +216,7 @@ def test_the_same_files_as_without_and_a_summary(work, predict, address):
     assert (document["done"], document["already_there"]) == (0, 30)
     assert not (work / "out" / "not_done.txt").exists()
     # What was made without Ray is taken into the summary.
-    known = predict("-o", "plain", "--ray", address)
+    known = predict("-o", "plain", "--threads", "1", "--ray", address)
     assert (known.returncode, known.stderr) == (0, "")
     assert "0 done, 30 already there" in known.stdout
     assert rows(work / "plain")[0].keys() == told.keys()

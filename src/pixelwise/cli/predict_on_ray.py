@@ -24,7 +24,7 @@ from pixelwise.cli.output import (
 )
 from pixelwise.cli.predict import Done, Request, hits_every_picture, work
 from pixelwise.cli.progress import progress_bar
-from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.files import make_folder
 from pixelwise.inference.cluster import Placement, run_on_cluster, session
 from pixelwise.inference.collecting import collect_jobs
@@ -109,14 +109,18 @@ def predict_on_ray(
             folder=os.getcwd() if paths else "",  # noqa: PTH109 - as text
             output=str(folder.absolute()) if isinstance(folder, Path) else "",
         )
-        making = functools.partial(_make_work, file, engine, device, placement.threads, request)
+        making = functools.partial(_make_work, file, engine, device, request)
         if left:
             _run(left, making, placement, address, threads, summary, tally)
-        summary.finish()
-        _note_failed(folder, tally.failed)
-        totals = summary.totals()
     except PixelwiseError as error:
         fail(error)
+    try:
+        _note_failed(folder, tally.failed)
+        summary.finish()
+        totals = summary.totals()
+    except PixelwiseError as error:
+        print_error(error)
+        raise typer.Exit(ExitCode.SOME_FAILED) from None
     _report(folder, tally, totals, len(jobs), json_output=json_output)
     if tally.ending == _INTERRUPTED:
         raise typer.Exit(ExitCode.INTERRUPTED)
@@ -146,10 +150,10 @@ def _not_done(jobs: JobList, summary: Summary, request: Request, file: ModelFile
 
 
 def _make_work(
-    file: ModelFile, engine: str, device: str, streams: int, request: Request
+    file: ModelFile, engine: str, device: str, request: Request
 ) -> Callable[[Job], Done]:
     """In a worker: loads the model for its one core."""
-    runner = make_engine(file, engine=engine, device=device, threads=1, streams=streams)
+    runner = make_engine(file, engine=engine, device=device, threads=1)
     model = Model(file, runner, 1)
     return lambda job: work(model, job, request)
 
@@ -176,6 +180,9 @@ def _run(
                     if _note(outcome, summary, tally):
                         tally.ending = "stopped, since no result can be written"
                         break
+        except OutputError as error:
+            print_error(error)
+            tally.ending = "stopped, since the summary cannot be written"
         except KeyboardInterrupt:
             tally.ending = _INTERRUPTED
 

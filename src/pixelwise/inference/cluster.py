@@ -56,9 +56,11 @@ class Session:
     ray: Any
     is_local: bool
 
-    def cores(self) -> int:
-        """Processor cores of all its machines, as far as they are up now."""
-        return max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+    def places(self, *, gpus: int = 0) -> int:
+        """Workers that its machines have room for, as far as they are up now; at least 1."""
+        resources = self.ray.cluster_resources()
+        kind = "GPU" if gpus else "CPU"
+        return max(1, int(resources.get(kind, 1)) // max(1, gpus))
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,8 @@ class _Run(Generic[_Result]):
             num_cpus=1, num_gpus=placement.gpus, max_restarts=0, max_task_retries=0
         )(Hand)
         self._workers: list[_Worker] = []
+        self._places = 1
+        self._look_again_at = 0.0
         self._failed_starts = 0
         self._alone_since = time.monotonic()
 
@@ -234,9 +238,12 @@ class _Run(Generic[_Result]):
         self._workers = []
 
     def _fill_up(self) -> None:
-        most = self._wanted or self._session.cores()
+        if not self._wanted and time.monotonic() >= self._look_again_at:
+            self._places = self._session.places(gpus=self._placement.gpus)
+            self._look_again_at = time.monotonic() + _SECONDS_BETWEEN_LOOKS
         busy = sum(bool(worker.blocks) for worker in self._workers)
-        for _ in range(min(most - len(self._workers), busy + len(self._schedule))):
+        most = min(self._wanted or self._places, busy + len(self._schedule))
+        for _ in range(most - len(self._workers)):
             actor = self._kind.remote()
             started = actor.begin.remote(self._make_work, self._placement)
             self._workers.append(_Worker(actor, started))
@@ -251,7 +258,7 @@ class _Run(Generic[_Result]):
         worker = next(
             worker
             for worker in self._workers
-            if reference is worker.started or (worker.blocks and worker.blocks[0][0] is reference)
+            if reference == worker.started or (worker.blocks and worker.blocks[0][0] == reference)
         )
         errors = self._ray.exceptions
         try:
@@ -262,7 +269,7 @@ class _Run(Generic[_Result]):
         except errors.RayError as error:
             yield from self._bury(worker, error)
             return
-        if reference is worker.started:
+        if reference == worker.started:
             worker.is_ready = True
             self._failed_starts = 0
             return
