@@ -1,7 +1,7 @@
 """A run over many processes and machines, by Ray.
 
-Ray's actors are dealt pictures by our own `Schedule`. Ray Data would bring its own, which retries
-a picture that kills its worker for ever, or loses the block, and waits for a vanished node.
+Ray's actors are dealt pictures by our own `Schedule`. By its defaults (Ray 2.60) Ray Data retries a
+picture that kills its worker for ever, and without them it drops the whole block of such a picture.
 """
 
 from __future__ import annotations
