@@ -30,6 +30,7 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.loading
 	$(DEV)/python -m benchmarks.metrics
 	$(DEV)/python -m benchmarks.polygons
+	$(DEV)/python -m benchmarks.ray_scaling
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv
@@ -38,7 +39,7 @@ benchmark: .venv-dev/installed
 
 .venv-dev/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[dev,geo,openvino,slide,train,zarr]"
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[cloud,dev,geo,openvino,ray,slide,train,zarr]"
 	@touch $@
 
 clean:

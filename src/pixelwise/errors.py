@@ -10,6 +10,7 @@ __all__ = [
     "CardError",
     "ClassNameError",
     "ClassTableError",
+    "ClusterError",
     "DatasetError",
     "DeviceError",
     "EngineError",
@@ -125,6 +126,10 @@ class DeviceError(EngineError):
 
 class ExportRefusedError(PixelwiseError, RuntimeError):
     """An export does not answer as the model that it was made from; nothing was written."""
+
+
+class ClusterError(PixelwiseError, RuntimeError):
+    """The machines of a cluster cannot be reached, or died at their work."""
 
 
 class MissingExtraError(PixelwiseError, ImportError):

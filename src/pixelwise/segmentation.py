@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -427,10 +428,15 @@ class Segmentation:
         Raises:
             OutputError: a file cannot be written.
         """
+        for name, content in self.encode_layers(**facts):
+            write_atomic(Path(folder) / name, content)
+
+    def encode_layers(self, **facts: str) -> Iterator[tuple[str, bytes]]:
+        """Name and content of each file that `save_layers` writes, made one by one."""
         for layer in self.layers():
             mask_name, heat_name = layer_file_names(layer.info)
-            write_atomic(Path(folder) / mask_name, layer.encode_mask(**facts))
-            write_atomic(Path(folder) / heat_name, layer.encode_heat_map(**facts))
+            yield mask_name, layer.encode_mask(**facts)
+            yield heat_name, layer.encode_heat_map(**facts)
 
     def save_probabilities(self, path: str | Path, **facts: str) -> None:
         """Writes a compressed `.npz`: `probabilities` float32 `[C, H, W]`, `names` and `ids`.
@@ -440,6 +446,10 @@ class Segmentation:
         Raises:
             OutputError: the file cannot be written.
         """
+        write_atomic(named(path, ".npz"), self.encode_probabilities(**facts))
+
+    def encode_probabilities(self, **facts: str) -> memoryview:
+        """The archive that `save_probabilities` writes; `facts` are added to its provenance."""
         buffer = io.BytesIO()
         provenance = {key: np.array(text) for key, text in self.provenance_text(facts).items()}
         np.savez_compressed(
@@ -450,7 +460,7 @@ class Segmentation:
             allow_pickle=False,
             **provenance,
         )
-        write_atomic(named(path, ".npz"), buffer.getbuffer())
+        return buffer.getbuffer()
 
     def _repr_png_(self) -> bytes:
         if self.image is None:

@@ -438,6 +438,7 @@ def test_a_bar_is_shown_on_a_terminal(work, predict, make_photos, command_enviro
 
 
 HEAVY = ["numba", "onnx", "openvino", "scipy", "torch", "transformers", "timm", "torchvision"]
+HEAVY += ["fsspec", "pyarrow", "ray"]
 
 
 @pytest.mark.parametrize("what", ["import", "predict"])

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.errors import ArrayError, ImageFileError, UsageError
-from pixelwise.formats.images import ImageSource, describe_source, read_image
+from pixelwise.formats.images import ImageSource, describe_source
 from pixelwise.formats.raster_reader import open_raster
 from pixelwise.geometry import Window
 from pixelwise.inference.bands import BandRule, band_rule, comparable, network_values
 from pixelwise.inference.card import Preprocessing
+from pixelwise.inference.remote import read_source
 
 __all__ = ["read_input"]
 
@@ -26,11 +27,13 @@ def read_input(
     *,
     max_megapixels: float,
     timeout: float | None = None,
+    name: str = "",
 ) -> NDArray[Any]:
     """The picture, whole, `[H, W, B]`.
 
-    For models of photos as `read_image`. For others a path of a raster, whose bands are found as
-    `band_rule` does and whose pixels without data become NaN, or an array `[H, W, B]`.
+    For models of photos as `read_source`, with `name` for what is no path. For others a path of a
+    raster, whose bands are found as `band_rule` does and whose pixels without data become NaN, or
+    an array `[H, W, B]`.
 
     Raises:
         ImageFileError: the picture cannot be read, or is larger than `max_megapixels`.
@@ -39,7 +42,7 @@ def read_input(
         MissingExtraError: what reads this raster is not installed.
     """
     if card.takes_photos:
-        return read_image(source, max_megapixels=max_megapixels, timeout=timeout)
+        return read_source(source, max_megapixels=max_megapixels, timeout=timeout, name=name)
     if isinstance(source, np.ndarray):
         return _of_array(source, card)
     if not isinstance(source, str | os.PathLike):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,14 @@ class Model(Network):
         tta: str = "none",
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
+        name: str = "",
     ) -> Segmentation:
         """Segments one picture of any size.
 
         Args:
-            image: a path, the bytes of an image file, a PIL image, or an array `[H, W, 3]` RGB;
-                for models of other bands or types the path of a raster, or an array `[H, W, B]`.
+            image: a path, an address in an object store (`s3://…`), the bytes of an image file, a
+                PIL image, or an array `[H, W, 3]` RGB; for models of other bands or types the path
+                of a raster, or an array `[H, W, B]`.
             tile: side of overlapping tiles in pixels; the network then sees the picture at its own
                 scale, not at the one of the card. None: the picture as a whole.
             overlap: part of a tile that its neighbour covers too, 0 to 0.5; None: 0.25.
@@ -70,21 +72,19 @@ class Model(Network):
             max_megapixels: larger files are refused before they are decoded.
             timeout: seconds after which decoding is given up; it then runs in a process of its
                 own, for files from strangers.
+            name: what messages and the result call a picture that is no path.
 
         Raises:
             ImageFileError: the picture cannot be read.
+            UsageError: an address of no object store.
             ArrayError: an array is no picture.
             UsageError: tile, overlap or tta cannot be.
             EngineError: the network cannot be run.
             OutOfMemoryError: there is not enough memory to run it.
         """
-        return self.predict_batch(
-            [image],
-            tile=tile,
-            overlap=overlap,
-            tta=tta,
-            max_megapixels=max_megapixels,
-            timeout=timeout,
+        pixels = self._read(image, max_megapixels, timeout, name)
+        return self.predict_pixels(
+            [pixels], [name or describe_source(image)], tile=tile, overlap=overlap, tta=tta
         )[0]
 
     def predict_batch(
@@ -107,26 +107,42 @@ class Model(Network):
                 got=f"one {type(images).__name__}",
                 fix="pass a list, or call predict",
             )
+        sources = list(images)
+        pictures = [self._read(source, max_megapixels, timeout, "") for source in sources]
+        names = [describe_source(source) for source in sources]
+        return self.predict_pixels(pictures, names, tile=tile, overlap=overlap, tta=tta)
+
+    def predict_pixels(
+        self,
+        pictures: Sequence[NDArray[Any]],
+        names: Sequence[str],
+        *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
+    ) -> list[Segmentation]:
+        """Segments pictures that are read already; results keep them, so they must not change.
+
+        Args:
+            pictures: uint8 `[H, W, 3]` RGB each, or the bands that the model takes.
+            names: what messages and results call them.
+            tile: as in `predict`.
+            overlap: as in `predict`.
+            tta: as in `predict`.
+
+        Raises:
+            UsageError: tile, overlap or tta cannot be.
+            EngineError: the network cannot be run.
+            OutOfMemoryError: there is not enough memory to run it.
+        """
         if tile is None and overlap is not None:
             raise UsageError("an overlap needs tiles", got=f"overlap={overlap}", fix="give tile=")
         views = self.views(tta)
-        sources = list(images)
-        pictures = [
-            read_input(
-                source, self.card.preprocessing, max_megapixels=max_megapixels, timeout=timeout
-            )
-            for source in sources
-        ]
-        # The caller may write the next frame into an array before the overlay is drawn.
-        pictures = [
-            picture.copy() if isinstance(source, np.ndarray) else picture
-            for source, picture in zip(sources, pictures, strict=True)
-        ]
         if tile is not None:
             shared = DEFAULT_OVERLAP if overlap is None else overlap
             return [
-                self._in_tiles(picture, source, tile, shared, tta)
-                for picture, source in zip(pictures, sources, strict=True)
+                self._in_tiles(picture, name, tile, shared, tta)
+                for picture, name in zip(pictures, names, strict=True)
             ]
         plans = [
             plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
@@ -151,16 +167,16 @@ class Model(Network):
                     (scores[index].shape[1], scores[index].shape[2]),
                     self.card.postprocessing,
                 ),
-                self._provenance(source, plans[index].padded, describe_settings(tta=tta)),
+                self._provenance(name, plans[index].padded, describe_settings(tta=tta)),
                 pictures[index],
             )
-            for index, source in enumerate(sources)
+            for index, name in enumerate(names)
         ]
 
     def _in_tiles(
         self,
         picture: NDArray[Any],
-        source: ImageSource,
+        name: str,
         tile: int,
         overlap: float,
         tta: str,
@@ -172,7 +188,7 @@ class Model(Network):
         return self._segmentation(
             tiled_scores(self, ArraySource(picture), plan),
             plan.geometry,
-            self._provenance(source, plan.tile, settings),
+            self._provenance(name, plan.tile, settings),
             picture,
         )
 
@@ -186,15 +202,26 @@ class Model(Network):
             for first in range(0, len(members), largest):
                 yield members[first : first + largest]
 
-    def _provenance(
-        self, source: ImageSource, network_size: tuple[int, int], settings: str
-    ) -> Provenance:
+    def _read(
+        self, source: ImageSource, max_megapixels: float, timeout: float | None, name: str
+    ) -> NDArray[Any]:
+        pixels = read_input(
+            source,
+            self.card.preprocessing,
+            max_megapixels=max_megapixels,
+            timeout=timeout,
+            name=name,
+        )
+        # The caller may write the next frame into an array before the overlay is drawn.
+        return pixels.copy() if isinstance(source, np.ndarray) else pixels
+
+    def _provenance(self, name: str, network_size: tuple[int, int], settings: str) -> Provenance:
         return Provenance(
             model=self.card.name,
             model_hash=self.sha256,
             engine=self.engine,
             network_size=network_size,
-            source=describe_source(source),
+            source=name,
             version=VERSION,
             settings=settings,
         )

@@ -121,13 +121,18 @@ def predict_raster(
         OutputError: a result cannot be written; what is finished stays for the next run.
         EngineError: the network cannot be run.
     """
+    source = job.source
+    if not isinstance(source, Path):
+        raise UsageError(
+            "rasters are read from disks alone", got=str(source), fix="copy it to a disk first"
+        )
     outputs = RasterOutputs.of(
         job, folder, confidence=settings.confidence, probabilities=settings.probabilities
     )
-    with closing(open_raster(job.source, allow_references=settings.allow_references)) as reader:
+    with closing(open_raster(source, allow_references=settings.allow_references)) as reader:
         facts = {
             "model_hash": model.sha256,
-            "source_hash": _fingerprint(job.source),
+            "source_hash": _fingerprint(source),
             "settings": settings.made_with(),
         }
         for path in outputs.files():
