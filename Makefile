@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEV := .venv-dev/bin
-SOURCES := pyproject.toml CMakeLists.txt $(shell find src -name '*.py' -o -name '*.cpp' -o -name '*.hpp' -o -name '*.onnx' -o -name '*.safetensors' -o -name '*.css' -o -name '*.csv' -o -name '*.html')
+SOURCES := pyproject.toml CMakeLists.txt $(shell find src -name '*.py' -o -name '*.cpp' -o -name '*.hpp' -o -name '*.onnx' -o -name '*.safetensors' -o -name '*.css' -o -name '*.csv' -o -name '*.html' -o -path '*/samples/*')
 
 .PHONY: demo test benchmark clean
 
@@ -29,6 +29,8 @@ benchmark: .venv-dev/installed
 	$(DEV)/python -m benchmarks.augment
 	$(DEV)/python -m benchmarks.loading
 	$(DEV)/python -m benchmarks.metrics
+	$(DEV)/python -m benchmarks.polygons
+	$(DEV)/python -m benchmarks.ray_scaling
 
 .venv/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv
@@ -37,7 +39,7 @@ benchmark: .venv-dev/installed
 
 .venv-dev/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[dev,geo,openvino,train]"
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[cloud,dev,geo,openvino,ray,slide,train,zarr]"
 	@touch $@
 
 clean:

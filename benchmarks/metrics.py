@@ -7,7 +7,8 @@ clock and of that on the processor, which other programs on the machine disturb 
 random label map with blobs as in street scenes, made from scores as a network's; the prediction is
 made from the same scores with noise; a part of the truth is ignored. Peers that are not installed
 are left out; `pip install ".[benchmark]"` brings them. HF evaluate's method and boundary IoU's
-reference are written here as the steps that they take.
+reference are written here as the steps that they take. Calibration is counted in float32
+probabilities that are there already, or with the softmax that makes them; 150 classes at 512×512.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import describe_machine
 from pixelwise import kernels
-from pixelwise.kernels import Axis
+from pixelwise.geometry import Geometry
+from pixelwise.kernels import Axis, reference_calibration
 from pixelwise.metrics import BoundaryFScore, BoundaryIoU, ConfusionMatrix, SurfaceDistances
+from pixelwise.metrics.calibration import Calibration
+from pixelwise.metrics.thresholds import Thresholds
 
 SIZE = (1024, 2048)
 BLOB = 120  # pixels: the id changes some 30 times in a row, twice as often as in CamVid
 NOISE = 0.2  # deviation, of scores with a deviation of 1
 IGNORED = 255
 CLASSES = (19, 150)
+MANY, MANY_SIZE = 150, (512, 512)  # probabilities of so many classes take a smaller picture
+STRIDE = 8  # of the scores that probabilities are made of
 PEERS = {
     "numpy": "numpy",
     "torchmetrics": "torchmetrics",
@@ -212,7 +218,64 @@ def surface_paths(
     return {OWN: own}
 
 
+def calibration_paths(
+    truth: Labels, prediction: Labels, classes: int
+) -> dict[str, Callable[[], Counts]]:
+    """Calibration errors, Brier score and likelihood; each gives the whole numbers of its sums."""
+    del prediction
+    height, width = SIZE if classes < MANY else MANY_SIZE
+    truth = truth[:height, :width]
+    rng = np.random.default_rng(0)
+    scores = 4 * rng.normal(size=(classes, height // STRIDE, width // STRIDE)).astype(np.float32)
+    geometry = Geometry(*map(Axis.half_pixel, (height, width), scores.shape[1:]))
+    probabilities = kernels.decode_probabilities(scores, geometry.rows, geometry.columns)
+
+    def own() -> Counts:
+        calibration = Calibration(classes, ignore_index=IGNORED)
+        calibration.update(probabilities, truth)
+        return whole_numbers(calibration.counts, classes)
+
+    def from_scores() -> Counts:
+        calibration = Calibration(classes, ignore_index=IGNORED)
+        calibration.update_scores(scores, geometry, truth)
+        return whole_numbers(calibration.counts, classes)
+
+    def twin() -> Counts:
+        flat = probabilities.reshape(classes, -1)
+        sums = reference_calibration.calibration_sums(flat, truth.reshape(-1), 15, IGNORED)
+        return whole_numbers(sums, classes)
+
+    return {OWN: own, "pixelwise, softmax too": from_scores, "NumPy": twin}
+
+
+def whole_numbers(sums: NDArray[np.float64], classes: int) -> Counts:
+    """Pixels and right pixels of each bin."""
+    return sums[:-3].reshape(1 + classes, 3, -1)[:, ::2].astype(np.int64)
+
+
+def threshold_paths(
+    truth: Labels, prediction: Labels, classes: int
+) -> dict[str, Callable[[], Counts]]:
+    """Every threshold of the probability of class 0."""
+    del prediction
+    foreground = np.where(truth == IGNORED, truth, truth == 0).astype(np.uint8)
+    probability = np.random.default_rng(classes).random(truth.shape, np.float32)
+
+    def own() -> Counts:
+        thresholds = Thresholds(ignore_index=IGNORED)
+        thresholds.update(probability, foreground)
+        return thresholds.counts
+
+    def twin() -> Counts:
+        flat = probability.reshape(-1), foreground.reshape(-1)
+        return reference_calibration.threshold_counts(*flat, IGNORED)
+
+    return {OWN: own, "NumPy": twin}
+
+
 METRICS = {
+    "calibration": calibration_paths,
+    "thresholds": threshold_paths,
     "confusion matrix": confusion_paths,
     "boundary IoU": boundary_paths,
     "boundary F-score": contour_paths,

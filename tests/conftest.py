@@ -18,6 +18,7 @@ from PIL import Image
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.cli import main
 from pixelwise.export.onnx import write_card
+from pixelwise.formats.rle import column_counts, pack_counts
 from pixelwise.inference.card import Card, Postprocessing, Preprocessing, Resize
 
 # A busy machine is no fault of the code under test.
@@ -39,6 +40,50 @@ def cache_apart(tmp_path_factory):
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture
+def write_coco(tmp_path):
+    """Writes a COCO data set; of each picture objects as (bool [H, W], category, is a crowd)."""
+
+    def write(pictures, *, folder="coco", categories=2):
+        root = tmp_path / folder
+        (root / "images").mkdir(parents=True)
+        images, annotations = [], []
+        for place, objects in enumerate(pictures):
+            size = objects[0][0].shape
+            Image.fromarray(np.zeros((*size, 3), np.uint8)).save(root / "images" / f"p{place}.png")
+            name = f"p{place}.png"
+            images.append(
+                {"id": 7 * place + 3, "file_name": name, "height": size[0], "width": size[1]}
+            )
+            for mask, category, crowd in objects:
+                columns = np.flatnonzero(mask.any(axis=0)).tolist()
+                rows = np.flatnonzero(mask.any(axis=1)).tolist()
+                box = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": 7 * place + 3,
+                        "category_id": category,
+                        "iscrowd": int(crowd),
+                        "area": int(mask.sum()),
+                        "bbox": box,
+                        "segmentation": {
+                            "size": list(size),
+                            "counts": pack_counts(column_counts(mask)),
+                        },
+                    }
+                )
+        value = {
+            "images": images,
+            "annotations": annotations,
+            "categories": [{"id": n + 1, "name": f"kind {n + 1}"} for n in range(categories)],
+        }
+        (root / "instances.json").write_text(json.dumps(value))
+        return root
+
+    return write
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +111,9 @@ def make_card(make_table):
 
     def make(table=None, *, alignment="half_pixel", resize=None, multiple=1, remainder=0, **others):
         preprocessing = {
-            name: others.pop(name) for name in ("colour_order", "scale", "mean") if name in others
+            name: others.pop(name)
+            for name in ("colour_order", "scale", "mean", "std", "bands", "dtype")
+            if name in others
         }
         facts = {
             "name": "toy",
@@ -130,6 +177,67 @@ def pointwise():
         return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def convolutions():
+    """The bytes of an ONNX network of four convolutions at half size, and their names.
+
+    `stem` (3×3, ReLU), `depthwise` (3×3, cut off at 6), `point` (added to what `stem` gave, and
+    joined with it), `head` (four scores). Weights are random; `depthwise` has channels of very
+    different size.
+    """
+
+    def make():
+        random = np.random.default_rng(7)
+        sizes = np.geomspace(0.02, 2, 8)[:, None, None, None]
+        tensors = {
+            "stem.weight": random.normal(0, 0.6, (8, 3, 3, 3)),
+            "stem.bias": random.normal(0, 0.3, 8),
+            "depthwise.weight": random.normal(0, 1, (8, 1, 3, 3)) * sizes,
+            "depthwise.bias": random.uniform(0, 1, 8),
+            "point.weight": random.normal(0, 0.4, (8, 8, 1, 1)),
+            "point.bias": random.normal(0, 0.1, 8),
+            "head.weight": random.normal(0, 1, (4, 16, 1, 1)),
+            "head.bias": random.normal(0, 0.1, 4),
+        }
+        constants = {name: value.astype(np.float32) for name, value in tensors.items()}
+        constants |= {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+        pads = {"pads": [1, 1, 1, 1]}
+        nodes = [
+            _conv("image", "stem", "stem_out", strides=[2, 2], **pads),
+            helper.make_node("Relu", ["stem_out"], ["stem_cut"]),
+            _conv("stem_cut", "depthwise", "depthwise_out", group=8, **pads),
+            helper.make_node("Clip", ["depthwise_out", "low", "high"], ["depthwise_cut"]),
+            _conv("depthwise_cut", "point", "point_out"),
+            helper.make_node("Add", ["point_out", "stem_cut"], ["sum"]),
+            helper.make_node("Concat", ["sum", "stem_cut"], ["both"], axis=1),
+            _conv("both", "head", "logits"),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "convolutions",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["B", 3, "H", "W"])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 4, "h", "w"])],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        opsets = [helper.make_opsetid("", 18)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+    return make
+
+
+def _conv(source, name, result, **attributes):
+    inputs = [source, f"{name}.weight", f"{name}.bias"]
+    return helper.make_node("Conv", inputs, [result], **attributes)
+
+
+@pytest.fixture(scope="session")
+def convolutions_card(make_card):
+    """The card of `convolutions`: pixels to -1 … 1, scores at half the size."""
+    return make_card(
+        scale=1 / 127.5, mean=(1.0, 1.0, 1.0), multiple=2, remainder=1, alignment="corners"
+    )
 
 
 @pytest.fixture(scope="session")

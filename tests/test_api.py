@@ -27,6 +27,7 @@ def test_the_public_names_are_pinned():
         "model_cards",
         "read_image",
         "read_mask",
+        "stream",
     ]
     assert sorted(pixelwise.__all__) == pixelwise.__all__
     assert {*pixelwise.__all__} - {"__version__", "data", "metrics"} == {*pixelwise.api.__all__}

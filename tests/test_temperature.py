@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pixelwise.temperature as module
+from pixelwise import kernels
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.geometry import Geometry, Window
 from pixelwise.kernels import Axis
 from pixelwise.segmentation import Provenance, Segmentation
-from pixelwise.temperature import fits_classes, tempered
+from pixelwise.temperature import LocalTemperature, fits_classes, local_features, tempered
 
 IDS = (0, 3, 7, 200)
 PER_CLASS = (0.5, 1.0, 2.0, 4.0)
+LOCAL = LocalTemperature(0.5, -0.4, 0.1, 0.8)
 PROVENANCE = Provenance("toy", "0" * 64, "none", (8, 8), "a.png", "0")
 
 
@@ -56,8 +58,62 @@ def test_probabilities_follow_the_temperature_and_labels_do_not(make, temperatur
     np.testing.assert_allclose(calibrated.layer(7).probability, expected[2], rtol=2e-4, atol=1e-6)
 
 
-def test_at_and_windows_are_calibrated(make):
-    calibrated = make(PER_CLASS)
+def features_by_hand(scores):
+    """Cell by cell."""
+    height, width = scores.shape[1:]
+    out = np.ones((4, height, width))
+    for y in range(height):
+        for x in range(width):
+            second, first = sorted(scores[:, y, x].tolist())[-2:]
+            out[1, y, x] = math.log(1 + first - second)
+            out[2, y, x] = out[1, y, x] ** 2
+            around = [
+                scores[:, min(max(y + down, 0), height - 1), min(max(x + across, 0), width - 1)]
+                for down in (-1, 0, 1)
+                for across in (-1, 0, 1)
+            ]
+            differing = [own.argmax() != scores[:, y, x].argmax() for own in around]
+            out[3, y, x] = sum(differing) / 8
+    return out
+
+
+@pytest.mark.parametrize("size", [(4, 5, 6), (2, 1, 1), (3, 1, 4)])
+def test_local_features_are_those_of_the_definition(size):
+    scores = np.random.default_rng(1).normal(0, 3, size).astype(np.float32)
+    found = local_features(scores)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, features_by_hand(scores), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(local_features(scores[:1])[1], 0)
+
+
+def test_a_local_temperature_divides_the_networks_own_scores(make):
+    calibrated, plain = make(LOCAL), make()
+    own = features_by_hand(plain.scores)
+    temperature = np.exp(np.tensordot(LOCAL.coefficients, own, 1))
+    expected = plain.scores / temperature
+    np.testing.assert_allclose(calibrated.calibrated_scores, expected, rtol=1e-4)
+    np.testing.assert_array_equal(calibrated.labels, plain.labels)
+    np.testing.assert_array_equal(calibrated.logits(), plain.logits())
+    probabilities = calibrated.probabilities()
+    rows, columns = calibrated.geometry.rows, calibrated.geometry.columns
+    scores = kernels.decode_scores(expected.astype(np.float32), rows, columns)
+    np.testing.assert_allclose(probabilities, softmax(scores), rtol=1e-3, atol=1e-6)
+    channel = np.searchsorted(IDS, plain.labels)
+    own = np.take_along_axis(probabilities, channel[None], 0)[0]
+    np.testing.assert_allclose(calibrated.confidence, own, rtol=1e-5)
+    np.testing.assert_allclose(calibrated.layer(7).probability, probabilities[2], rtol=1e-5)
+
+
+def test_a_local_temperature_is_held_within_its_limits(make):
+    scores = make().scores
+    for base, expected in ((50.0, 20), (-50.0, 0.05)):
+        found = tempered(scores, LocalTemperature(base, 0.0, 0.0, 0.0))
+        np.testing.assert_allclose(found, scores / np.float32(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize("given_temperature", [PER_CLASS, LOCAL])
+def test_at_and_windows_are_calibrated(make, given_temperature):
+    calibrated = make(given_temperature)
     window = calibrated.probabilities(Window(4, 2, 5, 3))[:, 0, 0]
     np.testing.assert_allclose(window, calibrated.probabilities()[:, 2, 4], rtol=1e-5)
     assert sorted(calibrated.at(4, 2).values()) == pytest.approx(sorted(window.tolist()))
@@ -87,6 +143,10 @@ def test_a_temperature_of_one_costs_nothing():
         (math.inf, False),
         (math.nan, False),
         ((1.0, 1.0, 1.0, 0.0), False),
+        (LOCAL, True),
+        (LocalTemperature(0.0, math.nan, 0.0, 0.0), False),
+        (LocalTemperature(0.0, 0.0, math.inf, 0.0), False),
+        (LocalTemperature(0.0, 0.0, 0.0, 2000.0), False),
     ],
 )
 def test_a_temperature_is_one_for_all_or_one_for_each(make, temperature, fits):

@@ -57,14 +57,29 @@ class Workspaces {
 // Adds the functions of crf_bindings.cpp.
 void add_crf(nb::module_& module);
 
+// Adds the functions of fade_bindings.cpp.
+void add_fade(nb::module_& module);
+
 // Adds the functions of loss_bindings.cpp.
 void add_upsampled_loss(nb::module_& module);
 
 // Adds the function of overlap_bindings.cpp.
 void add_overlaps(nb::module_& module);
 
+// Adds the function of ranked_bindings.cpp.
+void add_ranked(nb::module_& module);
+
 // Adds the functions of metric_bindings.cpp.
 void add_metrics(nb::module_& module);
+
+// Adds the class of polygon_bindings.cpp.
+void add_polygons(nb::module_& module);
+
+// Adds the function of region_bindings.cpp.
+void add_region_measures(nb::module_& module);
+
+// Adds the functions of calibration_bindings.cpp.
+void add_calibration(nb::module_& module);
 
 // Adds the functions of warp_bindings.cpp.
 void add_warp(nb::module_& module);

@@ -234,14 +234,14 @@ std::int64_t blend_of(const Input<std::uint8_t, 3>& image, const Input<Label, 2>
     return *std::max_element(highest.begin(), highest.end());
 }
 
-void normalise_of(const Input<std::uint8_t, 3>& image, const Input<float, 1>& scale,
+template <class Value>
+void normalise_of(const Input<Value, 3>& image, const Input<float, 1>& scale,
                   const Input<float, 1>& shift, const Output<float, 3>& out, int threads) {
     require(scale.shape(0) == image.shape(2) && shift.shape(0) == image.shape(2) &&
                 out.shape(0) == image.shape(2) && out.shape(1) >= image.shape(0) &&
                 out.shape(2) >= image.shape(1),
             "arrays of different sizes");
     NormaliseJob job{};
-    job.image = image.data();
     job.height = static_cast<std::int32_t>(image.shape(0));
     job.width = static_cast<std::int32_t>(image.shape(1));
     job.bands = static_cast<std::int32_t>(image.shape(2));
@@ -254,7 +254,7 @@ void normalise_of(const Input<std::uint8_t, 3>& image, const Input<float, 1>& sc
                                  std::max(int{job.out_height}, 1));
     nb::gil_scoped_release release;
     in_bands(job.out_height, workers,
-             [&](int, int first, int last) { normalise(job, first, last); });
+             [&](int, int first, int last) { normalise(job, image.data(), first, last); });
 }
 
 std::int64_t undo_png_filters_of(const Input<std::uint8_t, 2>& filtered, int pixel_bytes,
@@ -302,14 +302,27 @@ NB_MODULE(_native, module) {
                "row_index"_a.noconvert(), "row_weight"_a.noconvert(), "column_index"_a.noconvert(),
                "column_weight"_a.noconvert(), "out"_a.noconvert(), "class_index"_a, "threads"_a,
                "variant"_a = "");
-    module.def("normalise", &normalise_of, "image"_a.noconvert(), "scale"_a.noconvert(),
-               "shift"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
+    const auto normalise_function = [&module](auto value) {
+        using Value = decltype(value);
+        module.def("normalise", &normalise_of<Value>, "image"_a.noconvert(),
+                   "scale"_a.noconvert(), "shift"_a.noconvert(), "out"_a.noconvert(),
+                   "threads"_a);
+    };
+    normalise_function(std::uint8_t{});
+    normalise_function(std::uint16_t{});
+    normalise_function(std::int16_t{});
+    normalise_function(float{});
     module.def("undo_png_filters", &undo_png_filters_of, "filtered"_a.noconvert(),
                "pixel_bytes"_a, "out"_a.noconvert());
     add_crf(module);
+    add_fade(module);
     add_upsampled_loss(module);
     add_overlaps(module);
+    add_ranked(module);
     add_metrics(module);
+    add_polygons(module);
+    add_region_measures(module);
+    add_calibration(module);
     add_warp(module);
     module.def("variants", [] {
         nb::list names;

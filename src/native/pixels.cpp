@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 namespace pixelwise {
@@ -168,27 +170,70 @@ std::int64_t blend(const BlendJob& job, const Label* labels, int first, int last
 template std::int64_t blend(const BlendJob&, const std::uint8_t*, int, int, std::uint16_t*);
 template std::int64_t blend(const BlendJob&, const std::uint16_t*, int, int, std::uint16_t*);
 
-void normalise(const NormaliseJob& job, int first, int last) {
-    // A pixel has 256 values: a table per band is the multiplication and the conversion at once.
-    std::vector<std::array<float, 256>> table(static_cast<std::size_t>(job.bands));
-    for (int b = 0; b < job.bands; ++b) {
-        for (int value = 0; value < 256; ++value) {
-            const float scaled = static_cast<float>(value) * job.scale[b];
-            table[b][value] = scaled + job.shift[b];
+namespace {
+
+// A pixel has 256 values: a table per band is the multiplication and the conversion at once.
+class ByteRow {
+public:
+    explicit ByteRow(const NormaliseJob& job) : table_(static_cast<std::size_t>(job.bands)) {
+        for (int b = 0; b < job.bands; ++b) {
+            for (int value = 0; value < 256; ++value) {
+                const float scaled = static_cast<float>(value) * job.scale[b];
+                table_[b][value] = scaled + job.shift[b];
+            }
         }
     }
+    void operator()(const std::uint8_t* from, int band, int bands, int width, float* to) const {
+        const float* const values = table_[band].data();
+        for (int x = 0; x < width; ++x) to[x] = values[from[x * bands + band]];
+    }
+
+private:
+    std::vector<std::array<float, 256>> table_;
+};
+
+template <class Value>
+class NumberRow {
+public:
+    explicit NumberRow(const NormaliseJob& job) : scale_(job.scale), shift_(job.shift) {}
+    void operator()(const Value* from, int band, int bands, int width, float* to) const {
+        const float scale = scale_[band], shift = shift_[band];
+        for (int x = 0; x < width; ++x) {
+            const float scaled = static_cast<float>(from[x * bands + band]) * scale;
+            const float value = scaled + shift;
+            to[x] = std::isfinite(value) ? value : 0.0f;
+        }
+    }
+
+private:
+    const float* scale_;
+    const float* shift_;
+};
+
+template <class Value>
+using Row = std::conditional_t<std::is_same_v<Value, std::uint8_t>, ByteRow, NumberRow<Value>>;
+
+}  // namespace
+
+template <class Value>
+void normalise(const NormaliseJob& job, const Value* image, int first, int last) {
+    const Row<Value> row(job);
     const std::int64_t plane = static_cast<std::int64_t>(job.out_height) * job.out_width;
     for (int y = first; y < last; ++y) {
         const int width = y < job.height ? job.width : 0;
-        const std::uint8_t* const from =
-            job.image + static_cast<std::int64_t>(y < job.height ? y : 0) * job.width * job.bands;
+        const Value* const from =
+            image + static_cast<std::int64_t>(y < job.height ? y : 0) * job.width * job.bands;
         for (int b = 0; b < job.bands; ++b) {
             float* const to = job.out + b * plane + static_cast<std::int64_t>(y) * job.out_width;
-            const float* const values = table[b].data();
-            for (int x = 0; x < width; ++x) to[x] = values[from[x * job.bands + b]];
+            row(from, b, job.bands, width, to);
             std::fill(to + width, to + job.out_width, 0.0f);
         }
     }
 }
+
+template void normalise(const NormaliseJob&, const std::uint8_t*, int, int);
+template void normalise(const NormaliseJob&, const std::uint16_t*, int, int);
+template void normalise(const NormaliseJob&, const std::int16_t*, int, int);
+template void normalise(const NormaliseJob&, const float*, int, int);
 
 }  // namespace pixelwise

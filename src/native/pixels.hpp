@@ -35,7 +35,6 @@ std::int64_t blend(const BlendJob& job, const Label* labels, int first, int last
                    std::uint16_t* workspace);
 
 struct NormaliseJob {
-    const std::uint8_t* image;  // [height, width, bands]
     std::int32_t height;
     std::int32_t width;
     std::int32_t bands;
@@ -46,7 +45,9 @@ struct NormaliseJob {
     float* out;  // [bands, out_height, out_width]
 };
 
-// Rows first <= y < last of the output.
-void normalise(const NormaliseJob& job, int first, int last);
+// Rows first <= y < last of the output of an image [height, width, bands]. What comes out as no
+// finite number is 0, the mean.
+template <class Value>
+void normalise(const NormaliseJob& job, const Value* image, int first, int last);
 
 }  // namespace pixelwise

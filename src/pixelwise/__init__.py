@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         model_cards,
         read_image,
         read_mask,
+        stream,
     )
 
 __version__ = VERSION
@@ -48,6 +49,7 @@ __all__ = [
     "model_cards",
     "read_image",
     "read_mask",
+    "stream",
 ]
 
 

@@ -15,6 +15,7 @@ from pixelwise.geometry import Window
 from pixelwise.inference.card import Card
 from pixelwise.inference.model_file import read_model, shipped_models
 from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.streaming import stream
 from pixelwise.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "model_cards",
     "read_image",
     "read_mask",
+    "stream",
 ]
 
 

@@ -10,9 +10,11 @@ __all__ = [
     "CardError",
     "ClassNameError",
     "ClassTableError",
+    "ClusterError",
     "DatasetError",
     "DeviceError",
     "EngineError",
+    "ExportRefusedError",
     "ImageFileError",
     "MaskFileError",
     "MissingExtraError",
@@ -120,6 +122,14 @@ class EngineError(PixelwiseError, RuntimeError):
 
 class DeviceError(EngineError):
     """The device asked for is not there."""
+
+
+class ExportRefusedError(PixelwiseError, RuntimeError):
+    """An export does not answer as the model that it was made from; nothing was written."""
+
+
+class ClusterError(PixelwiseError, RuntimeError):
+    """The machines of a cluster cannot be reached, or died at their work."""
 
 
 class MissingExtraError(PixelwiseError, ImportError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +24,19 @@ from pixelwise.errors import ArrayError, UsageError
 from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
-from pixelwise.segments import Segment, class_summary, find_segments
-from pixelwise.temperature import fits_classes, label_confidence, tempered
+from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
+from pixelwise.temperature import (
+    LocalTemperature,
+    Temperature,
+    fits_classes,
+    label_confidence,
+    tempered,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Layer", "Provenance", "Segment", "Segmentation"]
+__all__ = ["Layer", "Polygon", "Provenance", "Segment", "Segmentation"]
 
 PROVENANCE_KEY = "pixelwise"
 _OPACITY = 0.5
@@ -49,6 +56,7 @@ class Provenance:
         network_size: `(H, W)` of the picture that the network saw, padding included.
         source: the picture's name.
         version: of pixelwise.
+        settings: how the picture was cut into tiles and augmented; empty where it was not.
     """
 
     model: str
@@ -57,6 +65,7 @@ class Provenance:
     network_size: tuple[int, int]
     source: str
     version: str
+    settings: str = ""
 
 
 class Layer:
@@ -134,7 +143,7 @@ class Segmentation:
         image: the photo, uint8 `[H, W, 3]` RGB, for overlays.
         threads: cores that may be used to work things out; 0 means all.
         temperature: what scores are divided by before they become probabilities, one for all
-            classes or one for each; `labels` and `logits` never see it.
+            classes, one for each, or one for each place; `labels` and `logits` never see it.
         set_threshold: probability from which a class is in `prediction_sets`; None: not known.
 
     Raises:
@@ -149,7 +158,7 @@ class Segmentation:
         provenance: Provenance,
         image: NDArray[np.uint8] | None = None,
         threads: int = 0,
-        temperature: float | tuple[float, ...] = 1.0,
+        temperature: Temperature = 1.0,
         set_threshold: float | None = None,
     ) -> None:
         faults = []
@@ -157,7 +166,7 @@ class Segmentation:
             faults.append(f"scores {scores.dtype} {scores.shape}, expected float32 [C, h, w]")
         elif scores.shape[0] != len(classes):
             faults.append(f"scores of {scores.shape[0]} classes, the table has {len(classes)}")
-        elif not np.isfinite(scores.min(initial=0)) or not np.isfinite(scores.max(initial=0)):
+        elif scores.size and not kernels.all_finite(scores):
             faults.append("scores that are not finite")
         if not fits_classes(temperature, len(classes)):
             faults.append(f"temperature {temperature}, expected one or {len(classes)} above 0")
@@ -211,12 +220,12 @@ class Segmentation:
     def confidence(self) -> NDArray[np.float32]:
         """Probability of the pixel's class, float32 `[H, W]`, 1/C..1.
 
-        A temperature for each class may make another class likelier than the label; then this may
-        be below 1/C.
+        A temperature for each class, or place, may make another class likelier than the label; then
+        this may be below 1/C.
         """
         rows, columns = self.geometry.rows, self.geometry.columns
         decode = kernels.decode_confidence
-        if not isinstance(self.temperature, tuple):
+        if not isinstance(self.temperature, tuple | LocalTemperature):
             return _read_only(decode(self.calibrated_scores, rows, columns, threads=self.threads))
         return _read_only(
             label_confidence(
@@ -329,6 +338,19 @@ class Segmentation:
         """
         return find_segments(self.labels, self.confidence, self.classes, min_area=min_area)
 
+    def polygons(self, *, tolerance: float | None = None, min_area: int = 1) -> tuple[Polygon, ...]:
+        """The connected regions (4 neighbours) as polygons with holes, the largest first.
+
+        Args:
+            tolerance: pixels that a border may move by to become simpler; neighbours keep the same
+                border, so there are no gaps and no overlaps. None keeps the edges of pixels.
+            min_area: regions of fewer pixels are left out.
+
+        Raises:
+            UsageError: the tolerance is below 0 or no number.
+        """
+        return find_polygons(self.labels, self.classes, tolerance=tolerance, min_area=min_area)
+
     def summary(self) -> dict[str, Any]:
         """Plain data for JSON: per class that occurs its share, box, centroid and regions.
 
@@ -384,7 +406,10 @@ class Segmentation:
 
     def provenance_text(self, facts: dict[str, str]) -> dict[str, str]:
         """The PNG text chunk that says where a result came from."""
-        return {PROVENANCE_KEY: json.dumps(asdict(self.provenance) | facts)}
+        known = asdict(self.provenance)
+        if not self.provenance.settings:
+            del known["settings"]
+        return {PROVENANCE_KEY: json.dumps(known | facts)}
 
     def save_overlay(self, path: str | Path) -> None:
         """Writes the overlay as a PNG; `overlay(…).save(…)` does it with other settings.
@@ -403,10 +428,15 @@ class Segmentation:
         Raises:
             OutputError: a file cannot be written.
         """
+        for name, content in self.encode_layers(**facts):
+            write_atomic(Path(folder) / name, content)
+
+    def encode_layers(self, **facts: str) -> Iterator[tuple[str, bytes]]:
+        """Name and content of each file that `save_layers` writes, made one by one."""
         for layer in self.layers():
             mask_name, heat_name = layer_file_names(layer.info)
-            write_atomic(Path(folder) / mask_name, layer.encode_mask(**facts))
-            write_atomic(Path(folder) / heat_name, layer.encode_heat_map(**facts))
+            yield mask_name, layer.encode_mask(**facts)
+            yield heat_name, layer.encode_heat_map(**facts)
 
     def save_probabilities(self, path: str | Path, **facts: str) -> None:
         """Writes a compressed `.npz`: `probabilities` float32 `[C, H, W]`, `names` and `ids`.
@@ -416,6 +446,10 @@ class Segmentation:
         Raises:
             OutputError: the file cannot be written.
         """
+        write_atomic(named(path, ".npz"), self.encode_probabilities(**facts))
+
+    def encode_probabilities(self, **facts: str) -> memoryview:
+        """The archive that `save_probabilities` writes; `facts` are added to its provenance."""
         buffer = io.BytesIO()
         provenance = {key: np.array(text) for key, text in self.provenance_text(facts).items()}
         np.savez_compressed(
@@ -426,7 +460,7 @@ class Segmentation:
             allow_pickle=False,
             **provenance,
         )
-        write_atomic(named(path, ".npz"), buffer.getbuffer())
+        return buffer.getbuffer()
 
     def _repr_png_(self) -> bytes:
         if self.image is None:

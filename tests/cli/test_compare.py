@@ -37,6 +37,13 @@ def test_which_is_better_is_told(folders, command):
     assert "picture list: SHA-256" in out
 
 
+def test_distances_have_the_unit_of_the_pixels(folders, command):
+    code, out, _ = command("compare", "a", "b", "set", "--distances", "--spacing", "0.5,0.25mm")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("  mean HD95"))
+    assert row.split()[3] == row.split()[5] == "mm"
+
+
 def test_json(folders, command):
     code, out, _ = command("compare", "a", "b", "set", "--json", "-o", "both.json")
     told = json.loads(out)

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import pixelwise as pw
+from pixelwise.formats.rle import column_counts, pack_counts
 
 TABLE = "id,name,use\n0,sky,class\n1,sea,class\n255,void,ignore\n"
 
@@ -59,6 +63,120 @@ def test_json_csv_and_markdown_tell_the_same(maps, command):
     text = (maps / "scores.md").read_text()
     assert f"| mIoU | {100 * told['figures']['mean_iou']['value']:.1f} % |" in text
     assert "- picture list: SHA-256" in text
+
+
+def test_distances_in_the_unit_of_the_pixels(maps, command):
+    code, out, _ = command(*FOLDERS, "--distances")
+    assert code == 0
+    assert "HD95 (px)" in out
+    assert "in no mean; in pixels" in " ".join(out.split())
+    plain = json.loads(command(*FOLDERS, "--distances", "--json")[1])
+    assert plain["units"]["average_distance"] == "px"
+    sized = (*FOLDERS, "--distances", "--spacing", "2mm")
+    told = json.loads(command(*sized, "--json", "-o", "scores.csv")[1])
+    assert told["units"]["mean_hausdorff_95"] == "mm"
+    for one, other in zip(plain["classes"], told["classes"], strict=True):
+        assert other["hausdorff_95"]["value"] == pytest.approx(2 * one["hausdorff_95"]["value"])
+    rows = {
+        (row["class"], row["figure"]): row for row in csv.DictReader((maps / "scores.csv").open())
+    }
+    assert rows["sea", "hausdorff_95"]["unit"] == "mm"
+    assert rows["sea", "iou"]["unit"] == ""
+    out = command(*sized)[1]
+    assert "ASSD (mm)" in out
+    assert "a pixel is 2 × 2 mm (height × width), as given" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--spacing", "2mm"), "add --distances"),
+        (("--distances", "--spacing", "2"), "write 0.5mm"),
+        (("--distances", "--spacing", "0mm"), "no size of a pixel"),
+    ],
+)
+def test_a_spacing_that_says_nothing(maps, command, arguments, message):
+    code, out, error = command(*FOLDERS, *arguments)
+    assert (code, out) == (2, "")
+    assert message in error
+
+
+def painted(path, colours):
+    """The label map in these colours, in its place."""
+    ids = np.asarray(Image.open(path))
+    table = np.zeros((256, 3), np.uint8)
+    for number, colour in colours.items():
+        table[number] = colour
+    Image.fromarray(table[ids]).save(path)
+
+
+COLOURS = {0: (70, 130, 180), 1: (0, 60, 100), 255: (0, 0, 0)}
+
+
+def test_colours_count_as_the_ids_that_the_table_gives_them(maps, command):
+    expected = json.loads(command(*FOLDERS, "--json")[1])
+    for path in sorted(maps.glob("found/*.png")):
+        painted(path, COLOURS)
+    code, _, error = command(*FOLDERS)
+    assert code == 2
+    assert "a: the mask holds colours outside the table: 2 colours: (" in error
+    (maps / "true" / "classes.csv").unlink()
+    code, _, error = command(*FOLDERS)
+    assert code == 2
+    assert "2 colours: (" in error
+    assert "--classes camvid" in error
+    rows = ["0,sky,70,130,180,class", "1,sea,0,60,100,class", "255,void,0,0,0,ignore"]
+    (maps / "table.csv").write_text("\n".join(["id,name,r,g,b,use", *rows]))
+    code, out, error = command(*FOLDERS, "--classes", "table.csv", "--json")
+    told = json.loads(out)
+    assert (code, error) == (0, "")
+    assert told["figures"] == expected["figures"]
+    assert "colours of the class table" in told["protocol"]["predictions"]
+    for path in sorted(maps.glob("true/*.png")):
+        painted(path, COLOURS)
+    told = json.loads(command(*FOLDERS, "--classes", "table.csv", "--json")[1])
+    assert told["figures"] == expected["figures"]
+    assert "colours of the class table" in told["protocol"]["data"]
+    ignoring = (*FOLDERS, "--classes", "table.csv", "--ignore", "0", "--json")
+    told = json.loads(command(*ignoring)[1])
+    assert [row["name"] for row in told["classes"]] == ["sea"]
+
+
+def test_colours_of_a_built_in_table(maps, command):
+    table = pw.ClassTable.builtin("camvid")
+    for path in sorted(maps.glob("*/*.png")):
+        ids = np.minimum(np.asarray(Image.open(path)), 1)
+        Image.fromarray(table.palette[np.array(table.ids)[ids]]).save(path)
+    code, out, _ = command(*FOLDERS, "--classes", "camvid", "--json")
+    told = json.loads(out)
+    assert code == 0
+    found = [row["name"] for row in told["classes"] if row["iou"]["value"] is not None]
+    assert found == list(table.names[:2])
+
+
+def test_probabilities_are_calibrated_too(maps, command):
+    for number, path in enumerate(sorted(maps.glob("found/*.png"))):
+        ids = np.asarray(Image.open(path))
+        sure = np.random.default_rng(number).uniform(0.5, 1, ids.shape).astype(np.float32)
+        np.save(
+            path.with_suffix(".npy"), np.where(ids == np.arange(2)[:, None, None], sure, 1 - sure)
+        )
+    code, out, error = command(*FOLDERS, "--json")
+    told = json.loads(out)
+    assert (code, error) == (0, "")
+    assert told["protocol"]["predictions"] == "label maps and probabilities in found"
+    assert {"ece", "classwise_ece", "brier", "auc", "best_dice"} <= told["figures"].keys()
+    for path in sorted(maps.glob("found/*.png")):
+        path.unlink()
+    alone = json.loads(command(*FOLDERS, "--json")[1])
+    assert alone["figures"] == told["figures"]
+    np.save(maps / "found" / "b.npy", np.full((2, 8, 9), 0.4))
+    (maps / "found" / "c.npy").write_bytes(pickle.dumps([1]))
+    code, out, error = command(*FOLDERS, "--json")
+    assert code == 1
+    assert [fault["picture"] for fault in json.loads(out)["faults"]] == ["b", "c"]
+    assert "sums over the classes are not 1 at 72 pixels" in error
+    assert "pickles are never opened" in error
 
 
 def test_nothing_is_overwritten_unasked(maps, command):
@@ -138,3 +256,44 @@ def test_a_model_judged_by_a_data_set(
     assert told["figures"]["mean_iou"]["value"] == 1
     assert told["protocol"]["predictions"] == "model toy"
     assert command("evaluate", model, root, "--split", "val")[0] == 2
+
+
+@pytest.fixture
+def results(write_coco, tmp_path, monkeypatch):
+    """`coco`, a data set of two objects in one picture and one in another; `found.json`."""
+    monkeypatch.chdir(tmp_path)
+    masks = np.zeros((3, 20, 24), np.bool_)
+    masks[0, 2:10, 2:10] = masks[1, 2:10, 6:14] = masks[2, 9:19, 9:19] = True
+    write_coco([[(masks[0], 1, False), (masks[1], 1, False)], [(masks[2], 2, False)]])
+    found = [
+        {
+            "image_id": number,
+            "category_id": category,
+            "segmentation": {"size": [20, 24], "counts": pack_counts(column_counts(mask))},
+            "score": 0.9,
+        }
+        for mask, number, category in zip(masks, (3, 3, 10), (1, 1, 2), strict=True)
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments", [("found.json", "coco"), ("--predictions", "found.json", "--truth", "coco")]
+)
+def test_results_against_a_data_set_with_objects(results, command, arguments):
+    code, out, error = command("evaluate", *arguments)
+    assert (code, error) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["AP", "mask", "100.0", "%", "100.0", "…", "100.0"] in lines
+    assert ["class", "AP", "mask", "AP", "box"] in lines
+    assert not any(line[:1] == ["PQ"] for line in lines)
+    assert "PQ is left out" in " ".join(out.split())
+
+
+def test_faulty_results_are_told(results, command):
+    (results / "found.json").write_text('[{"image_id": 3, "category_id": 8}]')
+    code, out, error = command("evaluate", "found.json", "coco")
+    assert (code, out) == (2, "")
+    assert "category_id 8" in error
+    assert command("evaluate", "--predictions", "found.json", "--truth", "nowhere")[0] == 2

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 
 import pixelwise
+from pixelwise.inference.card import Drop, Verdict
 from pixelwise.models.catalogue import CATALOGUE
 
 
@@ -26,6 +27,38 @@ def test_the_table_says_what_a_user_must_know(command, monkeypatch):
         " MB, stored float16, computed in float32",
     ):
         assert text in out
+
+
+def test_the_verdict_of_an_export_is_shown(command, monkeypatch, make_model):
+    monkeypatch.setenv("COLUMNS", "600")
+    drop = Drop(before=0.75, after=0.745, low=-0.01, high=0.0, protocol="a data set")
+    verdict = Verdict(
+        target="onnx-int8",
+        original="a" * 64,
+        agreement=0.99,
+        worst=0.98,
+        score_error=0.5,
+        score_spread=20.0,
+        pictures=6,
+        sizes=2,
+        protocol="toys",
+        drop=drop,
+    )
+    path = make_model(precision="int8", storage="int8", engine="openvino", verdict=verdict)
+    code, out, error = command("models", path)
+    assert (code, error) == (0, "")
+    assert verdict.describe() in out
+    assert drop.describe() in out
+    assert "stored int8, computed in int8" in out
+    assert "street" not in out
+    (told,) = json.loads(command("models", path, "--json")[1])["models"]
+    assert told["verdict"]["agreement"] == 0.99
+
+
+def test_a_model_that_is_not_there_ends_with_2(command):
+    code, out, error = command("models", "strete")
+    assert (code, out) == (2, "")
+    assert "did you mean street" in error
 
 
 def test_a_narrow_terminal_loses_nothing(command, monkeypatch):

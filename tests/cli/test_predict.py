@@ -287,6 +287,21 @@ def test_layers_and_probabilities(work, predict, make_photos, expected_labels):
     np.testing.assert_array_equal(stored["probabilities"].argmax(0), best)
 
 
+def test_tiles_and_augmentation(work, predict, make_photos, expected_labels):
+    make_photos(work, "a.png", size=(40, 61))
+    options = ("--tile", 16, "--overlap", 0.5, "--tta", "flips")
+    assert predict("a.png", *options)[0] == 0
+    ids = np.array([0, 3, 7, 200])[expected_labels(pixels("a.png"))]
+    np.testing.assert_array_equal(read_mask("out/labels/a.png"), ids)
+    code, out, _ = predict("a.png", *options)
+    assert code == 0
+    assert "1 already there" in out
+    for others in ((), ("--tile", 16), ("--tile", 16, "--overlap", 0.5), ("--tta", "flips")):
+        code, _, error = predict("a.png", *others)
+        assert code == 1
+        assert "another picture, model or setting" in error
+
+
 def test_an_unknown_model_offers_the_known_ones(work, make_photos, command):
     make_photos(work, "a.png")
     code, out, error = command("predict", "a.png", "--model", "streat")
@@ -304,6 +319,10 @@ def test_an_unknown_model_offers_the_known_ones(work, make_photos, command):
         ["--model", "a.png"],
         ["--model", "."],
         ["--max-megapixels", "-1"],
+        ["--tile", "0"],
+        ["--overlap", "0.25"],
+        ["--tile", "16", "--overlap", "0.75"],
+        ["--tta", "turns"],
         ["--surprise"],
     ],
 )
@@ -419,6 +438,7 @@ def test_a_bar_is_shown_on_a_terminal(work, predict, make_photos, command_enviro
 
 
 HEAVY = ["numba", "onnx", "openvino", "scipy", "torch", "transformers", "timm", "torchvision"]
+HEAVY += ["fsspec", "pyarrow", "ray"]
 
 
 @pytest.mark.parametrize("what", ["import", "predict"])

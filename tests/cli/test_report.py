@@ -62,3 +62,29 @@ def test_what_is_judged_must_be_clear(folders, command):
     assert code == 2
     assert "not clear" in error
     assert not (folders / "report").exists()
+
+
+def test_distances_have_the_unit_of_the_pixels(folders, command):
+    assert command(*FOLDERS, "--distances", "--spacing", "3µm")[0] == 0
+    page = (folders / "report" / "report.html").read_text()
+    assert ">HD95 (µm)<" in page
+    assert "a pixel is 3 × 3 µm" in page
+    told = json.loads((folders / "report" / "report.json").read_text())
+    assert told["units"]["hausdorff_95"] == "µm"
+
+
+def test_objects_that_the_truth_tells_apart_have_their_scores(write_coco, tmp_path, command):
+    masks = np.zeros((2, 20, 24), np.bool_)
+    masks[0, 2:10, 2:10] = masks[1, 2:10, 14:22] = True
+    root = write_coco([[(mask, 1, False) for mask in masks]] * 2)
+    (tmp_path / "found").mkdir()
+    for name in ("p0", "p1"):
+        Image.fromarray(masks[0].astype(np.uint8)).save(tmp_path / "found" / f"{name}.png")
+    code, _, error = command("report", tmp_path / "found", root, "-o", tmp_path / "report")
+    assert (code, error) == (0, "")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert all(f">{title}<" in page for title in ("AP mask", "AP75 box", "PQ"))
+    told = json.loads((tmp_path / "report" / "report.json").read_text())
+    # One of two objects is found: recalls up to 0.50.
+    assert told["figures"]["mean_mask_ap"]["value"] == pytest.approx(51 / 101)
+    assert ",mean_box_ap_50,0.50" in (tmp_path / "report" / "report.csv").read_text()

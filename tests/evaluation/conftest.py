@@ -10,8 +10,10 @@ from PIL import Image
 
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.evaluation.matching import match_classes
+from pixelwise.evaluation.pixels import Corners, PixelSample
 from pixelwise.evaluation.predictions import Judged, Subject, subject_of
-from pixelwise.evaluation.sources import FileTruth
+from pixelwise.evaluation.sources import FileTruth, Stored
+from pixelwise.temperature import LocalTemperature
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +58,7 @@ def subject_from(write_maps, table_of):
             for folder, maps in zip(folders, (true, predicted), strict=True)
         ]
         truths = FileTruth(folders[0], files[0], table)
-        made: Subject = subject_of(truths, (folders[1], files[1], table), **options)
+        made: Subject = subject_of(truths, Stored(folders[1], files[1], table), **options)
         return made
 
     return make
@@ -66,9 +68,11 @@ def subject_from(write_maps, table_of):
 def judged_of():
     """A judged picture of arrays of channels."""
 
-    def make(truth, labels, image=None, *, name="a", place=0, segmentation=None, instances=None):
+    def make(
+        truth, labels, image=None, *, name="a", place=0, segmentation=None, instances=None, **more
+    ):
         truth, labels = np.asarray(truth, np.uint16), np.asarray(labels, np.uint16)
-        return Judged(place, name, truth, labels, image, instances, segmentation)
+        return Judged(place, name, truth, labels, image, instances, segmentation, **more)
 
     return make
 
@@ -82,3 +86,58 @@ def same_classes(table_of):
         return match_classes(table, table)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sample_of():
+    """Pixels whose truth is drawn by the softmax of logits over a known temperature.
+
+    `judged_as`: the class of the truth of each class of the model.
+    """
+
+    def make(
+        true_temperature, *, pictures=24, pixels=400, groups=None, seed=0, judged_as=(0, 1, 2)
+    ):
+        random = np.random.default_rng(seed)
+        classes, judged_as = len(judged_as), np.array(judged_as)
+        corners = None
+        if isinstance(true_temperature, LocalTemperature):
+            corners = _corners(random, pictures, pixels, classes)
+            logits, divided = (
+                np.einsum("nkp,nkcp->npc", corners.weights / temperature, corners.scores)
+                for temperature in (1, true_temperature.at(corners.features.transpose(2, 0, 1, 3)))
+            )
+        else:
+            logits = random.normal(0, 4, (pictures, pixels, classes))
+            divided = logits / np.asarray(true_temperature)
+        truth = judged_as[np.argmax(divided + random.gumbel(size=logits.shape), axis=2)]
+        labels = judged_as[logits.argmax(2)]
+        counts = [
+            [(labels == truth) & (labels == index), truth == index, labels == index]
+            for index in range(truth.max() + 1)
+        ]
+        return PixelSample(
+            names=tuple(f"p{number}" for number in range(pictures)),
+            groups=np.arange(pictures) if groups is None else np.array(groups),
+            grouping="made for a test",
+            logits=logits.astype(np.float32),
+            truth=truth.astype(np.uint16),
+            judged_as=judged_as,
+            counts=np.count_nonzero(counts, axis=3).transpose(2, 1, 0),
+            faults=(),
+            corners=corners,
+        )
+
+    return make
+
+
+def _corners(random, pictures, pixels, classes):
+    """Scores of very different leads, and neighbours that agree or do not."""
+    sharp = random.gamma(2, 2, (pictures, 4, 1, pixels))
+    scores = random.normal(0, 1, (pictures, 4, classes, pixels)) * sharp
+    ordered = np.sort(scores, axis=2)
+    lead = np.log1p(ordered[:, :, -1] - ordered[:, :, -2])
+    differing = random.integers(0, 9, lead.shape) / 8
+    features = np.stack([np.ones_like(lead), lead, lead**2, differing], axis=2)
+    weights = random.dirichlet(np.ones(4), (pictures, pixels)).transpose(0, 2, 1)
+    return Corners(*(array.astype(np.float32) for array in (scores, weights, features)))

@@ -5,6 +5,7 @@ import numpy as np
 from pixelwise.data.drawing import IGNORED
 from pixelwise.evaluation.border_measures import Borders, Distances
 from pixelwise.evaluation.evaluate import confusion_of
+from pixelwise.evaluation.spacing import Spacings
 from pixelwise.metrics import BoundaryFScore, BoundaryIoU, SurfaceDistances
 
 
@@ -43,6 +44,20 @@ def test_distances_are_those_of_the_metric(judged_of):
     np.testing.assert_allclose(values["average_distance"][0], surfaces.compute().average_distance)
     assert values["one_sided"][0].tolist() == [0, 0, 1]
     assert {figure.key for figure in measure.figures} == set(values)
+
+
+def test_distances_go_by_the_size_of_each_pixel(judged_of):
+    truth, labels = scene(2)
+    measure = Distances(Spacings("mm", ((1.0, 1.0), (0.5, 3.0)), "as given"))
+    for place, spacing in enumerate([(1.0, 1.0), (0.5, 3.0)]):
+        judged = judged_of(truth, labels, place=place)
+        surfaces = SurfaceDistances(3, ignore_index=IGNORED)
+        surfaces.update(truth, labels, spacing=spacing)
+        counts = measure.counts(judged, confusion_of(judged, 3))
+        np.testing.assert_array_equal(counts, surfaces.class_counts)
+    assert {figure.unit for figure in measure.figures} == {"mm", "%"}
+    assert "in mm: a pixel is 0.5 … 1 × 1 … 3 mm (height × width)" in measure.told
+    assert "in pixels" in Distances().told
 
 
 def test_predictions_of_no_class_end_a_class(judged_of):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pixelwise.errors import ClassTableError, DatasetError
+from pixelwise.errors import ClassTableError, DatasetError, UsageError
 from pixelwise.evaluation.border_measures import Borders, Distances
 from pixelwise.evaluation.compare import compare
 from pixelwise.evaluation.comparison_tables import comparison_data, comparison_rows, picture_rows
 from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.evaluation.measures import Overlap
+from pixelwise.evaluation.spacing import Spacings
 
 
 @pytest.fixture
@@ -97,6 +98,19 @@ def test_what_cannot_be_compared(subject_from, table_of, truth):
     fewer = {name: ids for name, ids in truth.items() if name != "p0"}
     with pytest.raises(DatasetError, match="no picture in common"):
         compare(a, evaluate(subject_from(fewer, fewer, table_of("x", "y", "z"))))
+
+
+def test_distances_of_other_pixels_are_not_compared(judged, truth):
+    sizes = [Spacings("mm", ((side, 1.0),), "as given") for side in (1.0, 2.0)]
+    a, b, c = (judged(truth, Distances(each)) for each in (sizes[0], sizes[1], sizes[0]))
+    with pytest.raises(UsageError, match="different units") as caught:
+        compare(a, b)
+    assert "A: HD95" in caught.value.got
+    assert "a pixel is 2 × 1 mm" in caught.value.got
+    comparison = compare(a, c)
+    assert comparison_data(comparison)["units"]["hausdorff_95"] == "mm"
+    assert comparison_rows(comparison)[0][-1][:2] == ("mean ASSD", "0.00 mm")
+    assert len(compare(a, judged(truth)).measures) == 1
 
 
 def test_tables_and_data_tell_all(judged, truth):

@@ -36,8 +36,7 @@ def test_new_pictures_are_covered_as_often_as_was_asked_for(wanted, count):
         probabilities, labels, truth = pictures(random, count + 1)
         threshold = fit_threshold(
             of_truth(probabilities, truth)[:-1],
-            labels[:-1],
-            truth[:-1],
+            labels[:-1] == truth[:-1],
             np.arange(count),
             coverage=wanted,
         )
@@ -50,7 +49,7 @@ def test_new_pictures_are_covered_as_often_as_was_asked_for(wanted, count):
 def test_the_threshold_is_the_highest_that_keeps_the_promise():
     probabilities, labels, truth = pictures(np.random.default_rng(2), 20)
     groups = np.arange(20)
-    threshold = fit_threshold(of_truth(probabilities, truth), labels, truth, groups, coverage=0.9)
+    threshold = fit_threshold(of_truth(probabilities, truth), labels == truth, groups, coverage=0.9)
 
     def promise(at):
         lost = 1 - set_figures(probabilities, labels, truth, at).covered
@@ -63,8 +62,8 @@ def test_the_threshold_is_the_highest_that_keeps_the_promise():
 def test_groups_weigh_alike_and_count_as_one():
     probabilities, labels, truth = pictures(np.random.default_rng(3), 12)
     right = of_truth(probabilities, truth)
-    alone = fit_threshold(right, labels, truth, np.arange(12), coverage=0.8)
-    twice = [np.concatenate([array, array]) for array in (right, labels, truth)]
+    alone = fit_threshold(right, labels == truth, np.arange(12), coverage=0.8)
+    twice = [np.concatenate([array, array]) for array in (right, labels == truth)]
     paired = fit_threshold(*twice, np.tile(np.arange(12), 2), coverage=0.8)
     assert paired == alone
     # For pictures on their own, twice as many are more evidence.
@@ -72,8 +71,8 @@ def test_groups_weigh_alike_and_count_as_one():
 
 
 def test_sure_labels_need_no_threshold():
-    labels = np.zeros((9, 4), int)
-    assert fit_threshold(np.full((9, 4), 0.3), labels, labels, np.arange(9), coverage=0.9) == 1
+    right = np.ones((9, 4), bool)
+    assert fit_threshold(np.full((9, 4), 0.3), right, np.arange(9), coverage=0.9) == 1
 
 
 def test_sets_hold_the_label_always():
@@ -82,6 +81,15 @@ def test_sets_hold_the_label_always():
     )
     assert figures.covered.tolist() == [0.5]
     assert figures.size.tolist() == [1]
+
+
+def test_a_truth_of_several_classes_is_held_by_any_of_them():
+    probabilities = np.array([[[0.1, 0.6, 0.3], [0.6, 0.1, 0.3]]])
+    labels, truth = np.array([[1, 0]]), np.array([[0, 1]])
+    judged_as = np.array([0, 1, 0])
+    figures = set_figures(probabilities, labels, truth, 0.25, judged_as=judged_as)
+    assert figures.covered.tolist() == [0.5]
+    assert figures.size.tolist() == [2]
 
 
 @pytest.mark.parametrize(("coverage", "needed"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.99, 99)])

@@ -74,25 +74,43 @@ def test_one_picture_has_no_interval(made):
     assert evaluate(subject).overall["mean_iou"].low is None
 
 
-def test_tiles_of_a_scene_are_drawn_together(subject_from):
-    random = np.random.default_rng(1)
-    true, found = {}, {}
-    for scene in range(4):
-        for part in range(3):
-            ids = random.integers(0, 2, (6, 6)).astype(np.uint8)
-            name = f"scene{'abcd'[scene]}_part_{part}"
-            true[name] = ids
-            found[name] = np.where(random.random(ids.shape) < scene / 8, 1 - ids, ids).astype(
-                np.uint8
-            )
-    evaluation = evaluate(subject_from(true, found))
-    assert evaluation.units.count == 4
-    assert evaluation.units.of.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+@pytest.fixture
+def scenes(subject_from):
+    """Pictures that are tiles of so many scenes, three of each; a scene is bad as a whole."""
+
+    def make(count, *, more_classes=()):
+        random = np.random.default_rng(1)
+        true, found = {}, {}
+        for scene in range(count):
+            for part in range(3):
+                ids = random.integers(0, 3 if scene in more_classes else 2, (6, 6)).astype(np.uint8)
+                name = f"scene{'abcdefghijkl'[scene]}_part_{part}"
+                true[name] = ids
+                wrong = random.random(ids.shape) < scene / 2 / count
+                found[name] = np.where(wrong, (ids + 1) % 2, ids).astype(np.uint8)
+        return subject_from(true, found)
+
+    return make
+
+
+def test_tiles_of_a_scene_are_drawn_together(scenes):
+    evaluation = evaluate(scenes(12))
+    assert evaluation.units.count == 12
+    assert evaluation.units.of.tolist() == np.repeat(np.arange(12), 3).tolist()
     assert "tiles" in evaluation.units.kind
     mean = evaluation.overall["mean_iou"]
     alone = interval(evaluation.counts["overlap"], lambda sums: Overlap().values(sums)["mean_iou"])
     # Tiles of a scene are equally bad: to take them for independent would be too sure.
     assert mean.high - mean.low > 1.2 * (alone.high - alone.low)
+
+
+def test_groups_that_do_not_suffice_are_told(scenes):
+    few = evaluate(scenes(4)).units
+    assert (few.of, few.count, few.kind) == (None, 12, "pictures")
+    assert "of 4 groups only (tiles" in few.note
+    lone = evaluate(scenes(12, more_classes=[5])).units
+    assert (lone.of, lone.count) == (None, 36)
+    assert "a class is in a single one of the 12 groups" in lone.note
 
 
 def test_faults_are_kept_and_have_no_part(made):

@@ -28,12 +28,14 @@ def dataset(tmp_path, make_photos):
 
 
 def test_sources(tmp_path):
-    assert source_of("street") == ("street", None, None)
+    assert source_of("street") == ("street", None, None, None)
     (tmp_path / "run").mkdir()
-    assert source_of(str(tmp_path / "run")) == ("", tmp_path / "run", None)
+    assert source_of(str(tmp_path / "run")) == ("", tmp_path / "run", None, None)
     (tmp_path / "run" / "model.onnx").write_bytes(b"")
     model = str(tmp_path / "run" / "model.onnx")
-    assert source_of(str(tmp_path / "run")) == (model, None, tmp_path / "run")
+    assert source_of(str(tmp_path / "run")) == (model, None, None, tmp_path / "run")
+    (tmp_path / "found.json").write_text("[]")
+    assert source_of(str(tmp_path / "found.json")) == ("", None, tmp_path / "found.json", None)
 
 
 def test_the_split_that_is_judged(dataset):

@@ -11,7 +11,7 @@ from pixelwise.data.drawing import IGNORED
 from pixelwise.data.faults import Fault
 from pixelwise.errors import ClassTableError, DatasetError, OutOfMemoryError
 from pixelwise.evaluation.predictions import judge, subject_of
-from pixelwise.evaluation.sources import FileTruth, SetTruth
+from pixelwise.evaluation.sources import FileTruth, SetTruth, Stored
 
 TRUE = {name: np.array([[0, 1, 255], [1, 1, 0]], np.uint8) for name in "abcd"}
 
@@ -68,9 +68,9 @@ def test_pairs_and_classes_are_checked_before_anything_is_read(subject_from, tab
     assert "b, c, d" in caught.value.got
     truths = FileTruth(Path("t"), {"a": Path("t/a.png")}, table_of("x", "y"))
     with pytest.raises(ClassTableError):
-        subject_of(truths, (Path("p"), {"a": Path("p/a.png")}, table_of("x", "z")))
+        subject_of(truths, Stored(Path("p"), {"a": Path("p/a.png")}, table_of("x", "z")))
     with pytest.raises(DatasetError, match="no picture"):
-        subject_of(FileTruth(Path("t"), {}, table_of("x")), (Path("p"), {}, table_of("x")))
+        subject_of(FileTruth(Path("t"), {}, table_of("x")), Stored(Path("p"), {}, table_of("x")))
 
 
 def test_the_hash_is_that_of_the_names_alone(subject_from):

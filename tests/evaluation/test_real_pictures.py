@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pixelwise import data
-from pixelwise.evaluation.calibrate import fit_temperature
 from pixelwise.evaluation.conformal import fit_threshold, set_figures
-from pixelwise.evaluation.pixels import in_classes_of, sample_pixels
+from pixelwise.evaluation.opening import Source, set_subjects, set_truth
+from pixelwise.evaluation.pixels import sample_pixels
+from pixelwise.evaluation.temperatures import fit_temperature, probabilities_of
 from pixelwise.inference.predictor import load
-from pixelwise.temperature import tempered
 
 DATA = Path(os.environ.get("PIXELWISE_DATA") or Path(__file__).parents[3] / "shared" / "data")
 WANTED = 0.95
@@ -28,17 +28,16 @@ def test_held_out_pictures_are_covered():
         for place in range(0, 300, 3)
         if dataset.read_image(dataset.entries[place]).size <= 3 * 256 * 256
     ]
-    dataset = in_classes_of(dataset.subset(small[:36]), model.classes)
-    sample = sample_pixels(model, dataset, by="image")
+    truth = set_truth(dataset.subset(small[:36]), None)
+    (subject,) = set_subjects([Source("cells", None)], truth, loaded=lambda _: model)
+    sample = sample_pixels(subject, by="image")
     fit, new = np.arange(36) % 3 > 0, np.arange(36) % 3 == 0
-    temperature = fit_temperature(sample.logits[fit], sample.truth[fit], "per-class")
-    scores = np.moveaxis(tempered(np.moveaxis(sample.logits, 2, 0), temperature), 0, 2)
-    powers = np.exp(scores - scores.max(2, keepdims=True))
-    probabilities = powers / powers.sum(2, keepdims=True)
+    temperature = fit_temperature(sample.part(fit), "per-class")
+    probabilities = probabilities_of(sample, temperature)
     labels = sample.logits.argmax(2)
     right = np.take_along_axis(probabilities, sample.truth[..., None].astype(int), 2)[..., 0]
     threshold = fit_threshold(
-        right[fit], labels[fit], sample.truth[fit], np.arange(24), coverage=WANTED
+        right[fit], labels[fit] == sample.truth[fit], np.arange(24), coverage=WANTED
     )
     figures = set_figures(probabilities[new], labels[new], sample.truth[new], threshold)
     alone = set_figures(probabilities[new], labels[new], sample.truth[new], 1.0)

@@ -16,6 +16,7 @@ from pixelwise.formats.rle import (
     column_counts,
     column_mask,
     pack_counts,
+    patch_counts,
     row_mask,
     unpack_counts,
 )
@@ -140,3 +141,15 @@ def test_brush_streams_of_another_size_are_refused():
 def test_brush_streams_that_are_none_are_refused(rle):
     with pytest.raises(MaskFileError, match="damaged"):
         brush_mask(rle, (2, 3))
+
+
+@given(st.data(), arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)))
+def test_the_runs_of_a_patch_are_those_of_the_whole_mask(data, mask):
+    sides = []
+    for length in mask.shape:
+        first = data.draw(st.integers(0, length))
+        sides.append(slice(first, data.draw(st.integers(first, length))))
+    whole = np.zeros_like(mask)
+    whole[tuple(sides)] = mask[tuple(sides)]
+    found = patch_counts(mask[tuple(sides)], *sides, mask.shape)
+    np.testing.assert_array_equal(found, column_counts(whole))

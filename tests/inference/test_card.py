@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.errors import CardError
-from pixelwise.inference.card import Resize, Score, read_card
+from pixelwise.inference.card import Drop, Resize, Score, Verdict, read_card
+from pixelwise.temperature import LocalTemperature
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +86,10 @@ def test_numbers_are_finite_numbers(card, place, value):
     [
         ("scale", 0),
         ("scale", -1),
-        ("std", [1, 1]),
         ("std", [1, 1, -1]),
-        ("mean", [1, 1, 1, 1]),
+        ("mean", []),
+        ("dtype", "int64"),
+        ("bands", [""]),
         ("multiple", 0),
         ("multiple", 2.5),
         ("remainder", -1),
@@ -105,11 +107,71 @@ def test_a_rule_that_cannot_be_is_refused(card, place, value):
     assert f"preprocessing.{place}" in refused(document)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"std": [1, 1]}, "mean of 3 channels, std of 2"),
+        ({"mean": [1, 1, 1, 1]}, "mean of 4 channels, std of 3"),
+        ({"bands": ["B4", "B3"]}, "3 channels, band names B4, B3"),
+        ({"bands": ["B4", "B3", "B3"]}, "band names B4, B3, B3"),
+        ({"mean": [1], "std": [1], "colour_order": "BGR"}, "1 channels in the order BGR"),
+    ],
+)
+def test_channels_must_agree(card, changes, said):
+    document = json.loads(card.to_json())
+    document["preprocessing"] |= changes
+    assert said in refused(document)
+
+
+def test_a_card_of_an_older_version_is_of_photos(card):
+    document = json.loads(card.to_json())
+    del document["preprocessing"]["bands"], document["preprocessing"]["dtype"]
+    assert read(document) == card
+    assert read(document).preprocessing.takes_photos
+
+
+def test_a_card_of_many_bands(card):
+    document = json.loads(card.to_json())
+    document["preprocessing"] |= {
+        "mean": [0.1] * 4,
+        "std": [0.2] * 4,
+        "bands": ["B4", "B3", "B2", "B8"],
+        "dtype": "uint16",
+    }
+    rule = read(document).preprocessing
+    assert (rule.channels, rule.takes_photos) == (4, False)
+    assert "4 bands of uint16: B4, B3, B2, B8" in rule.describe()
+
+
 def test_a_card_of_an_older_version_has_no_temperature(card):
     document = json.loads(card.to_json())
     del document["postprocessing"]["temperature"], document["postprocessing"]["conformal"]
     assert read(document) == card
     assert read(document).postprocessing.temperature == 1
+
+
+LOCAL = {"base": 0.5, "margin": -1, "curve": 0.25, "disagreement": 0}
+
+
+def test_a_local_temperature_is_read_back(card):
+    document = json.loads(card.to_json())
+    document["postprocessing"]["temperature"] = LOCAL
+    found = read(document)
+    assert found.postprocessing.temperature == LocalTemperature(0.5, -1, 0.25, 0)
+    assert read(json.loads(found.to_json())) == found
+    assert "temperature exp(0.5 -1 l +0.25 l² +0 d) by place" in found.postprocessing.describe()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"margin": "1"}, {"margin": None}, {"curve": float("nan")}, {"more": 1}, {"base": 5000}],
+)
+def test_a_local_temperature_that_cannot_be_is_refused(card, change):
+    document = json.loads(card.to_json())
+    document["postprocessing"]["temperature"] = LOCAL | change
+    assert refused(document)
+    del document["postprocessing"]["temperature"]["base"]
+    assert refused(document)
 
 
 @pytest.mark.parametrize("temperature", [2, 0.5, [0.5, 1, 100]])
@@ -196,3 +258,50 @@ def test_the_input_rule_in_one_line(make_card):
     assert exact == "any size; stretched to 512×1024 (H×W); BGR"
     area = describe(resize=Resize(rule="area", pixels=300_000), multiple=32, remainder=1)
     assert "300,000 pixels, aspect ratio kept; sides padded to 32k + 1" in area
+
+
+@pytest.fixture(scope="module")
+def verdict():
+    return Verdict(
+        target="onnx-int8",
+        original="a" * 64,
+        agreement=0.99,
+        worst=0.98,
+        score_error=0.5,
+        score_spread=20.0,
+        pictures=6,
+        sizes=2,
+        protocol="toys",
+        drop=Drop(before=0.744, after=0.7433, low=-0.0015, high=0.0, protocol="a data set"),
+        float_layers=("stem",),
+    )
+
+
+def test_a_verdict_reads_back_as_it_was(make_card, verdict):
+    card = make_card(precision="int8", engine="openvino", verdict=verdict)
+    assert read_card(card.to_json(), where="") == card
+
+
+def test_cards_of_plain_models_stay_as_older_versions_read_them(card):
+    document = json.loads(card.to_json())
+    assert not {"precision", "engine", "verdict"} & set(document)
+    again = read(document)
+    assert (again.precision, again.engine, again.verdict) == ("float32", "auto", None)
+
+
+def test_a_verdict_is_told_in_words(verdict):
+    assert verdict.describe() == (
+        "onnx-int8: 99.00% of the labels agree with the original's, 98.00% in the worst of 6 "
+        "pictures; scores differ by 0.5 at most, of a spread of 20; in float32: stem; toys"
+    )
+    assert verdict.drop.describe() == (
+        "mIoU 74.4 -> 74.3 %, difference -0.07 (95 % interval -0.15 to +0.00): a data set"
+    )
+    assert verdict.drop.points == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_shares_of_a_verdict_are_shares(make_card, verdict, value):
+    document = json.loads(make_card(verdict=verdict).to_json())
+    document["verdict"]["agreement"] = value
+    assert "verdict.agreement" in refused(document)

@@ -289,3 +289,55 @@ def test_nothing_is_noted_in_the_home_of_the_user(run_python, make_model, tmp_pa
 
 def test_the_engine_of_a_loaded_model_is_the_one_asked_for(make_model):
     assert "onnxruntime" in repr(pixelwise.load(make_model(), engine="onnxruntime"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_lack_of_memory_is_known_as_such(run_python, convolution, make_model, engine):
+    """In a process that may take only 100 MB more than it has."""
+    code = """
+import resource, sys
+import numpy as np
+from pixelwise.errors import OutOfMemoryError
+from pixelwise.inference.predictor import load
+model = load(sys.argv[1], engine=sys.argv[2], threads=1)
+model.run(np.zeros((1, 3, 64, 64), np.float32))
+large = np.zeros((1, 3, 3000, 3000), np.float32)
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 10**8,) * 2)
+try:
+    model.run(large)
+except OutOfMemoryError as error:
+    print("known:", error.fix)
+model.run(np.zeros((1, 3, 64, 64), np.float32))
+"""
+    done = run_python(code, make_model(network=convolution()), engine)
+    assert done.stdout.startswith("known: work in tiles"), done.stderr
+    assert done.returncode == 0
+
+
+@needs_openvino
+def test_auto_takes_the_engine_that_the_card_names(make_model):
+    for name in ("onnxruntime", "openvino"):
+        file = read_model(make_model(engine=name))
+        assert make_engine(file).description == f"{name} cpu float32"
+        other = "openvino" if name == "onnxruntime" else "onnxruntime"
+        assert make_engine(file, engine=other).description == f"{other} cpu float32"
+
+
+def test_without_openvino_a_card_that_names_it_runs_in_onnxruntime(make_model, without_openvino):
+    file = read_model(make_model(engine="openvino", precision="bf16"))
+    assert make_engine(file).description == "onnxruntime cpu float32"
+
+
+@needs_openvino
+def test_bf16_is_computed_where_the_card_permits_it_alone(make_model):
+    able = "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    permitted = make_engine(read_model(make_model(precision="bf16")), engine="openvino")
+    assert permitted.description == f"openvino cpu {'bf16' if able else 'float32'}"
+    plain = make_engine(read_model(make_model()), engine="openvino")
+    batch = 100 * noise(1, 3, 8, 8) + 0.123
+    exact = plain.run(batch)
+    error = np.abs(permitted.run(batch) - exact).max()
+    assert (error > 1e-3) == able
+    assert error < 5

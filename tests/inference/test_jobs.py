@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.errors import ImageFileError, OutOfMemoryError, OutputExistsError, UsageError
+from pixelwise.errors import ImageFileError, OutOfMemoryError, OutputExistsError
 from pixelwise.formats.masks import read_mask
-from pixelwise.inference.jobs import Job, Outputs, collect_jobs, run_jobs, source_facts
+from pixelwise.inference.jobs import Job, Outputs, read_job, run_jobs, source_facts
 from pixelwise.inference.predictor import load
 
 
@@ -21,75 +21,8 @@ def work(tmp_path, monkeypatch):
     return tmp_path
 
 
-def named(photos, output="out"):
-    jobs = collect_jobs(photos, Path(output))
-    return {str(job.source): str(job.name) for job in jobs}
-
-
-def test_files_folders_and_patterns(work, make_photos):
-    make_photos(work, "a.jpg", "f/b.PNG", "f/g/c.webp", "p/d.png", "p/e.png", "p/e.jpg")
-    assert named(["a.jpg", "f", "p/*.png"]) == {
-        "a.jpg": "a",
-        "f/b.PNG": "b",
-        "f/g/c.webp": "g/c",
-        "p/d.png": "d",
-        "p/e.png": "e",
-    }
-    assert list(named(["f/"])) == ["f/b.PNG", "f/g/c.webp"]
-
-
-def test_each_picture_is_taken_once(work, make_photos):
-    make_photos(work, "f/a.jpg", "f/b.jpg")
-    assert list(named(["f/a.jpg", "./f/a.jpg", "f", "f/*.jpg"])) == ["f/a.jpg", "f/b.jpg"]
-
-
-def test_only_pictures_are_taken_from_a_folder(work, make_photos):
-    make_photos(work, "f/a.jpg", "f/.hidden.png", "f/.cache/b.png")
-    (work / "f" / "notes.txt").write_text("no picture")
-    (work / "f" / "folder.png").mkdir()
-    assert list(named(["f"])) == ["f/a.jpg"]
-
-
-def test_a_name_with_brackets_is_no_pattern_where_it_exists(work, make_photos):
-    make_photos(work, "a [1].png", "ä ö/☂.png")
-    assert named(["a [1].png", "ä ö"]) == {"a [1].png": "a [1]", "ä ö/☂.png": "☂"}
-
-
-def test_dots_in_names_stay(work, make_photos):
-    make_photos(work, "a.v1.png", "a.v2.png", "a.png")
-    assert sorted(named(["a.v1.png", "a.v2.png", "a.png"]).values()) == ["a", "a.v1", "a.v2"]
-
-
-def test_a_file_that_is_missing_is_a_job_and_fails_by_itself(work):
-    assert named(["absent.jpg"]) == {"absent.jpg": "absent"}
-
-
-@pytest.mark.parametrize("photos", [".", "{here}", "f/..", "**/*.png", "{here}/**/*.png"])
-@pytest.mark.parametrize("output", ["out", "./out", "{here}/out", "f/../out", "."])
-def test_earlier_results_are_passed_over(work, make_photos, photos, output):
-    folder = "out/" if output != "." else ""
-    make_photos(work, "f/a.png", f"{folder}labels/a.png", f"{folder}overlays/f/a.png")
-    make_photos(work, f"{folder}layers/a/000_sky.mask.png")
-    jobs = collect_jobs([photos.format(here=work)], Path(output.format(here=work)))
-    assert [job.source.resolve() for job in jobs] == [work / "f" / "a.png"]
-
-
-def test_all_faults_are_listed_at_once(work, make_photos):
-    make_photos(work, "f/a.jpg", "f/a.png", "g/a.png")
-    (work / "empty").mkdir()
-    with pytest.raises(UsageError) as caught:
-        named(["f", "g", "empty", "h/*.png"])
-    got = caught.value.got
-    assert "empty: no picture in this folder" in got
-    assert "h/*.png: the pattern matches no file" in got
-    assert "f/a.jpg and f/a.png: both results would be named a" in got
-    assert "f/a.jpg and g/a.png: both results would be named a" in got
-
-
-def test_many_faults_are_counted(work, make_photos):
-    with pytest.raises(UsageError) as caught:
-        named([f"{number}/*.png" for number in range(33)])
-    assert caught.value.got.endswith("; and 13 more")
+def facts_of(job, model_hash, settings=""):
+    return source_facts(read_job(job, max_megapixels=1), model_hash, settings)
 
 
 def jobs_of(count):
@@ -168,7 +101,7 @@ def times(folder):
 def test_results_have_their_places(result):
     job, model = result
     outputs = outputs_of(job, layers=True, probabilities=True)
-    outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
+    outputs.save(model.predict(job.source), facts_of(job, model.sha256), overwrite=False)
     assert outputs.paths() == {
         "labels": "out/labels/sub/a.png",
         "overlay": "out/overlays/sub/a.png",
@@ -190,7 +123,7 @@ def test_a_name_that_ends_like_a_file_stays_whole(work):
 
 def test_a_whole_result_is_known_again(result):
     job, model = result
-    outputs, facts = outputs_of(job), source_facts(job, model.sha256)
+    outputs, facts = outputs_of(job), facts_of(job, model.sha256)
     assert not outputs.are_done(facts, model.classes)
     outputs.save(model.predict(job.source), facts, overwrite=False)
     assert outputs.are_done(facts, model.classes)
@@ -199,9 +132,22 @@ def test_a_whole_result_is_known_again(result):
     assert not outputs_of(job, probabilities=True).are_done(facts, model.classes)
 
 
+def test_another_setting_is_another_result(result):
+    job, model = result
+    outputs, plain = outputs_of(job), facts_of(job, model.sha256)
+    tiled = facts_of(job, model.sha256, "tile 8, overlap 0.25, hann")
+    assert plain.keys() == {"model_hash", "source_hash"}
+    for facts, other in ((tiled, plain), (plain, tiled)):
+        outputs.save(model.predict(job.source), facts, overwrite=True)
+        assert outputs.are_done(facts, model.classes)
+        with pytest.raises(OutputExistsError, match="setting"):
+            outputs.are_done(other, model.classes)
+        assert not outputs.are_done(other, model.classes, overwrite=True)
+
+
 def test_only_what_lacks_is_added(result):
     job, model = result
-    facts = source_facts(job, model.sha256)
+    facts = facts_of(job, model.sha256)
     segmentation = model.predict(job.source)
     outputs_of(job).save(segmentation, facts, overwrite=False)
     before = times(Path("out"))
@@ -218,7 +164,7 @@ def test_only_what_lacks_is_added(result):
 def test_parts_of_another_model_do_not_count(result, kind):
     """They would stand beside the new label map as if they belonged to it."""
     job, model = result
-    segmentation, facts = model.predict(job.source), source_facts(job, model.sha256)
+    segmentation, facts = model.predict(job.source), facts_of(job, model.sha256)
     more = outputs_of(job, **{kind: True})
     more.save(segmentation, facts | {"model_hash": "another"}, overwrite=False)
     outputs_of(job).save(segmentation, facts, overwrite=True)
@@ -235,10 +181,10 @@ def test_a_foreign_npz_is_kept(result):
     for content in (b"no archive", b""):
         outputs.probabilities.write_bytes(content)
         with pytest.raises(OutputExistsError):
-            outputs.are_done(source_facts(job, model.sha256), model.classes)
+            outputs.are_done(facts_of(job, model.sha256), model.classes)
     np.savez(outputs.probabilities, mine=np.zeros(3))
     with pytest.raises(OutputExistsError):
-        outputs.are_done(source_facts(job, model.sha256), model.classes)
+        outputs.are_done(facts_of(job, model.sha256), model.classes)
 
 
 def test_the_label_map_is_written_last(result, monkeypatch):
@@ -249,10 +195,9 @@ def test_the_label_map_is_written_last(result, monkeypatch):
     def note(path, content):
         order.append(path.parts[1])
 
-    monkeypatch.setattr("pixelwise.inference.jobs.write_atomic", note)
-    monkeypatch.setattr("pixelwise.segmentation.write_atomic", note)
+    monkeypatch.setattr("pixelwise.inference.jobs.write_whole", note)
     outputs = outputs_of(job, layers=True, probabilities=True)
-    outputs.save(model.predict(job.source), source_facts(job, "0"), overwrite=False)
+    outputs.save(model.predict(job.source), facts_of(job, "0"), overwrite=False)
     assert set(order) == {"overlays", "layers", "probabilities", "labels"}
     assert order[-1] == "labels"
 
@@ -261,7 +206,7 @@ def test_the_label_map_is_written_last(result, monkeypatch):
 def test_what_was_made_otherwise_is_not_taken_for_ours(result, change):
     job, model = result
     outputs = outputs_of(job)
-    outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
+    outputs.save(model.predict(job.source), facts_of(job, model.sha256), overwrite=False)
     model_hash = model.sha256
     if change == "photo":
         Image.fromarray(np.full((12, 16, 3), 9, np.uint8)).save(job.source)
@@ -274,20 +219,20 @@ def test_what_was_made_otherwise_is_not_taken_for_ours(result, change):
     else:
         outputs.overlay.write_text("not ours")
     with pytest.raises(OutputExistsError) as caught:
-        outputs.are_done(source_facts(job, model_hash), model.classes)
+        outputs.are_done(facts_of(job, model_hash), model.classes)
     ours = change in {"photo", "model"}
     assert ("--overwrite" in caught.value.fix) == ours
     if not ours:
         with pytest.raises(OutputExistsError):
-            outputs.are_done(source_facts(job, model_hash), model.classes, overwrite=True)
+            outputs.are_done(facts_of(job, model_hash), model.classes, overwrite=True)
 
 
 def test_a_touched_photo_is_the_same_photo(result):
     job, model = result
     outputs = outputs_of(job)
-    outputs.save(model.predict(job.source), source_facts(job, model.sha256), overwrite=False)
+    outputs.save(model.predict(job.source), facts_of(job, model.sha256), overwrite=False)
     os.utime(job.source, ns=(0, 0))
-    assert outputs.are_done(source_facts(job, model.sha256), model.classes)
+    assert outputs.are_done(facts_of(job, model.sha256), model.classes)
 
 
 def test_too_little_memory_for_one_picture_lets_the_others_go_on():
@@ -308,11 +253,11 @@ def test_overwriting_replaces_all(result):
     outputs.labels.parent.mkdir(parents=True)
     outputs.labels.write_text("old")
     segmentation = model.predict(job.source)
-    outputs.save(segmentation, source_facts(job, model.sha256), overwrite=True)
+    outputs.save(segmentation, facts_of(job, model.sha256), overwrite=True)
     np.testing.assert_array_equal(read_mask(outputs.labels), segmentation.labels)
 
 
 def test_a_photo_that_is_gone_is_an_image_error(work):
     with pytest.raises(ImageFileError) as caught:
-        source_facts(Job(Path("absent.jpg"), Path("absent")), "0")
+        facts_of(Job(Path("absent.jpg"), Path("absent")), "0")
     assert "absent.jpg" in caught.value.where

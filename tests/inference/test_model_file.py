@@ -129,6 +129,18 @@ def network_of(inputs, outputs):
     return helper.make_model(helper.make_graph(nodes, "g", given, answers)).SerializeToString()
 
 
+def test_the_input_has_the_cards_channels(make_card, tmp_path):
+    network = network_of([(TensorProto.FLOAT, ["B", 5, "H", "W"])], [SCORES])
+    numbers = {"mean": (0.0,) * 5, "std": (1.0,) * 5, "dtype": "uint16"}
+    content = with_metadata(network, {CARD_KEY: make_card(**numbers).to_json()})
+    assert check_model(content, tmp_path / "x.onnx").card.preprocessing.channels == 5
+    numbers["mean"] = numbers["std"] = (1.0,) * 4
+    content = with_metadata(network, {CARD_KEY: make_card(**numbers).to_json()})
+    with pytest.raises(CardError, match="does not fit") as caught:
+        check_model(content, tmp_path / "x.onnx")
+    assert "expected float32 [B, 4, H, W]" in caught.value.got
+
+
 IMAGE = (TensorProto.FLOAT, ["B", 3, "H", "W"])
 SCORES = (TensorProto.FLOAT, ["B", 4, "H", "W"])
 

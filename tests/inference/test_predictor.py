@@ -253,3 +253,28 @@ def test_large_files_are_refused_before_they_are_decoded(make_model, tmp_path):
     Image.fromarray(noise((200, 200))).save(tmp_path / "a.png")
     with pytest.raises(ImageFileError, match=r"large|megapixel"):
         load_alone(make_model()).predict(tmp_path / "a.png", max_megapixels=0.01)
+
+
+def test_tiles_are_seen_at_the_scale_of_the_picture(make_model, expected_labels):
+    """The card would bring the picture to a tenth of its pixels."""
+    model = load_alone(make_model(resize=Resize(rule="area", pixels=500), multiple=8))
+    picture = noise((61, 80))
+    segmentation = model.predict(picture, tile=24)
+    np.testing.assert_array_equal(segmentation.labels, expected_labels(picture))
+    np.testing.assert_array_equal(segmentation.image, picture)
+    assert segmentation.provenance.network_size == (24, 24)
+    assert segmentation.provenance.settings == "tile 24, overlap 0.25, hann"
+    assert model.predict(picture).provenance.settings == ""
+
+
+def test_a_batch_in_tiles_keeps_its_order(make_model, expected_labels):
+    model = load_alone(make_model())
+    pictures = [noise(size, seed) for seed, size in enumerate([(40, 8), (3, 5), (9, 70)])]
+    answers = model.predict_batch(pictures, tile=16, overlap=0.5, tta="mirror")
+    for picture, answer in zip(pictures, answers, strict=True):
+        np.testing.assert_array_equal(answer.labels, expected_labels(picture))
+
+
+def test_an_overlap_without_tiles_is_refused(make_model):
+    with pytest.raises(UsageError, match="needs tiles"):
+        load_alone(make_model()).predict(noise((5, 5)), overlap=0.25)

@@ -88,6 +88,40 @@ def test_resizing_is_pillows_bilinear_filter():
     np.testing.assert_array_equal(batch, resized.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_any_bands_and_types(dtype):
+    card = preprocessing(mean=(5.0, 0.0, 1.0, 2.0), std=(1.0, 2.0, 3.0, 4.0), multiple=4)
+    picture = np.random.default_rng(0).integers(0, 100, (6, 7, 4)).astype(dtype)
+    batch = prepare(picture, plan_input((6, 7), card), card, threads=1)
+    expected = (picture - np.array(card.mean)) / card.std
+    np.testing.assert_allclose(batch[:, :6, :7], expected.transpose(2, 0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "bands"), [("uint8", 4), ("uint16", 3), ("float32", 2)])
+def test_bands_are_resized_by_the_same_filter(dtype, bands):
+    numbers = {"mean": (0.0,) * bands, "std": (1.0,) * bands}
+    card = preprocessing("exact", size=(7, 5), **numbers)
+    picture = np.random.default_rng(1).integers(0, 200, (23, 31, bands)).astype(dtype)
+    batch = prepare(picture, plan_input((23, 31), card), card, threads=1)
+    for band in range(bands):
+        plane = Image.fromarray(picture[..., band].astype(np.float32))
+        resized = np.asarray(plane.resize((5, 7), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(batch[band], resized, atol=1.01 if dtype == "uint8" else 1e-3)
+
+
+@pytest.mark.parametrize("rule", ["none", "exact"])
+def test_what_is_no_number_is_the_mean_and_spreads_nowhere(rule):
+    size = {"size": (6, 8)} if rule == "exact" else {}
+    card = preprocessing(rule, mean=(50.0,) * 2, std=(10.0,) * 2, **size)
+    picture = np.full((12, 16, 2), 70, np.float32)
+    picture[:6, :8] = np.nan
+    picture[0, 15] = np.inf
+    batch = prepare(picture, plan_input((12, 16), card), card, threads=1)
+    assert np.isfinite(batch).all()
+    assert (batch[:, 0, 0] == 0).all()
+    np.testing.assert_allclose(batch[:, -1, -1], 2, atol=1e-5)
+
+
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 @given(SIZES)
 def test_scores_of_the_pictures_own_size_lie_on_its_pixels(alignment, size):

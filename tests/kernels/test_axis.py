@@ -97,3 +97,18 @@ def test_windows_outside_the_axis_are_refused(first, last):
 
 def test_numpy_numbers_are_numbers():
     assert Axis(np.int64(3), np.float32(0.5), np.float64(0)) == Axis(3, 0.5, 0.0)
+
+
+@pytest.mark.parametrize("make", [Axis.half_pixel, Axis.corners])
+@pytest.mark.parametrize(("size", "source"), [(1000, 77), (300, 900), (64, 64)])
+def test_scores_in_parts_have_the_positions_of_the_whole(make, size, source):
+    """Bit for bit: what a part lacks is taken off after the position is worked out."""
+    whole = make(size, source)
+    index, weight = whole.table(source)
+    for first in (0, source // 3, source // 2):
+        inside = np.flatnonzero((index >= first) & (index < source - 1))
+        pixels = slice(inside[0], inside[-1] + 1)
+        part = whole.window(pixels.start, pixels.stop).over(first)
+        part_index, part_weight = part.table(source - first)
+        np.testing.assert_array_equal(part_index + first, index[pixels])
+        np.testing.assert_array_equal(part_weight, weight[pixels])

@@ -25,17 +25,24 @@ rng = np.random.default_rng(0)
 scores = rng.normal(size=(3, 5, 6)).astype(np.float32)
 case = (scores, Axis.half_pixel(11, 5), Axis.half_pixel(13, 6))
 labels = kernels.decode_labels(*case)
+flat = kernels.decode_probabilities(*case).reshape(3, -1)
 image, palette = np.zeros((11, 13, 3), np.uint8), np.zeros((3, 3), np.uint8)
 for call in (
     lambda: kernels.count_labels(labels, 1),
     lambda: kernels.blend(image, labels, palette[:1], opacity=0.5),
     lambda: kernels.confusion_counts(labels, labels, 1),
+    lambda: kernels.calibration_sums(flat, 3 + labels.reshape(-1), bins=5),
+    lambda: kernels.calibration_sums(2 * flat, labels.reshape(-1), bins=5),
+    lambda: kernels.calibration_sums_of_scores(*case, 3 + labels, bins=5),
+    lambda: kernels.calibration_sums_of_scores(np.inf * scores, *case[1:], labels, bins=5),
+    lambda: kernels.threshold_counts(flat[0], 2 + labels.reshape(-1)),
+    lambda: kernels.threshold_counts(1 + flat[0], 0 * labels.reshape(-1)),
 ):
     try:
         call()
     except ArrayError:
         continue
-    raise SystemExit("a label outside the table was accepted")
+    raise SystemExit("what cannot be counted was accepted")
 assert kernels.count_labels(labels, 3).sum() == labels.size
 assert kernels.label_regions(labels).area.sum() == labels.size
 assert kernels.count_overlaps(labels, image[..., 0]).pixels.sum() == labels.size
@@ -64,6 +71,15 @@ assert (kernels.relabel(labels, np.array([2, 1, 0], np.uint16)) == 2 - labels).a
 refined = kernels.dense_crf(kernels.decode_scores(*case), image)
 assert refined.shape == (3, 11, 13)
 assert kernels.guided_filter(refined, image, radius=2).shape == refined.shape
+once = np.ones((1, 1), np.int64)
+ranked = np.array([[1]], np.uint8), np.zeros(1, np.int32), once, once[0]
+assert kernels.average_precision(*ranked).tolist() == [[1]]
+assert kernels.all_finite(scores)
+assert not kernels.all_finite(np.full(3, np.nan, np.float32))
+kernels.fade(scores, scores, np.ones(6, np.float32), along="columns")
+assert kernels.calibration_sums(flat, labels.reshape(-1), bins=5)[-3] == labels.size
+assert kernels.calibration_sums_of_scores(*case, labels, bins=5)[-3] == labels.size
+assert kernels.threshold_counts(flat[0], 0 * labels.reshape(-1)).sum() == labels.size
 print(labels.tobytes().hex())
 """
 
@@ -91,9 +107,16 @@ def test_public_names_are_pinned():
         "Contours",
         "LossRule",
         "Overlaps",
+        "PolygonStream",
+        "Polygons",
+        "RegionMeasures",
         "Regions",
+        "all_finite",
+        "average_precision",
         "blend",
         "blur",
+        "calibration_sums",
+        "calibration_sums_of_scores",
         "confusion_counts",
         "contour_distances",
         "contour_points",
@@ -106,11 +129,15 @@ def test_public_names_are_pinned():
         "decode_probability",
         "decode_scores",
         "dense_crf",
+        "fade",
         "guided_filter",
         "label_regions",
+        "measure_regions",
         "near_borders",
         "normalise",
         "relabel",
+        "threshold_counts",
+        "trace_polygons",
         "undo_png_filters",
         "upsampled_loss_gradient",
         "upsampled_loss_sum",

@@ -100,19 +100,32 @@ def test_counts_are_those_of_bincount(picture):
     st.integers(0, 2**32 - 1),
     st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(1, 5)),
     st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    st.sampled_from(["uint8", "uint16", "int16", "float32"]),
 )
-def test_normalising_scales_shifts_and_pads(seed, shape, padding):
+def test_normalising_scales_shifts_and_pads(seed, shape, padding, dtype):
     rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, shape, np.uint8)
+    if dtype == "float32":
+        image = rng.normal(0, 1000, shape).astype(dtype)
+    else:
+        image = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, shape, dtype)
     scale, shift = rng.normal(size=(2, shape[2])).astype(np.float32)
     size = (shape[0] + padding[0], shape[1] + padding[1])
     out = kernels.normalise(image, scale, shift, size)
     expected = np.zeros((shape[2], *size), np.float32)
-    inside = image.transpose(2, 0, 1) * scale[:, None, None] + shift[:, None, None]
+    values = image.transpose(2, 0, 1).astype(np.float32)
+    inside = values * scale[:, None, None] + shift[:, None, None]
     expected[:, : shape[0], : shape[1]] = inside
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(reference.normalise(image, scale, shift, size), expected)
+
+
+@pytest.mark.parametrize("implementation", [kernels, reference])
+def test_what_is_no_number_becomes_the_mean(implementation):
+    image = np.array([[[np.nan, 1], [np.inf, 2], [-np.inf, 3], [3e38, 4]]], np.float32)
+    scale, shift = np.array([10, 1], np.float32), np.array([5, 0], np.float32)
+    out = implementation.normalise(image, scale, shift, (1, 5))
+    np.testing.assert_array_equal(out[:, 0], [[0, 0, 0, 0, 0], [1, 2, 3, 4, 0]])
 
 
 def test_the_number_of_threads_changes_nothing():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import pixelwise.metrics.bootstrap as module
 from benchmarks.interval_coverage import KINDS, coverage, mean_iou
 from pixelwise.errors import ArrayError, UsageError
-from pixelwise.metrics.bootstrap import interval, paired
+from pixelwise.metrics.bootstrap import LEAST_GROUPS, groups_suffice, interval, paired
 
 
 def mean(sums):
@@ -24,7 +24,7 @@ def counted(seed, pictures=30):
 
 
 def test_public_names_are_sorted():
-    assert module.__all__ == sorted(module.__all__)
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name))
 
 
 @pytest.mark.parametrize("kind", ["skewed", "even"])
@@ -72,6 +72,18 @@ def test_groups_are_left_out_whole():
     whole, grouped = interval(units, mean), interval(parts, mean, groups=groups)
     assert grouped.units == 30
     np.testing.assert_allclose([grouped.low, grouped.high], [whole.low, whole.high])
+
+
+def test_few_groups_and_a_class_in_one_of_them_do_not_suffice():
+    of, held = np.arange(2 * LEAST_GROUPS) // 2, np.ones((2 * LEAST_GROUPS, 2), bool)
+    assert groups_suffice(of, held)
+    assert not groups_suffice(of[2:], held[2:])
+    held[2:, 1] = False
+    assert not groups_suffice(of, held)
+    held[2, 1] = True
+    assert groups_suffice(of, held)
+    held[:, 1] = False
+    assert groups_suffice(of, held)
 
 
 def test_pictures_without_a_count_are_none():

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pixelwise.metrics.calibration as module
+from pixelwise import kernels
 from pixelwise.errors import ArrayError, UsageError
+from pixelwise.geometry import Geometry
+from pixelwise.kernels import Axis
 from pixelwise.metrics.bootstrap import interval
 from pixelwise.metrics.calibration import Calibration
 
@@ -86,10 +89,51 @@ def test_sums_are_the_same_in_any_parts_and_order(seeds, random):
 
 
 def test_bands_change_nothing(monkeypatch):
-    pictures = [picture(1)]
-    whole = filled(pictures)
+    probabilities, truth = picture(1)
+    whole = filled([(probabilities, truth)])
     monkeypatch.setattr(module, "_BAND_PIXELS", 10)
-    np.testing.assert_allclose(filled(pictures).counts, whole.counts, rtol=1e-6)
+    for other in (probabilities.astype(np.float64), np.asfortranarray(probabilities)):
+        np.testing.assert_allclose(filled([(other, truth)]).counts, whole.counts, rtol=1e-12)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1000))
+def test_scores_count_as_their_probabilities(seed):
+    random = np.random.default_rng(seed)
+    scores = random.normal(0, 4, (5, 3, 4)).astype(np.float32)
+    geometry = Geometry(Axis.half_pixel(11, 3), Axis.corners(9, 4))
+    truth = random.choice([0, 1, 2, 3, IGNORED], (11, 9))
+    groups = np.array([2, 0, 1, 2, 3])
+    found = Calibration(CLASSES, ignore_index=IGNORED)
+    found.update_scores(scores, geometry, truth, groups=groups)
+    own = kernels.decode_probabilities(scores, geometry.rows, geometry.columns)
+    summed = np.stack([own[groups == group].sum(0) for group in range(CLASSES)])
+    np.testing.assert_allclose(found.counts, filled([(summed, truth)]).counts, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"groups": None}, "5, expected 4"),
+        ({"groups": np.array([0, 1, 1, 1, 1])}, "2, expected 4"),
+        ({"groups": np.array([0, 1, 3, 3, 3])}, r"groups \[0, 1, 3, 3, 3\]"),
+        ({"truth": np.zeros((9, 11), int)}, r"truth \[9, 11\], expected \[11, 9\]"),
+        ({"truth": np.zeros((11, 9))}, "dtype float64"),
+        ({"truth": np.full((11, 9), 4)}, r"ids \[4\], expected 0 … 3 or 255"),
+        ({"scores": np.full((5, 3, 4), np.nan, np.float32)}, "60 values are no finite"),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused_and_nothing_added(change, said):
+    calibration = Calibration(CLASSES, ignore_index=IGNORED)
+    given = {
+        "scores": np.zeros((5, 3, 4), np.float32),
+        "geometry": Geometry(Axis.half_pixel(11, 3), Axis.corners(9, 4)),
+        "truth": np.zeros((11, 9), int),
+        "groups": np.array([0, 1, 2, 3, 3]),
+    }
+    with pytest.raises(ArrayError, match=said):
+        calibration.update_scores(**given | change)
+    assert not calibration.counts.any()
 
 
 def test_what_is_predicted_under_ignored_pixels_changes_nothing():

@@ -158,6 +158,23 @@ def test_times_are_as_good_as_pictures_added_again(seed):
     assert_equal(metric.compute(np.ones(5)), metric.compute())
 
 
+def test_the_most_detections_that_count_can_be_chosen():
+    boxes = np.repeat([[0.0, 0, 9, 9]], 3, axis=0) + np.arange(0, 90, 30)[:, None]
+    truth = TrueObjects(np.zeros(3, int), boxes=boxes)
+    found = Detections(np.zeros(3, int), np.ones(3), boxes=boxes)
+    scores = []
+    for most in (2, 100, None):
+        metric = AveragePrecision(1, kind="box", most_detections=most)
+        metric.update(truth, found)
+        scores.append(metric.compute())
+    assert [each.ar_100 for each in scores] == pytest.approx([2 / 3, 1, 1])
+    assert [each.ap for each in scores] == pytest.approx([67 / 101, 1, 1])
+    with pytest.raises(ArrayError, match="one protocol"):
+        metric.merge(AveragePrecision(1, kind="box"))
+    with pytest.raises(UsageError):
+        AveragePrecision(1, most_detections=0)
+
+
 def test_ious_of_boxes():
     boxes = np.array([[0, 0, 10, 10], [5, 5, 5, 5]], float)
     others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10]], float)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import pixelwise.metrics.thresholds as module
 from pixelwise.errors import ArrayError
+from pixelwise.kernels.reference_calibration import threshold_bins
 from pixelwise.metrics.bootstrap import interval
 from pixelwise.metrics.thresholds import Thresholds
 
@@ -50,7 +51,7 @@ def test_every_probability_is_in_the_bin_that_begins_at_or_below_it():
     near = [np.nextafter(edges, np.float32(side)) for side in (0, 1)]
     values = np.concatenate([spread, edges, *near, [0, 0.5, 1, 1e-30]]).astype(np.float32)
     expected = np.searchsorted(EDGES, values.astype(np.float64), side="right") - 1
-    np.testing.assert_array_equal(module._bins_of(values), expected)
+    np.testing.assert_array_equal(threshold_bins(values), expected)
     assert (np.diff(EDGES) > 0).all()
     assert EDGES[0] == 0
 
@@ -59,7 +60,7 @@ def test_every_probability_is_in_the_bin_that_begins_at_or_below_it():
 @given(st.integers(0, 1000))
 def test_figures_of_probabilities_at_edges_are_those_of_sorting(seed):
     probability, truth = drawn(seed)
-    at_edges = EDGES[module._bins_of(probability)]
+    at_edges = EDGES[threshold_bins(probability)]
     scores = filled(at_edges, truth).compute()
     figures = scores.average_precision, scores.auc, scores.best_dice
     assert figures == pytest.approx(sorted_oracle(at_edges, truth))
@@ -109,9 +110,10 @@ def test_ignored_pixels_do_not_count():
 
 
 def test_bands_change_nothing(monkeypatch):
-    whole = filled(*drawn(5)).counts
+    probability, truth = drawn(5)
+    whole = filled(probability, truth).counts
     monkeypatch.setattr(module, "_BAND_PIXELS", 7)
-    np.testing.assert_array_equal(filled(*drawn(5)).counts, whole)
+    np.testing.assert_array_equal(filled(probability.astype(np.float64), truth).counts, whole)
 
 
 @pytest.mark.parametrize("only", [0, 1])
@@ -138,7 +140,7 @@ def test_counts_of_pictures_have_an_interval():
         ([0.5, 1.5], [0, 1], "values from 0.5 to 1.5"),
         ([0.5, -1], [0, 1], "values from -1 to"),
         ([0.5], [0, 1], r"probability \[1\] · truth \[2\]"),
-        ([0.5, 0.5], [0, 255], r"ids \[255\], expected 0 and 1"),
+        ([0.5, 0.5], [0, 255], r"ids \[255\], expected 0 … 1"),
         ([0.5, 0.5], [0.0, 1.0], "dtype float64"),
     ],
 )

@@ -138,3 +138,30 @@ def test_distances_are_those_of_all_pairs(case):
         there, back = surface_distances(truth, prediction, id_, (1.0, 1.0))
         near = [(back <= 2).sum(), len(back), (there <= 2).sum(), len(there)]
         assert contours.class_counts[:, id_].tolist() == near
+
+
+@everywhere
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.7, 3.1)])
+def test_distances_are_those_of_scipys_transform(case, spacing):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    classes, truth, prediction = case
+    metric = SurfaceDistances(classes, ignore_index=IGNORED)
+    metric.update(truth, prediction, spacing=spacing)
+    for id_ in range(classes):
+        surfaces = []
+        for ids in (truth, prediction):
+            mask = (ids == id_) & (truth != IGNORED)
+            surfaces.append(mask & ~ndimage.binary_erosion(mask))
+        if all(surface.any() for surface in surfaces):
+            away = [
+                ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces
+            ]
+            both = [away[1][surfaces[0]], away[0][surfaces[1]]]
+            expected = [
+                np.concatenate(both).mean(),
+                max(np.percentile(each, 95) for each in both),
+            ]
+            found = metric.class_counts[:2, id_]
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+        else:
+            assert metric.class_counts[2, id_] == 0

@@ -15,11 +15,12 @@ from typer.core import TyperGroup
 from pixelwise.cli.models import models
 from pixelwise.cli.output import ExitCode
 from pixelwise.cli.predict import predict
+from pixelwise.cli.ray_option import PredictCommand
 
 __all__ = ["main"]
 
 
-_LATER = ("data", "train", "evaluate", "compare", "report", "calibrate")
+_LATER = ("data", "train", "evaluate", "compare", "report", "calibrate", "export", "bench")
 
 
 @contextmanager
@@ -65,7 +66,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(predict)
+app.command(cls=PredictCommand)(predict)
 app.command()(models)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,6 +26,7 @@ from pixelwise.cli.data.options import (
     open_from,
     refuse_taken,
 )
+from pixelwise.cli.judging import MapOption, Work
 from pixelwise.cli.output import (
     ExitCode,
     fail,
@@ -35,9 +36,9 @@ from pixelwise.cli.output import (
     print_wrapped,
 )
 from pixelwise.cli.progress import progress_bar
-from pixelwise.errors import OutputExistsError, PixelwiseError, UsageError
+from pixelwise.errors import OutputExistsError, PixelwiseError
 from pixelwise.formats.files import named, write_atomic
-from pixelwise.kernels.checks import usable_cores
+from pixelwise.temperature import LocalTemperature, Temperature
 
 if TYPE_CHECKING:
     from pixelwise.data import Dataset
@@ -66,8 +67,11 @@ def calibrate(
         ),
     ] = None,
     kind: Annotated[
-        Literal["global", "per-class"],
-        typer.Option(help="One temperature for all classes, or one for each."),
+        Literal["global", "per-class", "local", "auto"],
+        typer.Option(
+            help="One temperature for all classes, one for each, or one for each place; auto: "
+            "whichever makes other pictures likeliest."
+        ),
     ] = "global",
     coverage: Annotated[
         float | None,
@@ -77,15 +81,7 @@ def calibrate(
         Literal["group", "image"],
         typer.Option(help="What is kept whole: groups (videos, scenes, …), or single pictures."),
     ] = "group",
-    maps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="OWN=TRUE",
-            help="A class of the model and the class of the truth that it is; or a YAML file of "
-            "such pairs. Also ignored=TRUE.",
-        ),
-    ] = None,
+    maps: MapOption = None,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
@@ -105,18 +101,19 @@ def calibrate(
     written.
     """
     from pixelwise.evaluation.calibrate import calibrate as fit
-    from pixelwise.evaluation.calibrate import calibrated_card
+    from pixelwise.evaluation.calibrate import calibrated_card, needs_corners
     from pixelwise.evaluation.conformal import check_coverage
     from pixelwise.evaluation.matching import read_rules
-    from pixelwise.evaluation.pixels import in_classes_of, sample_pixels
+    from pixelwise.evaluation.opening import Source, set_subjects, set_truth
+    from pixelwise.evaluation.pixels import sample_pixels
     from pixelwise.inference.model_file import with_other_card
-    from pixelwise.inference.predictor import load
 
     try:
         target = named(output, ".onnx")
         refuse_taken(target, overwrite=overwrite)
-        mapping = _mapping(read_rules(maps or []))
-        loaded = load(model)
+        rules = read_rules(maps or [])
+        work = Work("auto", "cpu", workers)
+        loaded = work.loaded(model)
         _refuse_itself(target, loaded.file.path)
         dataset = open_from(
             path,
@@ -128,18 +125,23 @@ def calibrate(
             rest=rest,
             splits=splits,
         )
-        part, name = _part(dataset, split)
-        part = in_classes_of(part, loaded.classes, mapping)
+        truth = set_truth(dataset, split or (_VALIDATION if dataset.splits else None))
+        (subject,) = set_subjects([Source(model, None)], truth, rules, loaded=lambda _: loaded)
         if coverage is not None:
-            check_coverage(coverage, len(part))
-        with progress_bar(len(part)) as advance:
+            check_coverage(coverage, len(truth.names))
+        current = loaded.card.postprocessing.temperature
+        with progress_bar(len(truth.names)) as advance:
             sample = sample_pixels(
-                loaded, part, by=by, workers=workers or usable_cores(), progress=advance
+                subject,
+                by=by,
+                corners=needs_corners(kind, current),
+                workers=work.workers,
+                progress=advance,
             )
         result = fit(
             sample,
-            data=name,
-            current=loaded.card.postprocessing.temperature,
+            data=_named(dataset, truth.split),
+            current=current,
             kind=kind,
             coverage=coverage,
         )
@@ -158,23 +160,6 @@ def calibrate(
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _mapping(rules: Sequence[tuple[str, str]]) -> dict[str, str | None]:
-    """From names in the truth to names of the model; None where nothing counts."""
-    true = [wanted for _, wanted in rules]
-    wrong = [
-        f"--map '{own}={wanted}'"
-        for own, wanted in rules
-        if true.count(wanted) > 1 or own == "others" or wanted in ("nothing", "others")
-    ]
-    if wrong:
-        raise UsageError(
-            "probabilities need one class of the model for each class of the truth",
-            got=", ".join(wrong),
-            fix="such as --map sidewalk=Pavement, or --map ignored=Other for what is not to count",
-        )
-    return {wanted: None if own == "ignored" else own for own, wanted in rules}
-
-
 def _refuse_itself(target: Path, source: Path) -> None:
     if target.exists() and target.samefile(source):
         raise OutputExistsError(
@@ -184,13 +169,10 @@ def _refuse_itself(target: Path, source: Path) -> None:
         )
 
 
-def _part(dataset: Dataset, split: str | None) -> tuple[Dataset, str]:
-    """The pictures to calibrate on, and what they are."""
+def _named(dataset: Dataset, split: str) -> str:
+    """What the pictures are."""
     name = dataset.root.resolve().name
-    if split is None and not dataset.splits:
-        return dataset, f"{name}, all pictures"
-    chosen = split or _VALIDATION
-    return dataset.split(chosen), f"{name} {chosen}"
+    return f"{name} {split}" if split else f"{name}, all pictures"
 
 
 def _document(
@@ -229,14 +211,16 @@ def _print(result: CalibrationResult, sample: PixelSample, target: Path) -> None
         ],
     )
     print_line("")
-    if result.helps:
-        each = result.temperature if isinstance(result.temperature, tuple) else None
-        said = (
-            f"{result.temperature:.3f}" if each is None else f"{min(each):.3f} to {max(each):.3f}"
+    if len(result.tried) > 1:
+        print_columns(
+            ("kind", "NLL after", "95 % interval"),
+            [(kind, *_cells(figures["NLL"])) for kind, figures in result.tried.items()],
         )
+        print_line("")
+    if result.helps:
         print_wrapped(
-            f"temperature {said}; the likelihood of other pictures rises with a probability of "
-            f"{result.better:.1%}"
+            f"{result.kind} temperature {_told(result.temperature)}; the likelihood of other "
+            f"pictures rises with a probability of {result.better:.1%}"
         )
     else:
         print_wrapped(
@@ -247,6 +231,12 @@ def _print(result: CalibrationResult, sample: PixelSample, target: Path) -> None
     for fault in sample.faults:
         print_wrapped(f"left out: {fault.file}: {fault.what} {fault.got}".rstrip())
     print_line(f"written: {target}")
+
+
+def _told(temperature: Temperature) -> str:
+    if isinstance(temperature, tuple):
+        return f"{min(temperature):.3f} to {max(temperature):.3f}"
+    return str(temperature) if isinstance(temperature, LocalTemperature) else f"{temperature:.3f}"
 
 
 def _print_coverage(result: CalibrationResult) -> None:

@@ -28,9 +28,11 @@ from pixelwise.cli.judging import (
     EngineOption,
     MapOption,
     Opening,
+    SpacingOption,
     SplitOption,
     ThreadsOption,
     Work,
+    spacing_from,
     subjects_of_set,
 )
 from pixelwise.cli.output import (
@@ -64,7 +66,10 @@ _OWN = ("predictions", "SHA-256", "input", "map")
 
 def compare(
     a: Annotated[
-        str, typer.Argument(help="A model, the folder of a run, or a folder of label maps.")
+        str,
+        typer.Argument(
+            help="A model, the folder of a run, or predictions: label maps, or a JSON file."
+        ),
     ],
     b: Annotated[str, typer.Argument(help="Another.")],
     data: DataArgument,
@@ -74,6 +79,7 @@ def compare(
     split: SplitOption = None,
     map_: MapOption = None,
     distances: DistancesOption = False,
+    spacing: SpacingOption = None,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,
@@ -97,6 +103,7 @@ def compare(
     try:
         if output is not None:
             refuse_taken(named(output, ".json"), overwrite=overwrite)
+        size = spacing_from(spacing, distances=distances)
         work = Work(engine, device, threads)
         opening = Opening(layout, classes, images, masks, valid, rest, splits)
         subjects = subjects_of_set([a, b], data, opening, work, split=split, rules=map_ or ())
@@ -104,7 +111,7 @@ def compare(
             evaluations = [
                 evaluate(
                     subject,
-                    measures_of(subject, distances=distances),
+                    measures_of(subject, distances=distances, spacing=size),
                     workers=work.workers,
                     progress=advance,
                 )
@@ -128,12 +135,13 @@ def _print(comparison: Comparison) -> None:
     for titles, *rows in (*comparison_rows(comparison), picture_rows(comparison, _PICTURES)):
         print_columns(titles, rows)
         print_line("")
-    for name, evaluation in (("A", comparison.a), ("B", comparison.b)):
-        for title, text in card_rows(card_of(evaluation)):
-            if title in _OWN:
+    a, b = (card_rows(card_of(evaluation)) for evaluation in (comparison.a, comparison.b))
+    for name, own, other in (("A", a, b), ("B", b, a)):
+        for title, text in own:
+            if title in _OWN or (title, text) not in other:
                 print_wrapped(f"{name}: {title}: {text}")
-    for title, text in card_rows(card_of(comparison.a)):
-        if title not in _OWN:
+    for title, text in a:
+        if title not in _OWN and (title, text) in b:
             print_wrapped(f"{title}: {text}")
 
 

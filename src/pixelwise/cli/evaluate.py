@@ -29,10 +29,12 @@ from pixelwise.cli.judging import (
     MapOption,
     Opening,
     PredictionsOption,
+    SpacingOption,
     SplitOption,
     ThreadsOption,
     TruthOption,
     Work,
+    spacing_from,
     subject_of_folders,
     subjects_of_set,
 )
@@ -50,6 +52,7 @@ from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
 from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.evaluate import Evaluation
 from pixelwise.evaluation.evaluate import evaluate as evaluated
+from pixelwise.evaluation.object_files import file_of_objects
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.protocol import card_of, card_rows
 from pixelwise.evaluation.tables import csv_text, markdown, plain_data, table_rows
@@ -64,8 +67,8 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Name of a shipped model, a model file, the folder of a run, or a folder of "
-            "label maps."
+            help="Name of a shipped model, a model file, the folder of a run; or predictions: a "
+            "folder of label maps, or a JSON file of COCO results or of panoptic segments."
         ),
     ] = None,
     data: Annotated[
@@ -80,6 +83,7 @@ def evaluate(
     map_: MapOption = None,
     ignore: IgnoreOption = None,
     distances: DistancesOption = False,
+    spacing: SpacingOption = None,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,
@@ -103,13 +107,14 @@ def evaluate(
     try:
         if output is not None:
             _check_output(output, overwrite=overwrite)
+        size = spacing_from(spacing, distances=distances)
         work = Work(engine, device, threads)
         opening = Opening(layout, classes, images, masks, valid, rest, splits)
         subject = open_subject(
             model, data, predictions, truth, opening, work, split=split, ignore=ignore, rules=map_
         )
         with progress_bar(len(subject.truths.names)) as advance:
-            measures = measures_of(subject, distances=distances)
+            measures = measures_of(subject, distances=distances, spacing=size)
             evaluation = evaluated(subject, measures, workers=work.workers, progress=advance)
     except PixelwiseError as error:
         fail(error)
@@ -145,6 +150,11 @@ def open_subject(
         (subject,) = subjects_of_set([model], data, opening, work, split=split, rules=rules or ())
         return subject
     if model is None and data is None and predictions is not None and truth is not None:
+        if file_of_objects(predictions) is not None:
+            (subject,) = subjects_of_set(
+                [str(predictions)], truth, opening, work, split=split, rules=rules or ()
+            )
+            return subject
         return subject_of_folders(
             predictions, truth, work, classes=opening.classes, ignore=ignore, rules=rules or ()
         )

@@ -10,9 +10,11 @@ from typing import Annotated, TypeAlias
 import typer
 
 from pixelwise.cli.data.options import open_from
+from pixelwise.errors import UsageError
 from pixelwise.evaluation.matching import read_rules
 from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
 from pixelwise.evaluation.predictions import Subject
+from pixelwise.formats.spacing import Spacing, parse_spacing
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
 from pixelwise.inference.predictor import Model, load
 
@@ -24,10 +26,12 @@ __all__ = [
     "MapOption",
     "Opening",
     "PredictionsOption",
+    "SpacingOption",
     "SplitOption",
     "ThreadsOption",
     "TruthOption",
     "Work",
+    "spacing_from",
     "subject_of_folders",
     "subjects_of_set",
 ]
@@ -37,10 +41,17 @@ SplitOption: TypeAlias = Annotated[
     typer.Option(help="Split to judge by, or all; by itself val, or test where there is no val."),
 ]
 PredictionsOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of label maps, from any tool; with --truth.")
+    Path | None,
+    typer.Option(
+        help="Folder of label maps, probabilities or both; or a JSON file of COCO results "
+        "or of panoptic segments. With --truth."
+    ),
 ]
 TruthOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of the true label maps, of the same names.")
+    Path | None,
+    typer.Option(
+        help="Folder of the true label maps, of the same names; for a JSON file, a data set."
+    ),
 ]
 IgnoreOption: TypeAlias = Annotated[
     int | None,
@@ -48,6 +59,14 @@ IgnoreOption: TypeAlias = Annotated[
 ]
 DistancesOption: TypeAlias = Annotated[
     bool, typer.Option("--distances", help="Also HD95 and ASSD, which take longer.")
+]
+SpacingOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Height and width of a pixel, for --distances: 0.5mm, or 0.5,0.7mm; px measures in "
+        "pixels. By itself what GeoTIFFs say.",
+    ),
 ]
 MapOption: TypeAlias = Annotated[
     list[str] | None,
@@ -94,6 +113,21 @@ class Work:
     def loaded(self, model: str) -> Model:
         """A model of which each picture takes one core."""
         return load(model, engine=self.engine, device=self.device, threads=1, streams=self.workers)
+
+
+def spacing_from(text: str | None, *, distances: bool) -> Spacing | None:
+    """The size of a pixel that `--spacing` says.
+
+    Raises:
+        UsageError: it says none, or nothing is measured by it.
+    """
+    if text is None:
+        return None
+    if not distances:
+        raise UsageError(
+            "--spacing is the unit of distances, and none are asked for", fix="add --distances"
+        )
+    return parse_spacing(text)
 
 
 def subjects_of_set(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from pixelwise.cli.output import ExitCode, fail, print_columns, print_json, print_line
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.extras import extra
+from pixelwise.inference.card import Card
 from pixelwise.inference.model_file import ModelFile
 
 __all__ = ["models"]
@@ -18,6 +20,14 @@ _MOST_DESCRIBED = 30
 
 
 def models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Names of shipped models, or model files.",
+            show_default="all that ship",
+        ),
+    ] = None,
     architectures: Annotated[
         bool, typer.Option("--architectures", help="List the architectures that can be built.")
     ] = False,
@@ -27,7 +37,7 @@ def models(
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models that ship: classes, size, licences, scores with protocol, input rule."""
+    """Show models: classes, size, licences, scores with protocol, input rule, verdict of export."""
     try:
         if architectures and encoders is not None:
             raise UsageError(
@@ -38,15 +48,15 @@ def models(
         elif encoders is not None:
             _list_encoders(encoders, json_output)
         else:
-            _list_models(json_output)
+            _list_models(names or (), json_output)
     except PixelwiseError as error:
         fail(error)
 
 
-def _list_models(json_output: bool) -> None:
+def _list_models(names: Sequence[str], json_output: bool) -> None:
     from pixelwise.inference.model_file import read_model, shipped_models
 
-    files = [read_model(name) for name in shipped_models()]
+    files = [read_model(name) for name in names or shipped_models()]
     if json_output:
         print_json(
             {
@@ -89,14 +99,25 @@ def _print_cards(files: list[ModelFile]) -> None:
             ("weights", f"{card.weights_licence}{licence_note}"),
             ("training data", f"{card.data}; {card.data_licence}"),
             ("trained by", card.command),
+            *_verdict_rows(card),
             (
                 "file",
-                f"{len(file.content) / 1e6:.1f} MB, stored {card.storage}, computed in float32",
+                f"{len(file.content) / 1e6:.1f} MB, stored {card.storage}, computed in "
+                f"{card.precision}",
             ),
             ("sha256", file.sha256),
         ):
             table.add_row(title, text)
         console.print(table)
+
+
+def _verdict_rows(card: Card) -> list[tuple[str, str]]:
+    if card.verdict is None:
+        return []
+    rows = [("export", card.verdict.describe())]
+    if card.verdict.drop is not None:
+        rows.append(("lost", card.verdict.drop.describe()))
+    return rows
 
 
 def _list_architectures(json_output: bool) -> None:

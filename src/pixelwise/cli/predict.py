@@ -23,23 +23,40 @@ from pixelwise.cli.output import (
     print_line,
 )
 from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.rasters import (
+    parse_bands,
+    parse_memory,
+    parse_range,
+    print_rasters,
+    raster_entries,
+    run_rasters,
+)
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
+from pixelwise.formats.masks import read_mask
+from pixelwise.formats.raster_reader import TIFF_SUFFIXES, is_raster
+from pixelwise.inference.collecting import collect_jobs
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
+from pixelwise.inference.job_list import JobList
 from pixelwise.inference.jobs import (
     Job,
     Outcome,
     Outputs,
-    collect_jobs,
+    read_job,
     run_jobs,
     source_facts,
     sweep_results,
 )
+from pixelwise.inference.picture_facts import PictureFacts, picture_facts
 from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.raster_output import Result
+from pixelwise.inference.rasters import RasterSettings
+from pixelwise.inference.remote import Place, place_of
+from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.overlay import format_share
 
-__all__ = ["predict"]
+__all__ = ["Done", "Request", "hits_every_picture", "predict", "work"]
 
 # From this many pictures on, side by side beats all cores on each.
 _MANY = 4
@@ -50,21 +67,31 @@ _LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC,
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
     """What is wanted of every picture."""
 
-    output: Path
+    output: Place
     layers: bool
     probabilities: bool
     point: tuple[int, int] | None
     summary: bool
     overwrite: bool
+    tile: int | None
+    overlap: float | None
+    tta: str
     max_megapixels: float
     decode_timeout: float | None
+    facts: bool = False
+
+    @property
+    def settings(self) -> str:
+        """What a result depends on beside the picture and the model."""
+        overlap = DEFAULT_OVERLAP if self.overlap is None else self.overlap
+        return describe_settings(tile=self.tile, overlap=overlap, tta=self.tta)
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """What a finished picture is reported with."""
 
     outputs: Outputs
@@ -72,15 +99,20 @@ class _Done:
     skipped: bool
     point: dict[str, float] | None
     summary: dict[str, Any] | None
+    facts: PictureFacts | None
+    source_hash: str
 
 
 def predict(
     photos: Annotated[
-        list[str], typer.Argument(help="Pictures, folders (with all below them) and patterns.")
+        list[str],
+        typer.Argument(
+            help="Pictures, folders (with all below them), patterns; or s3://…, gs://…."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the results.", file_okay=True)
-    ] = Path("out"),
+        str, typer.Option("-o", "--output", help="Folder for the results, or s3://… or gs://….")
+    ] = "out",
     model: Annotated[
         str, typer.Option(help="Name of a shipped model, or path of a model file.")
     ] = "street",
@@ -89,7 +121,35 @@ def predict(
     ] = False,
     probabilities: Annotated[
         bool,
-        typer.Option("--probabilities", help="Also all probabilities (.npz, float32 [C, H, W])."),
+        typer.Option(
+            "--probabilities",
+            help="Also all probabilities (.npz, float32 [C, H, W]; of rasters .tif, 0..250).",
+        ),
+    ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option("--confidence", help="Rasters: also the label's probability (.tif, 0..250)."),
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Rasters: cap on all memory, as 1G; if none, a quarter of what is free.",
+        ),
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,…", help="Rasters: bands for the model, by number or name."),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LOW,HIGH", help="Rasters: numbers shown as 0 and 255."),
+    ] = None,
+    allow_references: Annotated[
+        bool,
+        typer.Option(
+            "--allow-references", help="Rasters: VRT, and georeferences in files beside them."
+        ),
     ] = False,
     at: Annotated[
         str | None, typer.Option(metavar="X,Y", help="Print the class scores at one pixel.")
@@ -102,6 +162,17 @@ def predict(
     threads: Annotated[
         int, typer.Option(min=0, max=MOST_THREADS, help="Cores to use; 0 means all.")
     ] = 0,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut into tiles of this side, seen at the picture's own scale."),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.5, help="Part of a tile that its neighbour covers. [0.25]"),
+    ] = None,
+    tta: Annotated[
+        str, typer.Option(help="Mean over several views: none, mirror, flips or scales.")
+    ] = "none",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make results anew that are there already.")
     ] = False,
@@ -112,60 +183,137 @@ def predict(
         float | None,
         typer.Option(min=0, help="For files from strangers: decode each apart, at most N seconds."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Millions of pictures: by processes of a Ray cluster at HOST:PORT or auto; "
+            "without ADDRESS by those of a Ray started for this command.",
+        ),
+    ] = None,
 ) -> None:
     """Segment pictures: for each an indexed PNG label map and an overlay with a legend.
+
+    GeoTIFFs, slides, Zarr and TIFFs too large for a photo become GeoTIFFs, tile by tile.
 
     Exit code 0: all done; 1: some pictures failed, the others are done; 2: could not start;
     130: interrupted, the same command goes on.
     """
+    if ray is not None:
+        # Ray and what reads tables take a second to load.
+        from pixelwise.cli.predict_on_ray import predict_on_ray
+
+        predict_on_ray(
+            photos,
+            output=output,
+            model=model,
+            layers=layers,
+            probabilities=probabilities,
+            at=at,
+            json_output=json_output,
+            engine=engine,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+            max_megapixels=max_megapixels,
+            decode_timeout=decode_timeout,
+            tile=tile,
+            overlap=overlap,
+            tta=tta,
+            for_rasters=_given(
+                {
+                    "--memory": memory is not None,
+                    "--confidence": confidence,
+                    "--bands": bands is not None,
+                    "--range": value_range is not None,
+                    "--allow-references": allow_references,
+                }
+            ),
+            address=ray,
+        )
+        return
     try:
         point = _parse_point(at)
-        jobs = collect_jobs(photos, output)
+        folder = place_of(output)
+        jobs, rasters = _apart(collect_jobs(photos, folder), max_megapixels, memory)
+        _check_tiling(tile, overlap, rasters=bool(rasters))
+        settings = RasterSettings(
+            bands=parse_bands(bands),
+            value_range=parse_range(value_range),
+            confidence=confidence,
+            probabilities=probabilities,
+            memory=parse_memory(memory),
+            tile=tile,
+            overlap=DEFAULT_OVERLAP if overlap is None else overlap,
+            tta=tta,
+            allow_references=allow_references,
+            overwrite=overwrite,
+        )
+        if rasters:
+            _check_rasters(rasters, folder, _given({"--layers": layers, "--at": point is not None}))
         cores = threads or usable_cores()
-        workers = cores if len(jobs) >= _MANY else 1
+        workers = cores if len(jobs) >= _MANY and not rasters else 1
         loaded = load(
             model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
         )
-        make_folder(output)
-        sweep_results(output)
+        loaded.views(tta)
+        if isinstance(folder, Path):
+            make_folder(folder)
+        sweep_results(folder)
     except PixelwiseError as error:
         fail(error)
-    request = _Request(
-        output=output,
+    request = Request(
+        output=folder,
         layers=layers,
         probabilities=probabilities,
         point=point,
         summary=json_output,
         overwrite=overwrite,
+        tile=tile,
+        overlap=overlap,
+        tta=tta,
         max_megapixels=max_megapixels,
         decode_timeout=decode_timeout,
     )
-    finished: list[Outcome[_Done]] = []
+    finished: list[Outcome[Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
+    streamed: list[Outcome[Result]] = []
+    if (
+        not ending
+        and rasters
+        and not run_rasters(loaded, rasters, Path(output), settings, streamed)
+    ):
+        ending = _INTERRUPTED
     if json_output:
-        _print_json(finished)
+        _print_json(finished, streamed)
     else:
         _print_report(finished, request)
+        print_rasters(streamed)
     if ending:
+        total = len(jobs) + len(rasters)
         sys.stderr.write(
-            f"{ending}: {len(finished)} of {len(jobs)} pictures were worked through; "
+            f"{ending}: {len(finished) + len(streamed)} of {total} pictures were worked through; "
             "the same command goes on with the rest\n"
         )
     if ending == _INTERRUPTED:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    if ending or any(outcome.error for outcome in finished):
+    if (
+        ending
+        or any(outcome.error for outcome in finished)
+        or any(outcome.error for outcome in streamed)
+    ):
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _run(
     model: Model,
     jobs: Sequence[Job],
-    request: _Request,
+    request: Request,
     workers: int,
-    finished: list[Outcome[_Done]],
+    finished: list[Outcome[Done]],
 ) -> str:
     """Works through the jobs into `finished`; returns why it ended early, or nothing."""
-    outcomes = run_jobs(jobs, lambda job: _work(model, job, request), workers=workers)
+    outcomes = run_jobs(jobs, lambda job: work(model, job, request), workers=workers)
     try:
         with closing(outcomes), progress_bar(len(jobs)) as advance:
             for outcome in outcomes:
@@ -174,39 +322,98 @@ def _run(
                 if outcome.error is None:
                     continue
                 print_error(outcome.error)
-                if _hits_every_picture(outcome.error):
+                if hits_every_picture(outcome.error):
                     return "stopped, since no result can be written"
     except KeyboardInterrupt:
         return _INTERRUPTED
     return ""
 
 
-def _hits_every_picture(error: PixelwiseError) -> bool:
+def hits_every_picture(error: PixelwiseError) -> bool:
+    """Whether the next picture would meet this error too."""
     cause = error.__cause__
     return isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _LASTING
 
 
-def _work(model: Model, job: Job, request: _Request) -> _Done:
-    facts = source_facts(job, model.sha256)
+def work(model: Model, job: Job, request: Request) -> Done:
+    """Makes what is wanted of one picture, as far as it is not there.
+
+    Raises:
+        PixelwiseError: the picture cannot be worked through.
+    """
+    content = read_job(job, max_megapixels=request.max_megapixels)
+    facts = source_facts(content, model.sha256, request.settings)
     outputs = Outputs.of(
         job, request.output, layers=request.layers, probabilities=request.probabilities
     )
     done = outputs.are_done(facts, model.classes, overwrite=request.overwrite)
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
-        return _Done(outputs, shares, skipped=True, point=None, summary=None)
+        facts_there = _facts_there(outputs, model) if request.facts else None
+        return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"])
     segmentation = model.predict(
-        job.source, max_megapixels=request.max_megapixels, timeout=request.decode_timeout
+        content,
+        tile=request.tile,
+        overlap=request.overlap,
+        tta=request.tta,
+        max_megapixels=request.max_megapixels,
+        timeout=request.decode_timeout,
+        name=str(job.source),
     )
     point = segmentation.at(*request.point) if request.point is not None else None
     outputs.save(segmentation, facts, overwrite=request.overwrite)
-    return _Done(
+    return Done(
         outputs=outputs,
         shares=segmentation.tags,
         skipped=done,
         point=point,
         summary=segmentation.summary() if request.summary else None,
+        facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
+        source_hash=facts["source_hash"],
     )
+
+
+def _apart(jobs: JobList, max_megapixels: float, memory: str | None) -> tuple[JobList, list[Job]]:
+    """Photos, and rasters; with a cap on memory every TIFF is one."""
+    photos, rasters = JobList(), []
+    for job in jobs:
+        place = job.source
+        capped = memory is not None and place.suffix.lower() in TIFF_SUFFIXES
+        if isinstance(place, Path) and (capped or is_raster(place, max_megapixels=max_megapixels)):
+            rasters.append(job)
+        else:
+            photos.append(job)
+    return photos, rasters
+
+
+def _given(options: dict[str, bool]) -> list[str]:
+    return [name for name, is_given in options.items() if is_given]
+
+
+def _check_rasters(rasters: Sequence[Job], folder: Place, refused: Sequence[str]) -> None:
+    if refused:
+        raise UsageError(
+            "rasters have no --layers and no --at",
+            where=str(rasters[0].source),
+            got=", ".join(refused),
+        )
+    if not isinstance(folder, Path):
+        raise UsageError(
+            "label rasters are written to disks alone",
+            got=f"-o {folder}",
+            fix="give a folder on a disk",
+        )
+
+
+def _check_tiling(tile: int | None, overlap: float | None, *, rasters: bool) -> None:
+    if tile is None and overlap is not None and not rasters:
+        raise UsageError("an overlap needs tiles", got=f"--overlap {overlap}", fix="give --tile N")
+
+
+def _facts_there(outputs: Outputs, model: Model) -> PictureFacts:
+    place = outputs.labels
+    labels = read_mask(place if isinstance(place, Path) else place.read_bytes())
+    return picture_facts(labels, model.classes)
 
 
 def _parse_point(text: str | None) -> tuple[int, int] | None:
@@ -221,8 +428,9 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
     return x, y
 
 
-def _print_json(finished: list[Outcome[_Done]]) -> None:
-    pictures, failed = [], []
+def _print_json(finished: list[Outcome[Done]], streamed: list[Outcome[Result]]) -> None:
+    pictures: list[dict[str, Any]] = []
+    rasters, failed = raster_entries(streamed)
     for outcome in finished:
         if outcome.result is not None and outcome.result.summary is not None:
             entry = {
@@ -235,10 +443,11 @@ def _print_json(finished: list[Outcome[_Done]]) -> None:
             pictures.append(entry)
         elif outcome.error is not None:
             failed.append({"source": str(outcome.job.source), **error_facts(outcome.error)})
-    print_json({"pictures": pictures, "failed": failed})
+    rasters_too = {"rasters": rasters} if streamed else {}
+    print_json({"pictures": pictures, **rasters_too, "failed": failed})
 
 
-def _print_report(finished: list[Outcome[_Done]], request: _Request) -> None:
+def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
     results = [(outcome.job, outcome.result) for outcome in finished if outcome.result is not None]
     for job, result in results:
         if result.point is not None and request.point is not None:

@@ -29,10 +29,12 @@ from pixelwise.cli.judging import (
     MapOption,
     Opening,
     PredictionsOption,
+    SpacingOption,
     SplitOption,
     ThreadsOption,
     TruthOption,
     Work,
+    spacing_from,
 )
 from pixelwise.cli.output import ExitCode, fail, print_json, print_line
 from pixelwise.cli.progress import progress_bar
@@ -55,7 +57,9 @@ def report(
     ],
     model: Annotated[
         str | None,
-        typer.Argument(help="A model, the folder of a run, or a folder of label maps."),
+        typer.Argument(
+            help="A model, the folder of a run, or predictions: label maps, or a JSON file."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Argument(help="Folder of the data set, or an annotation file in it.")
@@ -66,6 +70,7 @@ def report(
     map_: MapOption = None,
     ignore: IgnoreOption = None,
     distances: DistancesOption = False,
+    spacing: SpacingOption = None,
     json_output: JsonOption = False,
     layout: LayoutOption = None,
     classes: ClassesOption = None,
@@ -89,6 +94,7 @@ def report(
     try:
         for name in (_PAGE, _DATA, _TABLE):
             refuse_taken(output / name, overwrite=overwrite)
+        size = spacing_from(spacing, distances=distances)
         work = Work(engine, device, threads)
         opening = Opening(layout, classes, images, masks, valid, rest, splits)
         subject = open_subject(
@@ -96,7 +102,13 @@ def report(
         )
         make_folder(output)
         with progress_bar(len(subject.truths.names)) as advance:
-            made = make_report(subject, distances=distances, workers=work.workers, progress=advance)
+            made = make_report(
+                subject,
+                distances=distances,
+                spacing=size,
+                workers=work.workers,
+                progress=advance,
+            )
         page = report_page(made, drawn(made, workers=work.workers))
         facts = plain_data(made.evaluation)
         write_atomic(output / _DATA, (json.dumps(facts, indent=1) + "\n").encode())

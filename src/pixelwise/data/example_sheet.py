@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from pixelwise.classes import ClassInfo, ClassTable
 from pixelwise.colours import Colour
 from pixelwise.data.drawing import IGNORED, draw_labels
-from pixelwise.data.viewable import viewable
 from pixelwise.data.wording import percent
 from pixelwise.errors import ArrayError
+from pixelwise.formats.viewable import viewable
 from pixelwise.lettering import lettering
 from pixelwise.metrics.confusion import ConfusionMatrix
 from pixelwise.overlay import LegendEntry, draw_legend

@@ -15,8 +15,8 @@ from pixelwise.data.dataset import Dataset, Sample
 from pixelwise.data.drawing import IGNORED, draw_labels, labels_of, object_borders
 from pixelwise.data.findings import background_of
 from pixelwise.data.targets import InstanceTarget
-from pixelwise.data.viewable import viewable
 from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.formats.viewable import viewable
 from pixelwise.lettering import lettering
 from pixelwise.overlay import LegendEntry, draw_legend
 

@@ -21,8 +21,8 @@ from pixelwise.data.layouts.mask_files import MaskFiles
 from pixelwise.data.parallel import in_order
 from pixelwise.data.stored import Form, exif_orientation, form_of
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiLabelTarget
-from pixelwise.data.viewable import viewable
 from pixelwise.errors import ImageFileError, MaskFileError, PixelwiseError
+from pixelwise.formats.viewable import viewable
 from pixelwise.kernels.checks import usable_cores
 
 __all__ = ["Gathering", "Statistics", "gather"]

@@ -14,8 +14,8 @@ from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset, Entry
 from pixelwise.data.drawing import IGNORED, draw_labels, labels_of, object_borders
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiLabelTarget
-from pixelwise.data.viewable import viewable
 from pixelwise.errors import PixelwiseError
+from pixelwise.formats.viewable import viewable
 
 __all__ = ["Thumbnail", "thumbnail"]
 

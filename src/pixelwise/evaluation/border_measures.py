@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
+from pixelwise.evaluation.spacing import Spacings
 from pixelwise.metrics import BoundaryFScore, BoundaryIoU, SurfaceDistances, figures
 
 __all__ = ["Borders", "Distances"]
@@ -19,7 +20,7 @@ _BAND_SUMS = 3
 
 
 @dataclass(frozen=True)
-class Borders:
+class Borders(Summed):
     """Boundary IoU and the F-score of contours.
 
     Attributes:
@@ -59,7 +60,7 @@ class Borders:
         return np.concatenate([band.class_counts, contours.class_counts])[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         band = figures.iou(sums[:, :_BAND_SUMS])
         contours = figures.boundary_f_score(sums[:, _BAND_SUMS:])
         return {
@@ -71,31 +72,51 @@ class Borders:
 
 
 @dataclass(frozen=True)
-class Distances:
-    """Hausdorff distance at 95 % and average symmetric surface distance, in pixels."""
+class Distances(Summed):
+    """Hausdorff distance at 95 % and average symmetric surface distance.
 
+    Attributes:
+        spacings: how large the pixels are, and so the unit.
+        name: see `Measure`.
+    """
+
+    spacings: Spacings = field(default_factory=Spacings)
     name: str = "distances"
-    figures: tuple[Figure, ...] = (
-        Figure("mean_hausdorff_95", "mean HD95", False, "px", higher_is_better=False),
-        Figure("mean_average_distance", "mean ASSD", False, "px", higher_is_better=False),
-        Figure("hausdorff_95", "HD95", True, "px", higher_is_better=False),
-        Figure("average_distance", "ASSD", True, "px", higher_is_better=False),
-        Figure("one_sided", "without distance", True, higher_is_better=False),
-    )
-    told: str = (
-        "HD95, ASSD: distances between the outlines of a class, means over the pictures that have "
-        "it in truth and prediction; 'without distance' is the share of pictures that have it in "
-        "only one of both, and so in no mean"
-    )
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """See `Measure.figures`."""
+        unit = self.spacings.unit
+        return (
+            Figure("mean_hausdorff_95", "mean HD95", False, unit, higher_is_better=False),
+            Figure("mean_average_distance", "mean ASSD", False, unit, higher_is_better=False),
+            Figure("hausdorff_95", "HD95", True, unit, higher_is_better=False),
+            Figure("average_distance", "ASSD", True, unit, higher_is_better=False),
+            Figure("one_sided", "without distance", True, higher_is_better=False),
+        )
+
+    @property
+    def told(self) -> str:
+        """See `Measure.told`."""
+        return (
+            "HD95, ASSD: distances between the outlines of a class, means over the pictures that "
+            "have it in truth and prediction; 'without distance' is the share of pictures that "
+            f"have it in only one of both, and so in no mean; {self.spacings.told}"
+        )
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-        """float64 `[4, C]`: the sums of `SurfaceDistances`."""
+        """float64 `[4, C]`: the sums of `SurfaceDistances`.
+
+        Raises:
+            PixelwiseError: how large the pixels are cannot be told.
+        """
         surfaces = SurfaceDistances(len(confusion) + 1, ignore_index=IGNORED)
-        surfaces.update(judged.truth, judged.labels)
+        spacing = self.spacings.of(judged.place)
+        surfaces.update(judged.truth, judged.labels, spacing=spacing)
         return surfaces.class_counts[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         hausdorff, average = figures.hausdorff_95(sums), figures.average_distance(sums)
         with np.errstate(invalid="ignore", divide="ignore"):
             one_sided = sums[:, 3] / (sums[:, 2] + sums[:, 3])

@@ -1,16 +1,13 @@
 """Temperatures for a model whose probabilities do not mean what they say.
 
-Scores are divided by a temperature before the softmax: one for all classes (Guo et al., ICML 2017,
-section 4.2), or one for each class. It is the one of least negative log-likelihood over a sample of
-pixels of pictures that the model did not learn from. In 1 / temperature the likelihood is convex,
-and Newton's method finds its least value.
-
-What it brings is measured cross-fitted: pictures are dealt into parts, and each part is judged with
-the temperature of the others. Labels are never changed.
+What a temperature brings is measured cross-fitted: pictures are dealt into parts, and each part is
+judged with the temperature of the others. Where that does not make the truth likelier, the
+temperature stays as it was. Labels are never changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,9 +18,16 @@ from pixelwise.errors import DatasetError
 from pixelwise.evaluation.conformal import can_promise, check_coverage, fit_threshold, set_figures
 from pixelwise.evaluation.pixels import PixelSample
 from pixelwise.evaluation.quality import RankCorrelation, expected_iou, rank_correlation
+from pixelwise.evaluation.temperatures import (
+    TemperatureKind,
+    fit_temperature,
+    judged_probabilities,
+    probabilities_of,
+)
 from pixelwise.inference.card import Card, Conformal, Score
-from pixelwise.metrics.bootstrap import interval, paired
+from pixelwise.metrics.bootstrap import Paired, interval, paired
 from pixelwise.metrics.calibration import Calibration
+from pixelwise.temperature import LocalTemperature, Temperature
 from pixelwise.version import VERSION
 
 __all__ = [
@@ -33,21 +37,17 @@ __all__ = [
     "Figure",
     "calibrate",
     "calibrated_card",
-    "fit_temperature",
+    "needs_corners",
 ]
 
-CalibrationKind: TypeAlias = Literal["global", "per-class"]
-Temperature: TypeAlias = float | tuple[float, ...]
+CalibrationKind: TypeAlias = TemperatureKind | Literal["auto"]
 
+_KINDS: tuple[TemperatureKind, ...] = ("global", "per-class", "local")
 _NAMES = ("ECE", "class-wise ECE", "Brier score", "NLL")
+_NLL = _NAMES.index("NLL")
 _RANK_NAME = "rank correlation of the expected mean IoU"
 _FOLDS = 5
 _SEED = 0
-_LEAST, _MOST = 0.05, 20.0  # of 1 / temperature
-# Holds a class that hardly occurs near the temperature of all.
-_RIDGE = 1e-3
-_ROUNDS = 50
-_CLOSE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -82,29 +82,51 @@ class CalibrationResult:
     """A temperature and what it brings.
 
     Attributes:
-        kind: whether there is one temperature or one for each class.
+        kind: whether there is one temperature, one for each class, or one for each place.
         temperature: what scores are to be divided by; the one before where none helped.
         helps: whether the likelihood of pictures that had no part in it rose.
         better: probability that it rises, by drawing pictures anew.
         before, after: by name; `after` is cross-fitted.
+        tried: `after` of every kind that was tried.
         coverage: of prediction sets, where it was asked for.
         quality: how well the expected mean IoU ranks pictures by their true one, cross-fitted.
         pictures, groups, pixels: pictures, groups of them, and pixels drawn of each.
         protocol: in words.
     """
 
-    kind: CalibrationKind
+    kind: TemperatureKind
     temperature: Temperature
     helps: bool
     better: float
     before: dict[str, Figure]
     after: dict[str, Figure]
+    tried: Mapping[TemperatureKind, dict[str, Figure]]
     coverage: Coverage | None
     quality: RankCorrelation
     pictures: int
     groups: int
     pixels: int
     protocol: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A kind of temperature, cross-fitted.
+
+    Attributes:
+        kind: of the temperatures.
+        fitted: without each part.
+        units: sums of each picture, judged with that of the other parts.
+    """
+
+    kind: TemperatureKind
+    fitted: tuple[Temperature, ...]
+    units: NDArray[np.float64]
+
+
+def needs_corners(kind: CalibrationKind, current: Temperature) -> bool:
+    """Whether the sample must be drawn with corners."""
+    return kind in ("local", "auto") or isinstance(current, LocalTemperature)
 
 
 def calibrate(
@@ -121,12 +143,16 @@ def calibrate(
         sample: of pictures that the model did not learn from.
         data: what the pictures are, for the protocol.
         current: the temperature that the model has.
-        kind: one for all classes, or one for each.
+        kind: one for all classes, one for each, or one for each place; "auto": the first of these,
+            unless a later one makes the truth likelier by more than chance, which is where the 95 %
+            interval of the difference is above 0.
         coverage: of prediction sets, above 0 and below 1; None for none.
 
     Raises:
-        DatasetError: all pictures belong together, so that none can judge.
-        UsageError: the pictures are too few for the coverage, or it is none.
+        DatasetError: all pictures belong together, so that none can judge, or all classes are
+            judged as one.
+        UsageError: the pictures are too few for the coverage, or it is none; or a local temperature
+            needs a sample with corners.
     """
     groups = len(np.unique(sample.groups))
     if groups < 2:
@@ -135,76 +161,63 @@ def calibrate(
             got=f"{groups}, of {len(sample.names)} pictures",
             fix="add pictures of another video, scene or folder",
         )
+    judged = int(sample.judged_as.max()) + 1
+    if judged < 2:
+        raise DatasetError(
+            "probabilities of a single class are always 1",
+            got=f"{len(sample.judged_as)} classes of the model, all judged as one",
+            fix="map them to two classes of the truth at least",
+        )
     if coverage is not None:
         check_coverage(coverage, groups)
     folds = _folds(sample.groups)
-    fitted: list[Temperature] = [
-        fit_temperature(sample.logits[folds != fold], sample.truth[folds != fold], kind)
-        for fold in range(int(folds.max()) + 1)
-    ]
-    before = _probabilities(sample.logits, current)
-    after = np.concatenate(
-        [_probabilities(sample.logits[[place]], fitted[fold]) for place, fold in enumerate(folds)]
-    )
-    rule = Calibration(sample.logits.shape[2])
-    units = [_sums(rule, values, sample.truth) for values in (before, after)]
-    figures = [_figures(rule, own, sample.groups) for own in units]
-    rises = paired(units[0], units[1], lambda sums: -rule.values(sums)[:, 3], groups=sample.groups)
+    rule = Calibration(judged)
+    before = _sums(rule, sample, probabilities_of(sample, current))
+    kinds = _KINDS if kind == "auto" else (kind,)
+    candidates = [_cross_fitted(sample, folds, rule, each) for each in kinds]
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        if _rises(rule, best.units, candidate.units, sample.groups).low > 0:
+            best = candidate
+    figures = [_figures(rule, own, sample.groups) for own in (before, best.units)]
     helps = figures[1]["NLL"].value < figures[0]["NLL"].value
-    temperature = fit_temperature(sample.logits, sample.truth, kind) if helps else current
-    judged = after if helps else before
-    labels = sample.logits.argmax(2)
-    protocol = (
-        f"{data}, {len(sample.names):,} pictures in {groups:,} groups, {sample.truth.shape[1]:,} "
-        f"pixels drawn of each, {rule.bins} bins"
-    )
-    if helps:
-        protocol += ", each picture judged with a temperature of others"
+    parts = best.fitted if helps else (current,) * len(best.fitted)
+    probabilities = _by_parts(sample, folds, parts)
+    temperature = fit_temperature(sample, best.kind) if helps else current
     return CalibrationResult(
-        kind=kind,
+        kind=best.kind,
         temperature=temperature,
         helps=helps,
-        better=float(rises.better),
+        better=float(_rises(rule, before, best.units, sample.groups).better),
         before=figures[0],
         after=figures[1],
+        tried={each.kind: _figures(rule, each.units, sample.groups) for each in candidates},
         coverage=None
         if coverage is None
-        else _coverage(
-            sample, temperature, fitted if helps else [current] * len(fitted), folds, coverage
-        ),
-        quality=_quality(sample, judged, labels),
+        else _coverage(sample, temperature, parts, folds, probabilities, coverage),
+        quality=_quality(sample, probabilities),
         pictures=len(sample.names),
         groups=groups,
         pixels=sample.truth.shape[1],
-        protocol=protocol,
+        protocol=_protocol(sample, data, groups, rule.bins, kind if helps else None),
     )
 
 
-def fit_temperature(
-    logits: NDArray[np.float32], truth: NDArray[np.integer], kind: CalibrationKind = "global"
-) -> Temperature:
-    """The temperature of least negative log-likelihood, 0.05 … 20.
-
-    Classes that are nowhere the truth take the temperature of all; those that hardly are stay near
-    it. The same input gives the same answer.
-
-    Args:
-        logits: `[N, P, C]`.
-        truth: channels `[N, P]`.
-        kind: one for all classes, or one for each.
-    """
-    classes = logits.shape[2]
-    whole = np.ones((classes, 1))
-    planes = np.ascontiguousarray(logits.transpose(0, 2, 1))
-    every = _newton(planes, truth, whole, np.zeros(classes), np.ones(1), ridge=0.0)
-    if kind == "global":
-        return float(1 / every[0])
-    present = np.bincount(truth.reshape(-1), minlength=classes) > 0
-    basis = np.eye(classes)[:, present]
-    rest = np.where(present, 0, every[0])
-    start = np.full(basis.shape[1], every[0])
-    found = rest + basis @ _newton(planes, truth, basis, rest, start, ridge=_RIDGE)
-    return tuple((1 / found).tolist())
+def _protocol(
+    sample: PixelSample, data: str, groups: int, bins: int, kind: CalibrationKind | None
+) -> str:
+    """In words; the kind is what was asked for, None where nothing helped."""
+    parts = [
+        f"{data}, {len(sample.names):,} pictures in {groups:,} groups, {sample.truth.shape[1]:,} "
+        f"pixels drawn of each, {bins} bins"
+    ]
+    if sample.notes:
+        parts.append(", ".join(sample.notes))
+    if kind is not None:
+        parts.append("each picture judged with a temperature of others")
+    if kind == "auto":
+        parts.append("the kind of temperature chosen on all")
+    return "; ".join(parts)
 
 
 def calibrated_card(card: Card, result: CalibrationResult) -> Card:
@@ -271,91 +284,42 @@ def _folds(groups: NDArray[np.int64]) -> NDArray[np.intp]:
     return fold_of[places]
 
 
-def _newton(
-    planes: NDArray[np.float32],
-    truth: NDArray[np.integer],
-    basis: NDArray[np.float64],
-    rest: NDArray[np.float64],
-    start: NDArray[np.float64],
-    *,
-    ridge: float,
-) -> NDArray[np.float64]:
-    """Parameters x of least NLL of logits `[N, C, P]` times `rest + basis @ x`, near the start.
-
-    Damped: a step is halved until it lowers the loss.
-    """
-
-    def loss_at(x: NDArray[np.float64]) -> float:
-        return _nll(planes, truth, rest + basis @ x) + ridge / 2 * float(((x - start) ** 2).sum())
-
-    place, loss = start, loss_at(start)
-    for _ in range(_ROUNDS):
-        gradient, curvature = _derivatives(planes, truth, rest + basis @ place)
-        slope = basis.T @ gradient + ridge * (place - start)
-        bend = basis.T @ curvature @ basis + (ridge + 1e-9) * np.eye(len(place))
-        step = np.linalg.solve(bend, slope)
-        for _ in range(_ROUNDS):
-            tried = np.clip(place - step, _LEAST, _MOST)
-            lower = loss_at(tried)
-            if lower <= loss:
-                break
-            step = step / 2
-        else:
-            break
-        moved = np.abs(tried - place).max()
-        place, loss = tried, lower
-        if moved < _CLOSE:
-            break
-    return place
+def _cross_fitted(
+    sample: PixelSample, folds: NDArray[np.intp], rule: Calibration, kind: TemperatureKind
+) -> _Candidate:
+    fitted = tuple(
+        fit_temperature(sample.part(folds != fold), kind) for fold in range(int(folds.max()) + 1)
+    )
+    return _Candidate(kind, fitted, _sums(rule, sample, _by_parts(sample, folds, fitted)))
 
 
-def _nll(
-    planes: NDArray[np.float32], truth: NDArray[np.integer], scale: NDArray[np.float64]
-) -> float:
-    """Mean over pixels, of logits `[N, C, P]` times the scale of each class."""
-    total = 0.0
-    for own, ids in zip(planes, truth, strict=True):
-        scores = own * scale[:, None]
-        scores -= scores.max(0)
-        right = np.take_along_axis(scores, ids[None].astype(np.intp), 0)
-        total += float((np.log(np.exp(scores).sum(0)) - right).sum())
-    return total / truth.size
+def _by_parts(
+    sample: PixelSample, folds: NDArray[np.intp], fitted: tuple[Temperature, ...]
+) -> NDArray[np.float32]:
+    """Probabilities `[N, P, C]`, each part by its temperature."""
+    out = np.empty_like(sample.logits)
+    for fold, temperature in enumerate(fitted):
+        own = folds == fold
+        out[own] = probabilities_of(sample.part(own), temperature)
+    return out
 
 
-def _derivatives(
-    planes: NDArray[np.float32], truth: NDArray[np.integer], scale: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the mean NLL by the scale of each class: gradient `[C]` and Hessian `[C, C]`."""
-    classes = planes.shape[1]
-    gradient, curvature = np.zeros(classes), np.zeros((classes, classes))
-    for own, ids in zip(planes, truth, strict=True):
-        scores = own.astype(np.float64)
-        weighed = scores * _softmax(scores * scale[:, None])
-        right = np.take_along_axis(scores, ids[None].astype(np.intp), 0)[0]
-        gradient += weighed.sum(1) - np.bincount(ids, right, classes)
-        curvature += np.diag((weighed * scores).sum(1)) - weighed @ weighed.T
-    return gradient / truth.size, curvature / truth.size
-
-
-def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the first axis: NumPy reduces a short last one slowly."""
-    powers = np.exp(scores - scores.max(0))
-    shares: NDArray[np.float64] = powers / powers.sum(0)
-    return shares
-
-
-def _probabilities(logits: NDArray[np.float32], temperature: Temperature) -> NDArray[np.float32]:
-    """`[N, P, C]`, as the logits are."""
-    scale = np.broadcast_to(1 / np.asarray(temperature), logits.shape[2])[:, None]
-    return np.stack([_softmax(own.T * scale).T.astype(np.float32) for own in logits])
+def _rises(
+    rule: Calibration,
+    units: NDArray[np.float64],
+    others: NDArray[np.float64],
+    groups: NDArray[np.int64],
+) -> Paired:
+    """By how much the likelihood of the others is above that of the units."""
+    return paired(units, others, lambda sums: -rule.values(sums)[:, _NLL], groups=groups)
 
 
 def _sums(
-    rule: Calibration, probabilities: NDArray[np.float32], truth: NDArray[np.uint16]
+    rule: Calibration, sample: PixelSample, probabilities: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """The sums of each picture, `[N, K]`."""
     units = []
-    for own, ids in zip(probabilities, truth, strict=True):
+    for own, ids in zip(judged_probabilities(sample, probabilities), sample.truth, strict=True):
         one = Calibration(rule.classes, bins=rule.bins)
         one.update(own.T, ids)
         units.append(one.counts)
@@ -376,27 +340,31 @@ def _figures(
 def _coverage(
     sample: PixelSample,
     temperature: Temperature,
-    fitted: list[Temperature],
+    fitted: tuple[Temperature, ...],
     folds: NDArray[np.intp],
+    probabilities: NDArray[np.float32],
     wanted: float,
 ) -> Coverage:
-    labels = sample.logits.argmax(2)
+    def threshold_of(part: PixelSample, by: Temperature) -> float:
+        true = part.judged_as == part.truth[..., None]
+        likeliest = np.where(true, probabilities_of(part, by), 0).max(2)
+        right = part.judged_as[part.logits.argmax(2)] == part.truth
+        return fit_threshold(likeliest, right, part.groups, coverage=wanted)
 
-    def threshold_of(own: NDArray[np.bool_], by: Temperature) -> float:
-        truth = sample.truth[own]
-        places = truth[..., None].astype(np.intp)
-        right = np.take_along_axis(_probabilities(sample.logits[own], by), places, 2)[..., 0]
-        return fit_threshold(right, labels[own], truth, sample.groups[own], coverage=wanted)
-
-    final = threshold_of(np.ones(len(folds), np.bool_), temperature)
+    final = threshold_of(sample, temperature)
     parts = [folds == fold for fold in range(len(fitted))]
     least = min(len(np.unique(sample.groups[~own])) for own in parts)
     if not can_promise(wanted, least):
         return Coverage(wanted, final, None, None)
     covered, size = np.zeros(len(folds)), np.zeros(len(folds))
     for own, by in zip(parts, fitted, strict=True):
-        probabilities = _probabilities(sample.logits[own], by)
-        figures = set_figures(probabilities, labels[own], sample.truth[own], threshold_of(~own, by))
+        figures = set_figures(
+            probabilities[own],
+            sample.logits[own].argmax(2),
+            sample.truth[own],
+            threshold_of(sample.part(~own), by),
+            judged_as=sample.judged_as,
+        )
         covered[own], size[own] = figures.covered, figures.size
     return Coverage(
         wanted,
@@ -421,10 +389,9 @@ def _mean_figure(
     return Figure(float(found.value), float(found.low), float(found.high))
 
 
-def _quality(
-    sample: PixelSample, judged: NDArray[np.float32], labels: NDArray[np.intp]
-) -> RankCorrelation:
-    estimates = [expected_iou(own, ids) for own, ids in zip(judged, labels, strict=True)]
+def _quality(sample: PixelSample, probabilities: NDArray[np.float32]) -> RankCorrelation:
+    labels = sample.logits.argmax(2)
+    estimates = [expected_iou(own, ids) for own, ids in zip(probabilities, labels, strict=True)]
     right, true, found = sample.counts.transpose(1, 0, 2).astype(np.float64)
     union = true + found - right
     iou = np.divide(right, union, out=np.zeros_like(right), where=union > 0)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import ClassTableError, DatasetError
-from pixelwise.evaluation.evaluate import Evaluation, side_by_side
+from pixelwise.errors import ClassTableError, DatasetError, UsageError
+from pixelwise.evaluation.evaluate import Evaluation
 from pixelwise.evaluation.measures import Figure, Measure
-from pixelwise.metrics.bootstrap import paired
+from pixelwise.metrics.bootstrap import paired_of
 
 __all__ = ["Comparison", "Difference", "compare"]
 
@@ -104,30 +104,22 @@ class Comparison:
     def _paired(
         self, measure: Measure, units: NDArray[np.int32] | None
     ) -> dict[str, tuple[Difference, ...]]:
-        counts = [
-            _of_places(each, self.places, each.counts[measure.name]) for each in (self.a, self.b)
-        ]
-        # More is better to `paired`.
-        signs = np.concatenate(
+        a, b = (
+            measure.resampled(
+                _of_places(each, self.places, each.counts[measure.name]), measure.figures, units
+            )
+            for each in (self.a, self.b)
+        )
+        found = paired_of(a, b)
+        higher_is_better = np.concatenate(
             [
-                np.full(
-                    len(self.classes) if figure.per_class else 1,
-                    1.0 if figure.higher_is_better else -1.0,
-                )
+                np.full(len(self.classes) if figure.per_class else 1, figure.higher_is_better)
                 for figure in measure.figures
             ]
         )
-
-        def statistic(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-            return signs * side_by_side(measure, measure.figures, sums)
-
-        found = paired(counts[0], counts[1], statistic, groups=units)
-        values = [
-            side_by_side(measure, measure.figures, own.sum(0, keepdims=True).astype(np.float64))[0]
-            for own in counts
-        ]
-        ends = np.stack([signs * found.low, signs * found.high])
-        columns = (*values, signs * found.difference, ends.min(0), ends.max(0), found.better)
+        # More is better to `paired_of`.
+        better = np.where(higher_is_better, found.better, 1 - found.better)
+        columns = (a.whole(), b.whole(), found.difference, found.low, found.high, better)
         rows = [
             Difference(*(None if np.isnan(value) else value for value in row))
             for row in zip(*(column.tolist() for column in columns), strict=True)
@@ -146,6 +138,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     Raises:
         ClassTableError: the classes that were judged differ; shows both.
         DatasetError: no picture was judged for both.
+        UsageError: they are measured by pixels of different sizes.
     """
     if a.classes.names != b.classes.names:
         raise ClassTableError(
@@ -160,6 +153,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
             got=f"{len(a.places):,} pictures · {len(b.places):,} pictures",
             fix="judge both by the same split of the same data set",
         )
+    _require_same_units(a, b)
     own = {measure.name for measure in b.measures}
     return Comparison(
         a=a,
@@ -168,6 +162,21 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
         names=tuple(a.subject.truths.names[place] for place in places),
         measures=tuple(measure for measure in a.measures if measure.name in own),
     )
+
+
+def _require_same_units(a: Evaluation, b: Evaluation) -> None:
+    """Lengths of pixels of another size are other lengths, whatever the unit."""
+    told = [
+        {measure.name: measure.told for measure in each.measures if measure.figures[0].is_length}
+        for each in (a, b)
+    ]
+    for name in told[0].keys() & told[1].keys():
+        if told[0][name] != told[1][name]:
+            raise UsageError(
+                "A and B are measured in different units",
+                got=f"A: {told[0][name]}\n  B: {told[1][name]}",
+                fix="give both one size of the pixel",
+            )
 
 
 def _of_places(evaluation: Evaluation, places: Sequence[int], values: Any) -> Any:

@@ -10,7 +10,7 @@ from pixelwise.data.wording import percent, printable
 from pixelwise.evaluation.compare import Comparison, Difference
 from pixelwise.evaluation.measures import Figure
 from pixelwise.evaluation.protocol import card_of
-from pixelwise.evaluation.tables import number
+from pixelwise.evaluation.tables import number, units_of
 
 __all__ = ["comparison_data", "comparison_rows", "picture_rows"]
 
@@ -24,6 +24,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
         "a": card_of(comparison.a),
         "b": card_of(comparison.b),
         "pictures": len(comparison.names),
+        "units": units_of(comparison.figures),
         "figures": {key: vars(each) for key, each in comparison.overall.items()},
         "classes": [
             {

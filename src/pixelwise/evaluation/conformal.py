@@ -72,8 +72,7 @@ def check_coverage(coverage: float, units: int) -> None:
 
 def fit_threshold(
     probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    truth: NDArray[np.integer],
+    right: NDArray[np.bool_],
     groups: NDArray[np.integer],
     *,
     coverage: float,
@@ -81,9 +80,9 @@ def fit_threshold(
     """The threshold of the sets, 0..1.
 
     Args:
-        probabilities: calibrated, of the truth of each pixel, `[N, P]`.
-        labels: channels `[N, P]`.
-        truth: channels `[N, P]`.
+        probabilities: calibrated, of the truth of each pixel, `[N, P]`; of a truth that is several
+            classes of the model, of the likeliest of them.
+        right: whether the label is the truth, `[N, P]`.
         groups: `[N]`: pictures that belong together.
         coverage: wanted, above 0 and below 1.
 
@@ -93,8 +92,8 @@ def fit_threshold(
     _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     check_coverage(coverage, len(sizes))
     # The label is always in its set.
-    lost_above = np.where(labels == truth, np.inf, probabilities).astype(np.float64)
-    weight = np.repeat(1 / sizes[places], truth.shape[1]) / truth.shape[1]
+    lost_above = np.where(right, np.inf, probabilities).astype(np.float64)
+    weight = np.repeat(1 / sizes[places], right.shape[1]) / right.shape[1]
     order = np.argsort(lost_above, axis=None, kind="stable")
     allowed = (1 - coverage) * (len(sizes) + 1) - 1
     lost = np.cumsum(weight[order])
@@ -109,16 +108,22 @@ def set_figures(
     labels: NDArray[np.integer],
     truth: NDArray[np.integer],
     threshold: float,
+    *,
+    judged_as: NDArray[np.integer] | None = None,
 ) -> SetFigures:
     """Coverage and size of the sets of one threshold.
 
     Args:
         probabilities: calibrated, of every class, `[N, P, C]`.
         labels: channels `[N, P]`.
-        truth: channels `[N, P]`.
+        truth: judged classes `[N, P]`.
         threshold: from `fit_threshold`.
+        judged_as: the judged class of each class, `[C]`; None where both are the same.
     """
     inside = probabilities >= threshold
     np.put_along_axis(inside, labels[..., None].astype(np.intp), values=True, axis=-1)
-    held = np.take_along_axis(inside, truth[..., None].astype(np.intp), axis=-1)[..., 0]
+    if judged_as is None:
+        held = np.take_along_axis(inside, truth[..., None].astype(np.intp), axis=-1)[..., 0]
+    else:
+        held = (inside & (judged_as == truth[..., None])).any(-1)
     return SetFigures(held.mean(1), inside.sum(-1).mean(1))

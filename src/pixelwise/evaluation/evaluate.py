@@ -15,12 +15,12 @@ from pixelwise.data.drawing import IGNORED
 from pixelwise.data.duplicates import UNKNOWN_HASH, perceptual_hash
 from pixelwise.data.faults import Fault
 from pixelwise.data.groups import Groups, find_groups
-from pixelwise.data.viewable import viewable
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.measures import Figure, Measure, Overlap
 from pixelwise.evaluation.predictions import Judged, Subject, judge
+from pixelwise.formats.viewable import viewable
 from pixelwise.metrics import figures
-from pixelwise.metrics.bootstrap import interval
+from pixelwise.metrics.bootstrap import LEAST_GROUPS, groups_suffice, interval_of
 from pixelwise.metrics.confusion import ConfusionMatrix
 
 __all__ = ["Estimate", "Evaluation", "Onlooker", "Units", "confusion_of", "evaluate"]
@@ -69,7 +69,7 @@ class Evaluation:
         measures: what was counted.
         names: of the N pictures that could be judged.
         places: of these in the subject.
-        counts: by the measure's name `[N, K, C]`.
+        counts: by the measure's name `[N, …]`.
         confusion: int64 `[C, C + 1]` over all pictures, by truth and prediction; the last column
             is of predictions that are of no class of the truth.
         sizes: `(H, W)` of each picture.
@@ -142,12 +142,8 @@ class Evaluation:
         self, measure: Measure, chosen: Sequence[Figure], bounds: tuple[float, float] | None
     ) -> dict[str, tuple[Estimate, ...]]:
         widths = [len(self.classes) if figure.per_class else 1 for figure in chosen]
-        found = interval(
-            self.counts[measure.name],
-            lambda sums: side_by_side(measure, chosen, sums),
-            groups=self.units.of,
-            bounds=bounds,
-        )
+        resampled = measure.resampled(self.counts[measure.name], chosen, self.units.of)
+        found = interval_of(resampled, bounds=bounds)
         # No figure is below 0, bounded above or not.
         low = np.maximum(found.low, 0)
         rows = zip(found.value.tolist(), low.tolist(), found.high.tolist(), strict=True)
@@ -159,14 +155,6 @@ class Evaluation:
         }
 
 
-def side_by_side(
-    measure: Measure, chosen: Sequence[Figure], sums: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Figures of sums `[D, ...]` in a row each, `[D, F]`; one of each class takes C columns."""
-    values = measure.values(sums)
-    return np.concatenate([values[figure.key].reshape(len(sums), -1) for figure in chosen], axis=1)
-
-
 @dataclass(frozen=True, eq=False)
 class _Counted:
     """What one picture gives."""
@@ -175,6 +163,7 @@ class _Counted:
     size: tuple[int, int]
     ignored: int
     confusion: NDArray[np.int64]
+    held: NDArray[np.bool_]
     counts: tuple[NDArray[Any], ...]
     looks: int
     seen: object
@@ -221,6 +210,7 @@ def evaluate(
             size=(judged.truth.shape[0], judged.truth.shape[1]),
             ignored=int(judged.truth.size - own.sum()),
             confusion=own,
+            held=own.sum(axis=1) > 0,
             counts=tuple(measure.counts(judged, own) for measure in measures),
             looks=UNKNOWN_HASH if judged.image is None else perceptual_hash(viewable(judged.image)),
             seen=None if onlooker is None else onlooker.look(judged),
@@ -246,6 +236,8 @@ def evaluate(
             fix=faults[0].fix,
         )
     names = tuple(subject.truths.names[each.place] for each in counted)
+    looks = np.array([each.looks for each in counted], np.uint64)
+    held = np.stack([each.held for each in counted])
     return Evaluation(
         subject=subject,
         measures=tuple(measures),
@@ -258,7 +250,7 @@ def evaluate(
         confusion=confusion,
         sizes=tuple(each.size for each in counted),
         ignored=sum(each.ignored for each in counted),
-        units=_units(names, np.array([each.looks for each in counted], np.uint64)),
+        units=_units(names, looks, held),
         faults=tuple(faults),
     )
 
@@ -273,20 +265,33 @@ def confusion_of(judged: Judged, classes: int) -> NDArray[np.int64]:
     return matrix.counts[:classes]
 
 
-def _units(names: Sequence[str], looks: NDArray[np.uint64]) -> Units:
-    """Groups of pictures where there are several, else pictures."""
+def _units(names: Sequence[str], looks: NDArray[np.uint64], held: NDArray[np.bool_]) -> Units:
+    """Groups of pictures where they suffice, as in training, else pictures.
+
+    Args:
+        names: of the N pictures.
+        looks: perceptual hashes, uint64 `[N]`.
+        held: bool `[N, C]`: which classes are in the truth of each.
+    """
     known = bool((looks != UNKNOWN_HASH).all())
     groups: Groups = find_groups(names, looks if known else None)
     count = len(groups.sizes)
-    if groups.kind == "none":
+    if groups.kind == "none" or count == len(names):
         return Units(None, len(names), "pictures", "")
+    if groups_suffice(groups.of, held):
+        return Units(groups.of, count, f"groups of pictures ({groups.kind})", groups.reason)
+    why = f"{groups.kind}: {groups.reason}"
     if count < 2:
-        note = (
-            f"all pictures are of one group ({groups.kind}: {groups.reason}); they are taken as "
-            "if they were independent, and the interval for another group is wider"
-        )
-        return Units(None, len(names), "pictures", note)
-    return Units(groups.of, count, f"groups of pictures ({groups.kind})", groups.reason)
+        told = f"all pictures are of one group ({why})"
+    elif count < LEAST_GROUPS:
+        told = f"the pictures are of {count} groups only ({why})"
+    else:
+        told = f"a class is in a single one of the {count} groups of pictures ({why})"
+    note = (
+        f"{told}; they are taken as if they were independent, and the interval for other groups "
+        "is wider"
+    )
+    return Units(None, len(names), "pictures", note)
 
 
 def _known(value: float) -> float | None:

@@ -1,12 +1,14 @@
-"""What is counted in each picture, and the figures that follow from sums of such counts.
+"""What is counted in each picture, and the figures that follow from all pictures together.
 
-A measure counts in one picture at a time, and its counts add up over pictures. Every figure is
-taken once, from the sums; so intervals come from sums of pictures drawn anew.
+A measure counts in one picture at a time, and every figure is taken once, over all of them; so
+intervals come from pictures left out and drawn anew. The counts of most measures add up over
+pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,8 +17,9 @@ from numpy.typing import NDArray
 
 from pixelwise.evaluation.predictions import Judged
 from pixelwise.metrics import figures
+from pixelwise.metrics.bootstrap import Resampled, ResampledSums
 
-__all__ = ["Figure", "Measure", "Overlap"]
+__all__ = ["Figure", "Measure", "Overlap", "Summed"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Figure:
         key: in JSON and CSV.
         title: for people.
         per_class: whether there is one of each class, or one alone.
-        unit: "%" of a share 0 … 1; "px" of a length in pixels; "" of a plain number.
+        unit: "%" of a share 0 … 1; "" of a plain number; else that of a length, such as "px".
         higher_is_better: which way is up.
     """
 
@@ -36,6 +39,16 @@ class Figure:
     per_class: bool
     unit: str = "%"
     higher_is_better: bool = True
+
+    @property
+    def is_length(self) -> bool:
+        """Whether it has a unit of length."""
+        return self.unit not in {"", "%"}
+
+    @property
+    def heading(self) -> str:
+        """The title, with the unit of a length."""
+        return f"{self.title} ({self.unit})" if self.is_length else self.title
 
 
 class Measure(Protocol):
@@ -48,7 +61,7 @@ class Measure(Protocol):
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """What `values` gives, in the order to show it."""
+        """What it gives, in the order to show it."""
         ...
 
     @property
@@ -57,7 +70,7 @@ class Measure(Protocol):
         ...
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[Any]:
-        """What one picture gives, `[K, C]` or of any other shape; these add up.
+        """What one picture gives, an array of the same shape for every picture.
 
         Args:
             judged: the picture.
@@ -66,13 +79,48 @@ class Measure(Protocol):
         """
         ...
 
-    def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """By key the figures of sums `[D, K, C]`: `[D, C]` or `[D]`; NaN where there is none."""
+    def resampled(
+        self,
+        counts: NDArray[Any],
+        chosen: Sequence[Figure],
+        groups: NDArray[np.integer] | None,
+    ) -> Resampled:
+        """Figures side by side, `[F]`; one of each class takes C columns. NaN where there is none.
+
+        Args:
+            counts: of all pictures, `[N, …]`.
+            chosen: the figures wanted.
+            groups: a number for each picture, the same for those that belong together; None: each
+                is its own.
+        """
         ...
 
 
+class Summed(ABC):
+    """A measure whose counts `[K, C]`, or of any other shape, add up over pictures."""
+
+    @abstractmethod
+    def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        """By key the figures of sums `[D, K, C]`: `[D, C]` or `[D]`; NaN where there is none."""
+
+    def resampled(
+        self,
+        counts: NDArray[Any],
+        chosen: Sequence[Figure],
+        groups: NDArray[np.integer] | None,
+    ) -> Resampled:
+        """See `Measure.resampled`."""
+
+        def side_by_side(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+            values = self.values(sums)
+            columns = [values[figure.key].reshape(len(sums), -1) for figure in chosen]
+            return np.concatenate(columns, axis=1)
+
+        return ResampledSums(counts, side_by_side, groups)
+
+
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(Summed):
     """IoU, Dice, precision and recall, and their means: from one confusion matrix."""
 
     name: str = "overlap"
@@ -101,7 +149,7 @@ class Overlap:
         return np.stack([np.diagonal(found), confusion.sum(1), found.sum(0)])
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`.
+        """See `Summed.values`.
 
         Predictions of no class lower recall and accuracy, and through them IoU, as any error does.
         """

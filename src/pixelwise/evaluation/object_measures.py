@@ -9,26 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
+from pixelwise.evaluation.sources import NumberedObjects, ObjectForm
 from pixelwise.kernels import label_regions
 from pixelwise.metrics.panoptic import PanopticMap, PanopticQuality, panoptic_scores
 
-__all__ = ["Objects", "regions_of_things"]
+__all__ = ["FOUND_AS", "Objects", "regions_of_things"]
+
+FOUND_AS: Mapping[ObjectForm, str] = {
+    "regions": "predicted objects are the connected regions (8 neighbours) of thing classes in the "
+    "label map, so that objects that touch count as one",
+    "segments": "predicted objects are the segments of the files",
+    "results": "predicted objects are the masks of the file, which may overlap",
+}
+"""What is taken for predicted objects, in words."""
 
 
 @dataclass(frozen=True)
-class Objects:
+class Objects(Summed):
     """Panoptic quality.
 
     A label map tells no objects: the connected regions (8 neighbours) of thing classes are taken.
 
     Attributes:
         things: of each class, whether it is a thing.
-        name, figures, told: see `Measure`.
+        form: how the prediction tells objects; not as loose ones, which may overlap.
+        name, figures: see `Measure`.
     """
 
     things: tuple[bool, ...]
+    form: ObjectForm = "regions"
     name: str = "objects"
     figures: tuple[Figure, ...] = (
         Figure("mean_pq", "PQ", per_class=False),
@@ -40,11 +51,14 @@ class Objects:
         Figure("sq", "SQ", per_class=True),
         Figure("rq", "RQ", per_class=True),
     )
-    told: str = (
-        "PQ, SQ, RQ (Kirillov et al. 2019): predicted objects are the connected regions (8 "
-        "neighbours) of thing classes in the label map, so that objects that touch count as one; "
-        "pixels of things that the truth gives to no object are crowds"
-    )
+
+    @property
+    def told(self) -> str:
+        """See `Measure.told`."""
+        return (
+            f"PQ, SQ, RQ (Kirillov et al. 2019): {FOUND_AS[self.form]}; pixels of things that the "
+            "truth gives to no object are crowds"
+        )
 
     def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[np.float64]:
         """float64 `[4, C]`: the counts of `PanopticQuality`."""
@@ -54,14 +68,17 @@ class Objects:
         instances = judged.instances
         if instances is None:
             instances = np.zeros(judged.truth.shape, np.int32)
-        quality.update(
-            PanopticMap(judged.truth, instances),
-            PanopticMap(judged.labels, regions_of_things(judged.labels)),
+        found = judged.objects
+        numbers = (
+            found.numbers
+            if isinstance(found, NumberedObjects)
+            else regions_of_things(judged.labels)
         )
+        quality.update(PanopticMap(judged.truth, instances), PanopticMap(judged.labels, numbers))
         return quality.counts[:, :-1]
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         scores = panoptic_scores(sums, np.array(self.things))
         return {
             "pq": scores.pq,

@@ -12,11 +12,20 @@ from pixelwise.data.borders import BORDER_CLASSES, with_borders
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.layouts.tables import read_table
 from pixelwise.errors import DatasetError, UsageError
-from pixelwise.evaluation.label_maps import found_table, label_maps, numbered
+from pixelwise.evaluation.label_maps import (
+    found_table,
+    held_by,
+    label_maps,
+    numbered,
+    prediction_files,
+    refuse_colours,
+)
 from pixelwise.evaluation.matching import Rule
-from pixelwise.evaluation.predictions import Subject, subject_of
+from pixelwise.evaluation.object_files import file_of_objects, objects_of_file
+from pixelwise.evaluation.predictions import ObjectFile, Subject, subject_of
 from pixelwise.evaluation.run_pictures import RunPictures, read_run_pictures
-from pixelwise.evaluation.sources import FileTruth, SetTruth
+from pixelwise.evaluation.sources import FileTruth, SetTruth, Stored
+from pixelwise.evaluation.stored_probabilities import table_in
 from pixelwise.inference.predictor import Model
 
 __all__ = ["ALL", "Source", "folder_subject", "set_subjects", "set_truth", "source_of"]
@@ -27,23 +36,38 @@ _RUN_MODEL = "model.onnx"
 
 
 class Source(NamedTuple):
-    """Where predictions come from: a model's name or file, or a folder of label maps.
+    """Where predictions come from.
 
-    Of a run, `model` is the file in its folder `run`.
+    Attributes:
+        model: its name or file; "" where there is none.
+        folder: of label maps; None where there is none.
+        objects: a file that tells objects; None where there is none.
+        run: the folder of the run that the model is of; None where that is not known.
     """
 
     model: str
     folder: Path | None
+    objects: Path | None = None
     run: Path | None = None
 
 
 def source_of(text: str) -> Source:
-    """The model of that name or file, or of a run's folder; of any other folder its label maps."""
+    """What that text names.
+
+    A JSON file, or a folder that holds a panoptic one, tells objects; a run's folder is its model;
+    any other folder holds label maps; all else is the name or file of a model.
+
+    Raises:
+        DatasetError: the folder holds several panoptic files.
+    """
     path = Path(text)
+    objects = file_of_objects(path)
+    if objects is not None:
+        return Source("", None, objects)
     if not path.is_dir():
         return Source(text, None)
     model = path / _RUN_MODEL
-    return Source(str(model), None, path) if model.is_file() else Source("", path)
+    return Source(str(model), None, run=path) if model.is_file() else Source("", path)
 
 
 def set_truth(dataset: Dataset, split: str | None, sources: Sequence[Source] = ()) -> SetTruth:
@@ -128,7 +152,7 @@ def set_subjects(
     *,
     loaded: Callable[[str], Model],
 ) -> tuple[Subject, ...]:
-    """Models, or label maps, each judged by the same pictures.
+    """Models, label maps or files of objects, each judged by the same pictures.
 
     Label maps without a class table of their own hold the ids of the data set. Without rules, the
     objects of the truth become outside, inside and border for a model that learned those. A rule
@@ -144,7 +168,7 @@ def set_subjects(
         PixelwiseError: something cannot be opened so; see `subject_of`.
     """
     opened = [_opened(source, truth, loaded) for source in sources]
-    tables = [each.classes if isinstance(each, Model) else each[2] for each in opened]
+    tables = [each.classes for each in opened]
     return tuple(
         subject_of(
             truth if rules else _as_learned(truth, own),
@@ -165,11 +189,20 @@ def _as_learned(truth: SetTruth, classes: ClassTable) -> SetTruth:
 
 def _opened(
     source: Source, truth: SetTruth, loaded: Callable[[str], Model]
-) -> Model | tuple[Path, Mapping[str, Path], ClassTable]:
+) -> Model | ObjectFile | Stored:
+    if source.objects is not None:
+        return objects_of_file(source.objects, truth)
     if source.folder is None:
         return loaded(source.model)
-    files = label_maps(source.folder)
-    return source.folder, files, found_table(source.folder, above=False) or truth.classes
+    labels, probabilities = prediction_files(source.folder)
+    own = found_table(source.folder, above=False) or table_in(probabilities.values())
+    return _stored(source.folder, labels, probabilities, own or truth.classes)
+
+
+def _stored(
+    folder: Path, labels: Mapping[str, Path], probabilities: Mapping[str, Path], table: ClassTable
+) -> Stored:
+    return Stored(folder, labels, table, probabilities, held_by(labels.values(), table))
 
 
 def folder_subject(
@@ -195,18 +228,24 @@ def folder_subject(
     Raises:
         PixelwiseError: they cannot be opened so; see `subject_of`.
     """
-    found, true = label_maps(predictions), label_maps(truth)
+    (labels, probabilities), true = prediction_files(predictions), label_maps(truth)
+    own = found_table(predictions, above=False) or table_in(probabilities.values())
     table = found_table(truth, above=True) if classes is None else read_table(classes)
     if table is None:
-        paths = [*true.values(), *found.values()]
-        table = numbered(paths, ignore_index=ignore_index, workers=workers)
+        paths = [*true.values(), *labels.values()]
+        refuse_colours(paths, where=f"{predictions} · {truth}", workers=workers)
+        names = {} if own is None else dict(zip(own.ids, own.names, strict=True))
+        table = numbered(paths, ignore_index=ignore_index, workers=workers, names=names)
     elif ignore_index is not None:
         table = _ignoring(table, ignore_index)
-    own = found_table(predictions, above=False) or table
-    return subject_of(FileTruth(truth, true, table), (predictions, found, own), rules)
+    truths = FileTruth(truth, true, table, held_by(true.values(), table))
+    return subject_of(truths, _stored(predictions, labels, probabilities, own or table), rules)
 
 
 def _ignoring(table: ClassTable, ignore_index: int) -> ClassTable:
     """The table with another ignored id; a class of that id is no class any more."""
     kept = tuple(info for info in table if info.id != ignore_index)
-    return ClassTable(table.name, kept, ignore_index, table.source, table.ignore_colours)
+    colours = tuple(info.colour for info in table if info.id == ignore_index)
+    return ClassTable(
+        table.name, kept, ignore_index, table.source, (*table.ignore_colours, *colours)
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -13,17 +12,26 @@ from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.data.faults import Fault
+from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.parallel import in_order
 from pixelwise.data.split_files import sha256_of
 from pixelwise.errors import DatasetError, MaskFileError, OutOfMemoryError, PixelwiseError
-from pixelwise.evaluation.label_maps import paired
 from pixelwise.evaluation.matching import Match, Rule, match_classes
-from pixelwise.evaluation.sources import LabelMaps, ModelPredictions, Predicted, TrueMask
+from pixelwise.evaluation.sources import (
+    LooseObjects,
+    ModelPredictions,
+    NumberedObjects,
+    ObjectForm,
+    Predicted,
+    Stored,
+    TrueMask,
+)
+from pixelwise.evaluation.stored_probabilities import Probabilities
+from pixelwise.formats.spacing import Spacing
 from pixelwise.inference.predictor import Model
 from pixelwise.kernels import relabel
-from pixelwise.segmentation import Segmentation
 
-__all__ = ["Judged", "Predictions", "Subject", "Truths", "judge", "subject_of"]
+__all__ = ["Judged", "ObjectFile", "Predictions", "Subject", "Truths", "judge", "subject_of"]
 
 _AHEAD = 2
 
@@ -42,7 +50,11 @@ class Judged:
         image: `[H, W, B]`, uint8 RGB or a raster; None where there are label maps alone.
         instances: int32 `[H, W]`, the object of each pixel of the truth, 0 for none; None where
             the truth tells no objects.
-        segmentation: what the model gave; None of label maps.
+        segmentation: what was said of every class; None of label maps alone.
+        drawn: the objects of the truth as they were drawn, their classes channels or `IGNORED`;
+            None where the truth has pixels alone.
+        objects: that the prediction tells, loose ones of channels; None where the connected
+            regions are taken.
     """
 
     place: int
@@ -51,7 +63,9 @@ class Judged:
     labels: NDArray[np.uint16]
     image: NDArray[Any] | None
     instances: NDArray[np.int32] | None
-    segmentation: Segmentation | None
+    segmentation: Probabilities | None
+    drawn: tuple[AnnotatedObject, ...] | None = None
+    objects: NumberedObjects | LooseObjects | None = None
 
 
 class Truths(Protocol):
@@ -77,6 +91,14 @@ class Truths(Protocol):
         """What the protocol says of it: at least `data` and `split`."""
         ...
 
+    def spacing(self, place: int) -> Spacing | None:
+        """How large a pixel is, as the files of that place say; None where they do not.
+
+        Raises:
+            PixelwiseError: it cannot be told.
+        """
+        ...
+
     def read(self, place: int) -> TrueMask:
         """The truth of that place.
 
@@ -99,11 +121,38 @@ class Predictions(Protocol):
         """What the protocol says of it: at least `predictions`."""
         ...
 
+    @property
+    def probable(self) -> bool:
+        """Whether there are probabilities."""
+        ...
+
+    @property
+    def form(self) -> ObjectForm:
+        """How it tells objects."""
+        ...
+
     def read(self, place: int, image: NDArray[Any] | None) -> Predicted:
         """The prediction of that place.
 
         Raises:
             PixelwiseError: it cannot be had.
+        """
+        ...
+
+
+class ObjectFile(Protocol):
+    """A file that tells the objects of many pictures."""
+
+    @property
+    def classes(self) -> ClassTable:
+        """What the ids mean."""
+        ...
+
+    def of(self, truths: Truths) -> Predictions:
+        """The predictions of these pictures, in their order.
+
+        Raises:
+            DatasetError: lists pictures of the truth or of the file that do not pair.
         """
         ...
 
@@ -157,19 +206,31 @@ class Subject:
             image=true.image,
             instances=true.instances,
             segmentation=predicted.segmentation,
+            drawn=None if true.drawn is None else tuple(map(self._in_channels, true.drawn)),
+            objects=self._channels_of(predicted.objects),
         )
+
+    def _in_channels(self, thing: AnnotatedObject) -> AnnotatedObject:
+        return replace(thing, class_id=int(self.match.of_truth[thing.class_id]))
+
+    def _channels_of(
+        self, objects: NumberedObjects | LooseObjects | None
+    ) -> NumberedObjects | LooseObjects | None:
+        if isinstance(objects, LooseObjects):
+            return replace(objects, classes=self.match.of_prediction[objects.classes])
+        return objects
 
 
 def subject_of(
     truths: Truths,
-    predictions: Model | tuple[Path, Mapping[str, Path], ClassTable],
+    predictions: Model | ObjectFile | Stored,
     rules: Sequence[Rule] = (),
 ) -> Subject:
     """Pairs pictures and classes; reads no picture.
 
     Args:
         truths: pictures and their truth.
-        predictions: a model; or of label maps the folder, the files by name, and the class table.
+        predictions: a model, or files.
         rules: of classes; see `match_classes`.
 
     Raises:
@@ -186,10 +247,10 @@ def subject_of(
     made: Predictions
     if isinstance(predictions, Model):
         made = ModelPredictions(predictions)
+    elif isinstance(predictions, Stored):
+        made = predictions.of(truths.names, known=truths.known)
     else:
-        folder, files, classes = predictions
-        chosen = paired(truths.names, files, known=truths.known, where=str(folder))
-        made = LabelMaps(folder, chosen, classes)
+        made = predictions.of(truths)
     titles = (made.classes.name, truths.classes.name)
     return Subject(truths, made, match_classes(made.classes, truths.classes, rules, titles=titles))
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pixelwise.data.drawing import IGNORED
 from pixelwise.errors import ArrayError
 from pixelwise.evaluation.matching import Match
-from pixelwise.evaluation.measures import Figure
+from pixelwise.evaluation.measures import Figure, Summed
 from pixelwise.evaluation.predictions import Judged
+from pixelwise.evaluation.stored_probabilities import Probabilities
 from pixelwise.geometry import Window
 from pixelwise.metrics.calibration import Calibration, CalibrationScores
 from pixelwise.metrics.thresholds import Thresholds, ThresholdScores
@@ -25,7 +26,7 @@ _BAND_VALUES = 1 << 22
 
 
 def probabilities_in(
-    segmentation: Segmentation, match: Match, window: Window
+    segmentation: Probabilities, match: Match, window: Window
 ) -> NDArray[np.float32]:
     """Probabilities of the classes that are judged, float32 `[C, h, w]` of a window.
 
@@ -44,7 +45,7 @@ def probabilities_in(
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrations:
+class Calibrations(Summed):
     """Calibration errors and the Brier score.
 
     Attributes:
@@ -69,14 +70,21 @@ class Calibrations:
         """The sums of `Calibration`."""
         del confusion
         own = self._empty()
-        for rows, window in _bands(judged, own.classes):
-            own.update(
-                probabilities_in(_segmentation(judged), self.match, window), judged.truth[rows]
+        told = _segmentation(judged)
+        if isinstance(told, Segmentation):
+            own.update_scores(
+                told.calibrated_scores,
+                told.geometry,
+                judged.truth,
+                groups=self.match.of_prediction[list(told.classes.ids)],
             )
+            return own.counts
+        for rows, window in _bands(judged, own.classes):
+            own.update(probabilities_in(told, self.match, window), judged.truth[rows])
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         found = self._empty().values(sums)
         return {figure.key: found[:, place] for place, figure in enumerate(self.figures)}
 
@@ -91,7 +99,7 @@ class Calibrations:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class Curves(Summed):
     """Of two classes: what every threshold of the foreground's probability gives.
 
     Attributes:
@@ -104,7 +112,7 @@ class Curves:
     foreground: int
     name: str = "thresholds"
     figures: tuple[Figure, ...] = (
-        Figure("average_precision", "average precision", per_class=False),
+        Figure("average_precision", "average precision of pixels", per_class=False),
         Figure("auc", "area under ROC", per_class=False),
         Figure("best_dice", "Dice at the best threshold", per_class=False),
     )
@@ -129,7 +137,7 @@ class Curves:
         return own.counts
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """See `Measure.values`."""
+        """See `Summed.values`."""
         found = Thresholds.values(sums)
         return {figure.key: found[:, place] for place, figure in enumerate(self.figures)}
 
@@ -145,7 +153,7 @@ class Curves:
         return found
 
 
-def _segmentation(judged: Judged) -> Segmentation:
+def _segmentation(judged: Judged) -> Probabilities:
     if judged.segmentation is None:
         raise ArrayError("label maps have no probabilities", where=judged.name)
     return judged.segmentation

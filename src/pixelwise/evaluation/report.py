@@ -28,6 +28,7 @@ from pixelwise.evaluation.object_sizes import (
 from pixelwise.evaluation.predictions import Judged, Subject
 from pixelwise.evaluation.probability_measures import Calibrations, Curves, probabilities_in
 from pixelwise.evaluation.suspects import Suspect, suspect_regions
+from pixelwise.formats.spacing import Spacing
 from pixelwise.geometry import Window
 from pixelwise.metrics.calibration import CalibrationScores
 from pixelwise.metrics.thresholds import ThresholdScores
@@ -176,6 +177,7 @@ def make_report(
     subject: Subject,
     *,
     distances: bool = False,
+    spacing: Spacing | None = None,
     workers: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> Report:
@@ -184,6 +186,7 @@ def make_report(
     Args:
         subject: what is judged.
         distances: as of `measures_of`.
+        spacing: likewise.
         workers: threads; 0 works in the calling one.
         progress: called with 1 for every picture.
 
@@ -195,7 +198,7 @@ def make_report(
     looking = _Looking(subject.match, background)
     evaluation = evaluate(
         subject,
-        measures_of(subject, distances=distances),
+        measures_of(subject, distances=distances, spacing=spacing),
         onlooker=looking,
         workers=workers,
         progress=progress,

@@ -24,7 +24,6 @@ from pixelwise.evaluation.report_sections import (
 __all__ = ["report_page"]
 
 _FEW_PICTURES = 30
-_FEW_GROUPS = 10
 _FAULTS = 100
 _DOUBTED_NOTE = (
     "Regions that the model takes for another class than the truth says, and is sure of, ranked by "
@@ -94,11 +93,6 @@ def _warnings(report: Report) -> str:
     if len(evaluation.names) < _FEW_PICTURES:
         told.append(
             f"{counted(len(evaluation.names), 'picture')} only: the scores say little about others."
-        )
-    if evaluation.units.of is not None and evaluation.units.count < _FEW_GROUPS:
-        told.append(
-            f"The pictures come in {counted(evaluation.units.count, 'group')} only: the intervals "
-            "are rough guesses."
         )
     if evaluation.units.of is None and evaluation.units.note:
         told.append(f"{evaluation.units.note[0].upper()}{evaluation.units.note[1:]}.")

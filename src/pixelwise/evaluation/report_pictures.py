@@ -13,9 +13,9 @@ from pixelwise.data.drawing import IGNORED
 from pixelwise.data.example_sheet import draw_example
 from pixelwise.data.faults import Fault
 from pixelwise.data.page import picture_address
-from pixelwise.data.viewable import viewable
 from pixelwise.evaluation.predictions import Judged, judge
 from pixelwise.evaluation.report import Report
+from pixelwise.formats.viewable import viewable
 
 __all__ = ["DrawnReport", "drawn"]
 

@@ -72,7 +72,7 @@ def classes(evaluation: Evaluation) -> str:
             value, span = shown(evaluation.by_class[figure.key][channel], figure)
             cells.append(f"{escaped(value)}<br><small>{escaped(span)}</small>")
         rows.append((*cells, share))
-    titles = ("class", "IoU, 0 … 100 %", *(figure.title for figure in figures), "of all pixels")
+    titles = ("class", "IoU, 0 … 100 %", *(figure.heading for figure in figures), "of all pixels")
     return _table(titles, rows)
 
 

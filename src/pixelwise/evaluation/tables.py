@@ -13,8 +13,9 @@ from pixelwise.data.wording import printable
 from pixelwise.evaluation.evaluate import Estimate, Evaluation
 from pixelwise.evaluation.measures import Figure
 from pixelwise.evaluation.protocol import card_of, card_rows
+from pixelwise.formats.spacing import PIXELS
 
-__all__ = ["csv_text", "markdown", "number", "plain_data", "shown", "table_rows"]
+__all__ = ["csv_text", "markdown", "number", "plain_data", "shown", "table_rows", "units_of"]
 
 
 def plain_data(evaluation: Evaluation) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def plain_data(evaluation: Evaluation) -> dict[str, Any]:
     per_class = [figure for figure in evaluation.figures if figure.per_class]
     return {
         "protocol": card_of(evaluation),
+        "units": units_of(evaluation.figures),
         "figures": {key: vars(estimate) for key, estimate in evaluation.overall.items()},
         "classes": [
             {
@@ -60,7 +62,7 @@ def table_rows(evaluation: Evaluation) -> list[list[tuple[str, ...]]]:
     tables = [overall]
     for measure in evaluation.measures:
         each = [figure for figure in measure.figures if figure.per_class]
-        rows: list[tuple[str, ...]] = [("class", *(figure.title for figure in each))]
+        rows: list[tuple[str, ...]] = [("class", *(figure.heading for figure in each))]
         rows += [
             (printable(info.name), *(_short(evaluation.by_class[f.key][channel], f) for f in each))
             for channel, info in enumerate(evaluation.classes)
@@ -84,7 +86,14 @@ def number(value: float, figure: Figure, *, sign: bool = False) -> str:
     plus = "+" if sign else ""
     if figure.unit == "%":
         return f"{100 * value:{plus}.1f}"
-    return f"{value:{plus}.2f}" if figure.unit else f"{value:{plus}.3g}"
+    # Of a length in metres two decimals may be nothing.
+    tiny = figure.unit != PIXELS and 0 < abs(value) < 1
+    return f"{value:{plus}.3g}" if tiny or not figure.unit else f"{value:{plus}.2f}"
+
+
+def units_of(figures: Sequence[Figure]) -> dict[str, str]:
+    """By key, the units of those that are lengths."""
+    return {figure.key: figure.unit for figure in figures if figure.is_length}
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -94,20 +103,22 @@ def markdown(evaluation: Evaluation) -> str:
 
 
 def csv_text(evaluation: Evaluation) -> str:
-    """One line for each figure: class ("" for all), figure, value, low, high; the protocol after.
+    """One line for each figure: class ("" for all), value, interval, unit; the protocol after.
 
-    Values are unrounded: shares of 0 … 1, lengths in pixels; empty where there is none.
+    Values are unrounded, shares of 0 … 1, and empty where there is none; lengths have a unit.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("class", "figure", "value", "low", "high"))
-    for key, estimate in evaluation.overall.items():
-        writer.writerow(("", key, estimate.value, estimate.low, estimate.high))
+    writer.writerow(("class", "figure", "value", "low", "high", "unit"))
+    units = units_of(evaluation.figures)
+    for key, each in evaluation.overall.items():
+        writer.writerow(("", key, each.value, each.low, each.high, units.get(key, "")))
     for key, estimates in evaluation.by_class.items():
-        for info, estimate in zip(evaluation.classes, estimates, strict=True):
-            writer.writerow((info.name, key, estimate.value, estimate.low, estimate.high))
+        unit = units.get(key, "")
+        for info, each in zip(evaluation.classes, estimates, strict=True):
+            writer.writerow((info.name, key, each.value, each.low, each.high, unit))
     for title, text in card_rows(card_of(evaluation)):
-        writer.writerow(("protocol", title, text, "", ""))
+        writer.writerow(("protocol", title, text, "", "", ""))
     return stream.getvalue()
 
 

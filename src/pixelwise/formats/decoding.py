@@ -43,8 +43,15 @@ def decode(
     *,
     max_megapixels: float = DEFAULT_MEGAPIXELS,
     timeout: float | None = None,
+    name: str = "",
 ) -> Picture:
     """Reads a picture whole, refuses it by its header when it is too large, and turns it upright.
+
+    Args:
+        source: path, file content or Pillow picture.
+        max_megapixels: larger pictures are refused.
+        timeout: seconds for a process of its own; None: in this process.
+        name: what messages call a source that is no path.
 
     Raises:
         ImageFileError: the source is missing, unreadable, foreign, damaged, too large or too slow.
@@ -53,10 +60,11 @@ def decode(
     for option, value in (("max_megapixels", max_megapixels), ("timeout", timeout)):
         if value is not None and not (value > 0 and not math.isnan(value)):
             raise UsageError(f"{option} must be above 0", got=f"{option}={value!r}")
-    name = describe_source(source)
+    path = describe_source(source)
+    name = name or path
     if isinstance(source, Image.Image):
         return decode_pillow(source, name, max_megapixels)
-    content = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else Path(name)
+    content = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else Path(path)
     with _opened(content, name) as stream:
         # The second switch makes Pillow pass cut-off files; a fresh process has it off.
         if timeout is None and not ImageFile.LOAD_TRUNCATED_IMAGES:

@@ -9,12 +9,19 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pixelwise.errors import OutputError, UsageError
+from pixelwise.errors import OutputError, PixelwiseError, UsageError
 
-__all__ = ["make_folder", "named", "sweep_leftovers", "write_atomic"]
+__all__ = [
+    "make_folder",
+    "named",
+    "output_error",
+    "replaced_whole",
+    "sweep_leftovers",
+    "write_atomic",
+]
 
 # A recycled process id is common in containers, where every run may be process 7: the token tells
 # this process's own files from those of an earlier one with the same id.
@@ -57,7 +64,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _output_error(path, error, "the folder cannot be made") from error
+        raise output_error(path, error, "the folder cannot be made") from error
 
 
 def named(path: str | Path, suffix: str) -> Path:
@@ -87,20 +94,38 @@ def write_atomic(path: Path, content: bytes | memoryview | Iterable[bytes | memo
     Raises:
         OutputError: the file cannot be written; the old one is as it was.
     """
+    with replaced_whole(path) as temporary:
+        _write(temporary, content)
+
+
+@contextlib.contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """For writers that want the name of a file: a new one, which takes the place of `path`.
+
+    The new file is in the same folder. When the block ends without an error it is synced to the
+    disk and takes the name; the folder is synced too. Parent folders are made. An existing file
+    keeps its permissions.
+
+    Raises:
+        OutputError: the file cannot be written; the old one is as it was.
+    """
     make_folder(path.parent)
     try:
         mode = _mode_of_existing(path)
         temporary = path.with_name(f".pixelwise-{os.getpid()}-{_TOKEN}{os.urandom(4).hex()}.tmp")
         try:
-            _write_and_sync(temporary, content, mode)
+            yield temporary
+            _sync(temporary, mode)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+    except PixelwiseError:
+        raise  # of what makes the content: it says more
     except (OSError, ValueError) as error:
-        raise _output_error(path, error, "the file cannot be written") from error
+        raise output_error(path, error, "the file cannot be written") from error
 
 
 def sweep_leftovers(folder: Path) -> int:
@@ -142,9 +167,7 @@ def _mode_of_existing(path: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _write_and_sync(
-    path: Path, content: bytes | memoryview | Iterable[bytes | memoryview], mode: int | None
-) -> None:
+def _write(path: Path, content: bytes | memoryview | Iterable[bytes | memoryview]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
     try:
@@ -152,6 +175,13 @@ def _write_and_sync(
             rest = memoryview(piece).cast("B")
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path, mode: int | None) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
         if mode is not None and sys.platform != "win32":
             os.fchmod(descriptor, mode)
         os.fsync(descriptor)
@@ -190,7 +220,8 @@ def _is_abandoned(entry: Path, process: int, token: str) -> bool:
     return False
 
 
-def _output_error(path: Path, error: OSError | ValueError, what: str) -> OutputError:
+def output_error(path: Path, error: OSError | ValueError, what: str) -> OutputError:
+    """The error of the system as one of ours, with its reason in words and a fix."""
     if isinstance(error, OutputError):
         return error
     number = error.errno if isinstance(error, OSError) else None

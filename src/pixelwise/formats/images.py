@@ -41,6 +41,7 @@ def read_image(
     max_megapixels: float = DEFAULT_MEGAPIXELS,
     timeout: float | None = None,
     value_range: tuple[float, float] | None = None,
+    name: str = "",
 ) -> NDArray[np.uint8]:
     """Any picture as RGB uint8 `[H, W, 3]`, contiguous, upright, always by the same rules.
 
@@ -71,6 +72,7 @@ def read_image(
             the limit. For untrusted files. Starting the child takes some 0.2 s of it.
         value_range: (low, high) in the picture's own numbers, shown as 0 and 255, for grey of 16
             bits and more; what lies outside is clipped, NaN is 0.
+        name: what messages call a source that is no path, such as the address of its bytes.
 
     Raises:
         ImageFileError: missing, unreadable, foreign, damaged, cut off, too large or too slow.
@@ -80,15 +82,15 @@ def read_image(
     if value_range is not None:
         _check_range(value_range)
     if isinstance(source, np.ndarray):
-        return _to_rgb(_picture_of_array(source), "array", value_range)
+        return _to_rgb(_picture_of_array(source), name or "array", value_range)
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
         raise UsageError(
             "not a picture",
             got=describe_source(source),
             fix="pass a path, the bytes of a file, a PIL image or a NumPy array [H, W, 3]",
         )
-    picture = decode(cast(Any, source), max_megapixels=max_megapixels, timeout=timeout)
-    return _to_rgb(picture, describe_source(source), value_range)
+    picture = decode(cast(Any, source), max_megapixels=max_megapixels, timeout=timeout, name=name)
+    return _to_rgb(picture, name or describe_source(source), value_range)
 
 
 def _check_range(value_range: tuple[float, float]) -> None:

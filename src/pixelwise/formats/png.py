@@ -90,13 +90,15 @@ def encode_grey(image: NDArray[np.uint8], text: Mapping[str, str] | None = None)
     return _png(image.shape, 8, _GREY, _filtered_average(image, 1), text=text)
 
 
-def read_png_text(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_png_text(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, str]:
     """The uncompressed texts that stand before the pixels of a PNG, by keyword.
 
     Only chunk headers and texts up to 1 MiB are read, no pixel. A file that is missing, broken or
     no PNG has none.
     """
     try:
+        if not isinstance(path, str | os.PathLike):
+            return _texts(path)
         with Path(path).open("rb") as stream:
             return _texts(stream)
     except (OSError, ValueError):

@@ -21,6 +21,7 @@ __all__ = [
     "column_counts",
     "column_mask",
     "pack_counts",
+    "patch_counts",
     "row_mask",
     "unpack_counts",
 ]
@@ -47,6 +48,31 @@ def column_counts(mask: NDArray[np.bool_]) -> Counts:
     edges = np.concatenate([[0], changes, [pixels.size]])
     counts: Counts = np.diff(edges)
     return np.concatenate([[0], counts]) if pixels.size and pixels[0] else counts
+
+
+def patch_counts(
+    inside: NDArray[np.bool_], rows: slice, columns: slice, size: tuple[int, int]
+) -> Counts:
+    """As `column_counts`, of a mask that is empty but for these rows and columns.
+
+    Args:
+        inside: bool `[h, w]`, the mask there.
+        rows: of the picture, h of them.
+        columns: of the picture, w of them.
+        size: `(H, W)` of the picture.
+    """
+    height, width = size
+    high, wide = inside.shape
+    column = np.zeros((wide, high + 2), np.int8)
+    column[:, 1:-1] = inside.T
+    changes = np.flatnonzero(column[:, 1:] != column[:, :-1])
+    x, y = np.divmod(changes, high + 1)
+    edges = (x + (columns.start or 0)) * height + y + (rows.start or 0)
+    # A run that ends at the bottom goes on where the next column begins at the top.
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])
+    edges = np.delete(edges, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    counts: Counts = np.diff(edges, prepend=0, append=height * width)
+    return counts if counts[-1] else counts[:-1]
 
 
 def column_mask(counts: Sequence[int] | NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:

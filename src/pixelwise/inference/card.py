@@ -9,26 +9,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import CardError, ClassTableError
-from pixelwise.temperature import fits_classes
+from pixelwise.temperature import LocalTemperature, fits_classes
 
 __all__ = [
     "CARD_KEY",
     "Card",
     "Conformal",
+    "Drop",
     "Postprocessing",
     "Preprocessing",
     "Resize",
     "Score",
+    "Verdict",
     "read_card",
 ]
 
 CARD_KEY = "pixelwise.card"
+MOST_CHANNELS = 1024
 
 # Far beyond any real scaling, and far from where float32 ends.
 _Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 _Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 _Temperature = Annotated[float, Field(ge=0.01, le=100)]
 _Side = Annotated[int, Field(ge=1, le=65_536)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+# Not written where they say nothing new, so that cards of plain models stay as they were.
+_LATER = ("engine", "precision", "verdict")
 
 
 class _Part(BaseModel):
@@ -65,8 +72,11 @@ class Preprocessing(_Part):
 
     Attributes:
         colour_order: of the input channels.
-        scale: each value 0..255 is multiplied by this first.
-        mean, std: then `(value - mean) / std`, for each channel.
+        scale: each value is multiplied by this first.
+        mean, std: then `(value - mean) / std`, for each of the B channels.
+        bands: name of each channel, such as `("B4", "B3", "B2")`; empty where none were given.
+        dtype: of the pictures that `scale` is meant for; values of other pictures are not
+            comparable, unless somebody states their range.
         resize: the rule for the size.
         multiple, remainder: the input is padded with zeros, right and below, to the next size
             that leaves `remainder` when divided by `multiple`.
@@ -74,11 +84,33 @@ class Preprocessing(_Part):
 
     colour_order: Literal["RGB", "BGR"] = "RGB"
     scale: _Positive
-    mean: tuple[_Number, _Number, _Number]
-    std: tuple[_Positive, _Positive, _Positive]
+    mean: Annotated[tuple[_Number, ...], Field(min_length=1, max_length=MOST_CHANNELS)]
+    std: Annotated[tuple[_Positive, ...], Field(min_length=1, max_length=MOST_CHANNELS)]
+    bands: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    dtype: Literal["uint8", "uint16", "int16", "float32"] = "uint8"
     resize: Resize
     multiple: _Side = 1
     remainder: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _has_as_many_of_each(self) -> Preprocessing:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean of {len(self.mean)} channels, std of {len(self.std)}")
+        if self.bands and len(set(self.bands)) != len(self.mean):
+            raise ValueError(f"{len(self.mean)} channels, band names {', '.join(self.bands)}")
+        if self.colour_order == "BGR" and len(self.mean) != 3:
+            raise ValueError(f"{len(self.mean)} channels in the order BGR")
+        return self
+
+    @property
+    def channels(self) -> int:
+        """B: how many bands the network takes."""
+        return len(self.mean)
+
+    @property
+    def takes_photos(self) -> bool:
+        """Whether its pictures are photos: three bands of 8 bits."""
+        return self.channels == 3 and self.dtype == "uint8"
 
     def describe(self) -> str:
         """The input rule in one line."""
@@ -91,7 +123,11 @@ class Preprocessing(_Part):
         padding = (
             f"sides padded to {self.multiple}k + {self.remainder}" if self.multiple > 1 else ""
         )
-        return "; ".join(part for part in ("any size", size, padding, self.colour_order) if part)
+        channels: str = self.colour_order
+        if not self.takes_photos or self.bands:
+            names = f": {', '.join(self.bands)}" if self.bands else ""
+            channels = f"{self.channels} bands of {self.dtype}{names}"
+        return "; ".join(part for part in ("any size", size, padding, channels) if part)
 
 
 class Conformal(_Part):
@@ -116,19 +152,21 @@ class Postprocessing(_Part):
         alignment: `"corners"`: the outer scores lie on the centres of the outer input pixels
             (`align_corners=True`); `"half_pixel"`: scores are the centres of equal cells.
         activation: what makes probabilities of the scores.
-        temperature: what the scores are divided by before that, one for all classes or one for
-            each; labels are those of the scores as they are.
+        temperature: what the scores are divided by before that, one for all classes, one for each,
+            or one for each place; labels are those of the scores as they are.
         conformal: of prediction sets; None where no coverage was asked for.
     """
 
     alignment: Literal["corners", "half_pixel"]
     activation: Literal["softmax"] = "softmax"
-    temperature: _Temperature | tuple[_Temperature, ...] = 1.0
+    temperature: _Temperature | tuple[_Temperature, ...] | LocalTemperature = 1.0
     conformal: Conformal | None = None
 
     def describe(self) -> str:
         """How scores become probabilities, in one line."""
-        if self.temperature == 1:
+        if isinstance(self.temperature, LocalTemperature):
+            text = f"{self.activation}, calibrated: temperature {self.temperature} by place"
+        elif self.temperature == 1:
             text = f"{self.activation} of the scores as they are"
         elif isinstance(self.temperature, tuple):
             least, most = min(self.temperature), max(self.temperature)
@@ -148,6 +186,79 @@ class Score(_Part):
     protocol: str
 
 
+class Drop(_Part):
+    """What an export lost on a data set, in shares; below 0 it won.
+
+    Attributes:
+        before, after: mean IoU of the original and of the export.
+        low, high: 95 % interval of `after - before`, by the same pictures; None where there is
+            none.
+        protocol: the pictures.
+    """
+
+    before: _Share
+    after: _Share
+    low: float | None = None
+    high: float | None = None
+    protocol: str
+
+    @property
+    def points(self) -> float:
+        """Points of mean IoU that were lost."""
+        return 100 * (self.before - self.after)
+
+    def describe(self) -> str:
+        """In one line."""
+        text = f"mIoU {100 * self.before:.1f} -> {100 * self.after:.1f} %"
+        if self.low is not None and self.high is not None:
+            low, high = 100 * self.low, 100 * self.high
+            text += (
+                f", difference {0.0 - self.points:+.2f} (95 % interval {low:+.2f} to {high:+.2f})"
+            )
+        return f"{text}: {self.protocol}"
+
+
+class Verdict(_Part):
+    """How an export compares with the model that it was made from.
+
+    Attributes:
+        target: what it was exported to.
+        original: SHA-256 of the model it was made from.
+        agreement, worst: share of pixels with the same label, of all and of the worst picture.
+        score_error: largest difference of a score.
+        score_spread: between the lowest and the highest score of the original.
+        pictures, sizes: that were compared: how many, at how many sizes.
+        protocol: which pictures, engines and versions.
+        drop: on a data set; None where none was given.
+        calibration: the pictures that ranges were measured on; "" where none were needed.
+        float_layers: layers that stayed in float32 in a quantised network.
+    """
+
+    target: str
+    original: str
+    agreement: _Share
+    worst: _Share
+    score_error: Annotated[float, Field(ge=0)]
+    score_spread: Annotated[float, Field(ge=0)]
+    pictures: Annotated[int, Field(ge=1)]
+    sizes: Annotated[int, Field(ge=1)]
+    protocol: str
+    drop: Drop | None = None
+    calibration: str = ""
+    float_layers: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Without the drop, in one line."""
+        text = (
+            f"{self.target}: {self.agreement:.2%} of the labels agree with the original's, "
+            f"{self.worst:.2%} in the worst of {self.pictures} pictures; scores differ by "
+            f"{self.score_error:.3g} at most, of a spread of {self.score_spread:.3g}"
+        )
+        if self.float_layers:
+            text += f"; in float32: {', '.join(self.float_layers)}"
+        return f"{text}; {self.protocol}"
+
+
 class Card(_Part):
     """Everything a model file says of itself.
 
@@ -162,8 +273,11 @@ class Card(_Part):
         non_commercial: whether the training data forbids commercial use.
         scores: measured figures with their protocols.
         command: what trained the model.
-        storage: how the weights are kept in the file; computation is float32.
+        storage: how the weights are kept in the file.
         written_by: the version of pixelwise that wrote the file.
+        precision: what the network may be computed in, where the engine can.
+        engine: which one it was made for; `"auto"`: any.
+        verdict: of the gate of `pixelwise export`; None of a model that is no export.
     """
 
     format: Literal[1] = 1
@@ -180,6 +294,9 @@ class Card(_Part):
     command: str = ""
     storage: Literal["float32", "float16", "int8"] = "float32"
     written_by: str
+    precision: Literal["float32", "bf16", "int8"] = "float32"
+    engine: Literal["auto", "onnxruntime", "openvino"] = "auto"
+    verdict: Verdict | None = None
 
     @property
     def classes(self) -> ClassTable:
@@ -188,7 +305,11 @@ class Card(_Part):
 
     def to_json(self) -> str:
         """The text that goes into the file."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        document = self.model_dump(mode="json")
+        for name in _LATER:
+            if document[name] == type(self).model_fields[name].default:
+                del document[name]
+        return json.dumps(document, ensure_ascii=False)
 
 
 def read_card(text: str, *, where: str) -> Card:
@@ -221,7 +342,7 @@ def read_card(text: str, *, where: str) -> Card:
         ) from None
     if not fits_classes(card.postprocessing.temperature, classes):
         raise CardError(
-            "the card of this model does not hold one temperature for each class",
+            "the card of this model does not hold temperatures that can be",
             where=where,
             got=f"{card.postprocessing.temperature} for {classes} classes",
             fix="calibrate the model again: pixelwise calibrate MODEL DATA",

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import sys
 import threading
 from collections import OrderedDict
@@ -14,34 +15,61 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.errors import DeviceError, EngineError, MissingExtraError, UsageError
+from pixelwise.errors import (
+    DeviceError,
+    EngineError,
+    MissingExtraError,
+    OutOfMemoryError,
+    UsageError,
+)
 from pixelwise.inference.model_file import ModelFile
 from pixelwise.kernels.checks import MOST_THREADS, usable_cores
 
-__all__ = ["ENGINES", "MOST_THREADS", "Engine", "make_engine", "usable_cores"]
+__all__ = [
+    "ENGINES",
+    "MOST_THREADS",
+    "Engine",
+    "installed_engines",
+    "make_engine",
+    "usable_cores",
+]
 
 ENGINES = ("auto", "onnxruntime", "openvino")
 _ONNXRUNTIME_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _DEVICES = ("cpu", "gpu")
 _SHAPES_KEPT = 4
+# How the libraries say that memory has run out; they have no type for it.
+_OUT_OF_MEMORY = re.compile(
+    r"bad.alloc|failed to allocate (.*)?memory|not enough memory|out.of.(host.)?memory"
+    r"|mem_object_allocation_failure|alloc_failed",
+    re.IGNORECASE,
+)
 
 
 class Engine(Protocol):
     """Runs one network.
 
     Attributes:
-        description: library, device and precision, such as `"onnxruntime cpu float32"`.
+        description: library, device and the precision it computes in, such as
+            `"onnxruntime cpu float32"`.
     """
 
     description: str
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`[B, 3, H, W]` -> scores `[B, C, h, w]`; may be called from several threads.
+        """`[B, channels, H, W]` -> scores `[B, C, h, w]`; may be called from several threads.
 
         Raises:
             EngineError: the network cannot be run on this batch.
+            OutOfMemoryError: there is not enough memory for this batch.
         """
         ...
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Those that can be had here, onnxruntime first."""
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    return ("onnxruntime", "openvino") if has_openvino else ("onnxruntime",)
 
 
 def make_engine(
@@ -52,7 +80,10 @@ def make_engine(
     threads: int = 0,
     streams: int = 1,
 ) -> Engine:
-    """The engine that was asked for; `"auto"` takes OpenVINO where it is installed.
+    """The engine that was asked for.
+
+    `"auto"` takes the one that the model's card names where it is installed; where the card names
+    none, OpenVINO where it is.
 
     Args:
         model: the network.
@@ -80,13 +111,14 @@ def make_engine(
             f"threads must lie in 0 (all cores) … {MOST_THREADS}, streams in 1 … {MOST_THREADS}",
             got=f"threads={threads}, streams={streams}",
         )
-    has_openvino = importlib.util.find_spec("openvino") is not None
+    has_openvino = "openvino" in installed_engines()
     if engine == "openvino" and not has_openvino:
         raise MissingExtraError(
             "the engine openvino is not installed", fix='pip install "pixelwise[openvino]"'
         )
     count = threads or usable_cores()
-    if engine == "openvino" or (engine == "auto" and has_openvino and device == "cpu"):
+    chosen = model.card.engine if engine == "auto" else engine
+    if engine == "openvino" or (chosen != "onnxruntime" and has_openvino and device == "cpu"):
         return _OpenVino(model, device, count, streams)
     return _OnnxRuntime(model, device, count)
 
@@ -111,7 +143,9 @@ class _OnnxRuntime:
         options.log_severity_level = 4
         # A spinning pool burns the core that decodes the next picture.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.description = f"onnxruntime {device} float32"
+        # On processors it computes in whole numbers; elsewhere those are turned into floats first.
+        precision = "int8" if model.card.precision == "int8" and device == "cpu" else "float32"
+        self.description = f"onnxruntime {device} {precision}"
         self._output = model.output_name
         self._input = model.input_name
         with _as_engine_error("onnxruntime refuses this network", str(model.path)):
@@ -161,14 +195,18 @@ class _OpenVino:
                 fix="pass device='cpu'",
             )
         self._device = name
+        wanted = model.card.precision
+        abilities = self._core.get_property(name, "OPTIMIZATION_CAPABILITIES")
+        precision = wanted if wanted.upper() in abilities else "float32"
         self._settings: dict[str, Any] = {
-            # Without the hint OpenVINO computes in bf16 on processors that can.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # Without the hint OpenVINO computes in bf16 on processors that can; what is not
+            # quantised stays float32 beside int8.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "NUM_STREAMS": streams,
         }
         if device == "cpu":
             self._settings["INFERENCE_NUM_THREADS"] = threads * streams
-        self.description = f"openvino {device} float32"
+        self.description = f"openvino {device} {precision}"
         self._content = model.content
         self._where = str(model.path)
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
@@ -207,6 +245,13 @@ class _as_engine_error(contextlib.AbstractContextManager[None]):  # noqa: N801 -
         # The libraries raise plain RuntimeError, ValueError or types of their own.
         if isinstance(error, Exception) and not isinstance(error, EngineError):
             reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+            if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(reason):
+                raise OutOfMemoryError(
+                    "there is not enough memory to run the network",
+                    where=self._where,
+                    got=reason[:500],
+                    fix="work in tiles (tile=512, or --tile 512), or with fewer threads",
+                ) from error
             raise EngineError(
                 self._what,
                 where=self._where,

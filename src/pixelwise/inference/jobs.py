@@ -1,9 +1,9 @@
-"""Folders of pictures: which there are, where their results go, and a run over all of them."""
+"""Many pictures: where their results go, and a run over all of them."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -17,16 +17,32 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import OutOfMemoryError, OutputExistsError, PixelwiseError, UsageError
-from pixelwise.formats.files import sweep_leftovers, write_atomic
-from pixelwise.formats.images import IMAGE_SUFFIXES, read_image
+from pixelwise.errors import OutOfMemoryError, OutputExistsError, PixelwiseError
+from pixelwise.formats.cog import read_cog_facts
+from pixelwise.formats.files import sweep_leftovers
+from pixelwise.formats.images import read_image
 from pixelwise.formats.masks import read_png_text
+from pixelwise.inference.job_list import Job
+from pixelwise.inference.remote import Place, RemotePath, read_limit, write_whole
 from pixelwise.segmentation import PROVENANCE_KEY, Segmentation, layer_file_names
 
-__all__ = ["Job", "Outcome", "Outputs", "collect_jobs", "run_jobs", "source_facts", "sweep_results"]
+__all__ = [
+    "RESULT_FOLDERS",
+    "Job",
+    "Outcome",
+    "Outputs",
+    "check_in_the_way",
+    "facts_in",
+    "read_job",
+    "run_jobs",
+    "source_facts",
+    "sweep_results",
+]
 
 _Result = TypeVar("_Result")
+_SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
+RESULT_FOLDERS = (*_KINDS, "confidence", "partial")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
@@ -38,14 +54,6 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture, and the name of its results below the output folder, without suffix."""
-
-    source: Path
-    name: Path
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,16 @@ class Outputs:
         probabilities: `.npz` file, or None where not asked for.
     """
 
-    labels: Path
-    overlay: Path
-    layers: Path | None
-    probabilities: Path | None
+    labels: Place
+    overlay: Place
+    layers: Place | None
+    probabilities: Place | None
 
     @staticmethod
-    def of(job: Job, folder: Path, *, layers: bool, probabilities: bool) -> Outputs:
+    def of(job: Job, folder: Place, *, layers: bool, probabilities: bool) -> Outputs:
         """`labels/NAME.png`, `overlays/NAME.png`, `layers/NAME/`, `probabilities/NAME.npz`."""
 
-        def path(kind: str, suffix: str) -> Path:
+        def path(kind: str, suffix: str) -> Place:
             return folder / kind / job.name.with_name(job.name.name + suffix)
 
         return Outputs(
@@ -104,7 +112,7 @@ class Outputs:
 
     def stored_facts(self) -> dict[str, Any]:
         """What the label map that is there says of itself; `{}` where none of ours is."""
-        return _facts_in(self.labels)
+        return facts_in(self.labels)
 
     def are_done(
         self, facts: dict[str, str], classes: ClassTable, *, overwrite: bool = False
@@ -118,21 +126,7 @@ class Outputs:
             OutputExistsError: a file is in the way that was made otherwise.
         """
         for path in (file for files in self._files(classes).values() for file in files):
-            if not path.exists():
-                continue
-            found = _facts_in(path)
-            if not facts.keys() <= found.keys():
-                raise OutputExistsError(
-                    "a file is in the way that is no result of pixelwise; it stays",
-                    where=str(path),
-                    fix="give another output folder",
-                )
-            if not overwrite and not facts.items() <= found.items():
-                raise OutputExistsError(
-                    "a result is there already, of another picture or model",
-                    where=str(path),
-                    fix="pass --overwrite, or give another output folder",
-                )
+            check_in_the_way(path, facts, overwrite=overwrite)
         return not overwrite and not self._missing(classes)
 
     def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
@@ -144,22 +138,27 @@ class Outputs:
         whole = self.labels.exists() and not overwrite
         wanted = self._missing(segmentation.classes) if whole else set(self.paths())
         if "overlay" in wanted:
-            write_atomic(self.overlay, segmentation.encode_overlay(**facts))
+            write_whole(self.overlay, segmentation.encode_overlay(**facts))
         if self.layers is not None and "layers" in wanted:
-            segmentation.save_layers(self.layers, **facts)
+            for name, content in segmentation.encode_layers(**facts):
+                write_whole(self.layers / name, content)
         if self.probabilities is not None and "probabilities" in wanted:
-            segmentation.save_probabilities(self.probabilities, **facts)
+            write_whole(self.probabilities, segmentation.encode_probabilities(**facts))
         if "labels" in wanted:
             shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
-            write_atomic(self.labels, segmentation.encode(**facts, shares=json.dumps(shares)))
+            write_whole(self.labels, segmentation.encode(**facts, shares=json.dumps(shares)))
+
+    def lacks(self, classes: ClassTable) -> bool:
+        """Whether any file that is asked for is not there."""
+        return bool(self._missing(classes))
 
     def _missing(self, classes: ClassTable) -> set[str]:
         files = self._files(classes)
         return {kind for kind in files if not all(path.exists() for path in files[kind])}
 
-    def _files(self, classes: ClassTable) -> dict[str, list[Path]]:
+    def _files(self, classes: ClassTable) -> dict[str, list[Place]]:
         """Kind and files of everything asked for."""
-        files = {"labels": [self.labels], "overlay": [self.overlay]}
+        files: dict[str, list[Place]] = {"labels": [self.labels], "overlay": [self.overlay]}
         if self.probabilities is not None:
             files["probabilities"] = [self.probabilities]
         if self.layers is not None:
@@ -168,72 +167,68 @@ class Outputs:
         return files
 
 
-def source_facts(job: Job, model_hash: str) -> dict[str, str]:
-    """What a result must say of itself to stand for this picture and model.
+def check_in_the_way(path: Place, facts: dict[str, str], *, overwrite: bool) -> None:
+    """Refuses to go on where a file is in the way that may not be replaced.
+
+    Args:
+        path: of a result; where nothing is, nothing is in the way.
+        facts: what a result must say of itself to be the one that would be written.
+        overwrite: results of ours that say otherwise may be replaced.
 
     Raises:
-        ImageFileError: the picture is not there or cannot be read.
+        OutputExistsError: the file is none of ours, or says otherwise.
     """
+    if not path.exists():
+        return
+    found = facts_in(path)
+    if not facts.keys() - {_SETTINGS} <= found.keys():
+        raise OutputExistsError(
+            "a file is in the way that is no result of pixelwise; it stays",
+            where=str(path),
+            fix="give another output folder",
+        )
+    if not overwrite and not _agree(facts, found):
+        raise OutputExistsError(
+            "a result is there already, of another picture, model or setting",
+            where=str(path),
+            fix="pass --overwrite, or give another output folder",
+        )
+
+
+def read_job(job: Job, *, max_megapixels: float) -> bytes:
+    """The content of a job's picture file, read once: its hash and its pixels are of one state.
+
+    Raises:
+        ImageFileError: it is not there, cannot be read, or is too long for a picture in a store.
+    """
+    if isinstance(job.source, RemotePath):
+        return job.source.read_bytes(limit=read_limit(max_megapixels))
     try:
-        content = job.source.read_bytes()
+        return job.source.read_bytes()
     except (OSError, ValueError):
         read_image(job.source)
         raise
-    return {"model_hash": model_hash, "source_hash": hashlib.sha256(content).hexdigest()}
 
 
-def sweep_results(output: Path) -> None:
-    """Removes what killed runs left half-written among the results."""
-    for kind in _KINDS:
+def source_facts(content: bytes, model_hash: str, settings: str = "") -> dict[str, str]:
+    """What a result must say of itself to stand for this picture, model and setting.
+
+    Args:
+        content: of the picture's file.
+        model_hash: of the model file.
+        settings: what else a result depends on, from `describe_settings`; empty: nothing.
+    """
+    facts = {"model_hash": model_hash, "source_hash": hashlib.sha256(content).hexdigest()}
+    return facts | ({_SETTINGS: settings} if settings else {})
+
+
+def sweep_results(output: Place) -> None:
+    """Removes what killed runs left half-written among the results; stores keep no such thing."""
+    if isinstance(output, RemotePath):
+        return
+    for kind in RESULT_FOLDERS:
         for folder, _, _ in os.walk(output / kind):
             sweep_leftovers(Path(folder))
-
-
-def collect_jobs(photos: Sequence[str], output: Path) -> list[Job]:
-    """The pictures that files, folders (with all below them) and patterns name, each once.
-
-    In folders and patterns, results of earlier runs inside `output` are passed over.
-
-    Raises:
-        UsageError: lists every argument that names nothing, and every pair of pictures whose
-            results would have one name.
-    """
-    faults: list[str] = []
-    found: dict[Path, Path] = {}
-    for photo in photos:
-        path = Path(photo)
-        # Path.is_dir and is_file raise on names that are too long; these do not.
-        if os.path.isdir(path):  # noqa: PTH112
-            members = [
-                file
-                for file in sorted(path.rglob("*"))
-                if _is_picture(file, path) and not _is_result(file, output)
-            ]
-            found |= {file: file.relative_to(path) for file in members}
-            if not members:
-                faults.append(f"{photo}: no picture in this folder")
-        elif os.path.isfile(path) or not glob.has_magic(photo):  # noqa: PTH113
-            # A file that is not there is reported with the others when it is read.
-            found[path] = Path(path.name)
-        else:
-            matches = [Path(match) for match in sorted(glob.glob(photo, recursive=True))]
-            files = [path for path in matches if path.is_file() and not _is_result(path, output)]
-            found |= {file: Path(file.name) for file in files}
-            if not files:
-                faults.append(f"{photo}: the pattern matches no file")
-    jobs = [Job(source, name.with_suffix("")) for source, name in found.items()]
-    owners: dict[Path, Path] = {}
-    for job in jobs:
-        owner = owners.setdefault(job.name, job.source)
-        if owner != job.source:
-            faults.append(f"{owner} and {job.source}: both results would be named {job.name}")
-    if faults:
-        raise UsageError(
-            "these pictures cannot be worked through",
-            got="; ".join(faults[:20]) + (f"; and {len(faults) - 20} more" * (len(faults) > 20)),
-            fix="name pictures that exist, and give pictures of one name separate output folders",
-        )
-    return jobs
 
 
 def run_jobs(
@@ -277,29 +272,22 @@ def _outcome(job: Job, work: Callable[[Job], _Result]) -> Outcome[_Result]:
         return Outcome(job, None, shortage)
 
 
-def _facts_in(path: Path) -> dict[str, Any]:
+def _agree(facts: dict[str, str], found: dict[str, Any]) -> bool:
+    """Whether a result says what it must, and names no setting that was not asked for."""
+    return {_SETTINGS: ""} | facts == {key: found.get(key, "") for key in (_SETTINGS, *facts)}
+
+
+def facts_in(path: Place) -> dict[str, Any]:
     """What a result says of itself; `{}` where it says nothing that can be read."""
     try:
+        source = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(source, allow_pickle=False) as arrays:
                 facts = json.loads(str(arrays[PROVENANCE_KEY]))
+        elif path.suffix == ".tif" and isinstance(path, Path):
+            facts = json.loads(read_cog_facts(path).get(PROVENANCE_KEY, "{}"))
         else:
-            facts = json.loads(read_png_text(path).get(PROVENANCE_KEY, "{}"))
+            facts = json.loads(read_png_text(source).get(PROVENANCE_KEY, "{}"))
     except _UNREADABLE:
         return {}
     return facts if isinstance(facts, dict) else {}
-
-
-def _is_picture(file: Path, folder: Path) -> bool:
-    below = file.relative_to(folder)
-    if file.suffix.lower() not in IMAGE_SUFFIXES or any(
-        part.startswith(".") for part in below.parts
-    ):
-        return False
-    return file.is_file()
-
-
-def _is_result(file: Path, output: Path) -> bool:
-    folder = Path(os.path.realpath(file.parent))
-    results = Path(os.path.realpath(output))
-    return any(folder.is_relative_to(results / kind) for kind in _KINDS)

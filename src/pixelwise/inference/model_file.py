@@ -36,6 +36,7 @@ class ModelFile:
         card: what the model says of itself.
         input_name, output_name: of the network's tensors.
         one_by_one: whether the network takes one picture at a time.
+        input_size: `(H, W)` of its input; None where a side is free.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class ModelFile:
     input_name: str
     output_name: str
     one_by_one: bool
+    input_size: tuple[int | None, int | None] = (None, None)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -124,6 +126,7 @@ def check_model(content: bytes, path: Path) -> ModelFile:
         input_name=facts.inputs[0].name,
         output_name=facts.outputs[0].name,
         one_by_one=facts.inputs[0].shape[0] == 1,
+        input_size=(facts.inputs[0].shape[2], facts.inputs[0].shape[3]),
     )
 
 
@@ -149,8 +152,11 @@ def _check_fit(facts: OnnxFacts, card: Card, path: Path) -> None:
         )
     else:
         given, answer = facts.inputs[0], facts.outputs[0]
-        if len(given.shape) != 4 or given.shape[1] not in (3, None) or not given.is_float32:
-            faults.append(f"input {_shape_text(given.shape)}, expected float32 [B, 3, H, W]")
+        channels = card.preprocessing.channels
+        if len(given.shape) != 4 or given.shape[1] not in (channels, None) or not given.is_float32:
+            faults.append(
+                f"input {_shape_text(given.shape)}, expected float32 [B, {channels}, H, W]"
+            )
         else:
             faults += _faults_of_fixed_sides(given.shape, card)
         classes = len(card.classes)

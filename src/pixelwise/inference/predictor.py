@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.classes import ClassTable
 from pixelwise.errors import ArrayError, EngineError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
-from pixelwise.formats.images import ImageSource, describe_source, read_image
-from pixelwise.inference.card import Card
-from pixelwise.inference.engines import Engine, make_engine, usable_cores
-from pixelwise.inference.model_file import ModelFile, read_model
-from pixelwise.inference.preprocess import InputPlan, plan_input, prepare, score_geometry
+from pixelwise.formats.images import ImageSource, describe_source
+from pixelwise.formats.viewable import viewable
+from pixelwise.geometry import Geometry
+from pixelwise.inference.augmentation import mean_scores
+from pixelwise.inference.engines import make_engine, usable_cores
+from pixelwise.inference.model_file import read_model
+from pixelwise.inference.network import Network
+from pixelwise.inference.picture_input import read_input
+from pixelwise.inference.preprocess import InputPlan, plan_input, score_geometry
+from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings, plan_tiles
+from pixelwise.inference.tiles import ArraySource, tiled_scores
 from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
 
@@ -26,7 +32,7 @@ __all__ = ["Model", "load"]
 _LARGEST_BATCH = 4
 
 
-class Model:
+class Model(Network):
     """A model file and the engine that runs it; may be used from several threads.
 
     Args:
@@ -38,56 +44,56 @@ class Model:
         classes: the classes it knows.
     """
 
-    def __init__(self, file: ModelFile, engine: Engine, threads: int) -> None:
-        self._file = file
-        self._engine = engine
-        self._threads = threads
-        self.classes: ClassTable = file.card.classes
-
     def __repr__(self) -> str:
-        return f"Model({self.card.name!r}, {len(self.classes)} classes, {self._engine.description})"
-
-    @property
-    def card(self) -> Card:
-        """What the model says of itself."""
-        return self._file.card
-
-    @property
-    def file(self) -> ModelFile:
-        """The model file that it was loaded from."""
-        return self._file
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the model file."""
-        return self._file.sha256
+        return f"Model({self.card.name!r}, {len(self.classes)} classes, {self.engine})"
 
     def predict(
         self,
         image: ImageSource,
         *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
+        name: str = "",
     ) -> Segmentation:
         """Segments one picture of any size.
 
         Args:
-            image: a path, the bytes of an image file, a PIL image, or an array `[H, W, 3]` RGB.
+            image: a path, an address in an object store (`s3://…`), the bytes of an image file, a
+                PIL image, or an array `[H, W, 3]` RGB; for models of other bands or types the path
+                of a raster, or an array `[H, W, B]`.
+            tile: side of overlapping tiles in pixels; the network then sees the picture at its own
+                scale, not at the one of the card. None: the picture as a whole.
+            overlap: part of a tile that its neighbour covers too, 0 to 0.5; None: 0.25.
+            tta: test-time augmentation, the mean over several views: `"mirror"` (left and right),
+                `"flips"` (and upside down) or `"scales"` (0.75, 1 and 1.25).
             max_megapixels: larger files are refused before they are decoded.
             timeout: seconds after which decoding is given up; it then runs in a process of its
                 own, for files from strangers.
+            name: what messages and the result call a picture that is no path.
 
         Raises:
             ImageFileError: the picture cannot be read.
+            UsageError: an address of no object store.
             ArrayError: an array is no picture.
+            UsageError: tile, overlap or tta cannot be.
             EngineError: the network cannot be run.
+            OutOfMemoryError: there is not enough memory to run it.
         """
-        return self.predict_batch([image], max_megapixels=max_megapixels, timeout=timeout)[0]
+        pixels = self._read(image, max_megapixels, timeout, name)
+        return self.predict_pixels(
+            [pixels], [name or describe_source(image)], tile=tile, overlap=overlap, tta=tta
+        )[0]
 
     def predict_batch(
         self,
         images: Iterable[ImageSource],
         *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
     ) -> list[Segmentation]:
@@ -102,36 +108,89 @@ class Model:
                 fix="pass a list, or call predict",
             )
         sources = list(images)
-        pictures = [
-            read_image(source, max_megapixels=max_megapixels, timeout=timeout) for source in sources
-        ]
-        # The caller may write the next frame into an array before the overlay is drawn.
-        pictures = [
-            picture.copy() if isinstance(source, np.ndarray) else picture
-            for source, picture in zip(sources, pictures, strict=True)
-        ]
+        pictures = [self._read(source, max_megapixels, timeout, "") for source in sources]
+        names = [describe_source(source) for source in sources]
+        return self.predict_pixels(pictures, names, tile=tile, overlap=overlap, tta=tta)
+
+    def predict_pixels(
+        self,
+        pictures: Sequence[NDArray[Any]],
+        names: Sequence[str],
+        *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
+    ) -> list[Segmentation]:
+        """Segments pictures that are read already; results keep them, so they must not change.
+
+        Args:
+            pictures: uint8 `[H, W, 3]` RGB each, or the bands that the model takes.
+            names: what messages and results call them.
+            tile: as in `predict`.
+            overlap: as in `predict`.
+            tta: as in `predict`.
+
+        Raises:
+            UsageError: tile, overlap or tta cannot be.
+            EngineError: the network cannot be run.
+            OutOfMemoryError: there is not enough memory to run it.
+        """
+        if tile is None and overlap is not None:
+            raise UsageError("an overlap needs tiles", got=f"overlap={overlap}", fix="give tile=")
+        views = self.views(tta)
+        if tile is not None:
+            shared = DEFAULT_OVERLAP if overlap is None else overlap
+            return [
+                self._in_tiles(picture, name, tile, shared, tta)
+                for picture, name in zip(pictures, names, strict=True)
+            ]
         plans = [
             plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
             for picture in pictures
         ]
         scores: dict[int, NDArray[np.float32]] = {}
         for members in self._batches(plans):
-            batch = np.stack(
-                [
-                    prepare(
-                        pictures[index],
-                        plans[index],
-                        self.card.preprocessing,
-                        threads=self._threads,
-                    )
-                    for index in members
-                ]
+            batch = mean_scores(
+                [pictures[index] for index in members],
+                [plans[index] for index in members],
+                self.card,
+                views,
+                self.run,
+                threads=self.threads,
             )
-            scores |= dict(zip(members, self._run(batch), strict=True))
+            scores |= dict(zip(members, batch, strict=True))
         return [
-            self._segmentation(scores[index], plans[index], pictures[index], source)
-            for index, source in enumerate(sources)
+            self._segmentation(
+                scores[index],
+                score_geometry(
+                    plans[index],
+                    (scores[index].shape[1], scores[index].shape[2]),
+                    self.card.postprocessing,
+                ),
+                self._provenance(name, plans[index].padded, describe_settings(tta=tta)),
+                pictures[index],
+            )
+            for index, name in enumerate(names)
         ]
+
+    def _in_tiles(
+        self,
+        picture: NDArray[Any],
+        name: str,
+        tile: int,
+        overlap: float,
+        tta: str,
+    ) -> Segmentation:
+        plan = plan_tiles(
+            (picture.shape[0], picture.shape[1]), self, tile=tile, overlap=overlap, tta=tta
+        )
+        settings = describe_settings(tile=tile, overlap=overlap, tta=tta)
+        return self._segmentation(
+            tiled_scores(self, ArraySource(picture), plan),
+            plan.geometry,
+            self._provenance(name, plan.tile, settings),
+            picture,
+        )
 
     def _batches(self, plans: list[InputPlan]) -> Iterator[list[int]]:
         """Indices of pictures that the network may take together."""
@@ -143,50 +202,53 @@ class Model:
             for first in range(0, len(members), largest):
                 yield members[first : first + largest]
 
-    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores = self._engine.run(batch)
-        expected = (len(batch), len(self.classes))
-        if scores.ndim != 4 or scores.shape[:2] != expected:
-            raise EngineError(
-                "the network gave scores of another shape than its card says",
-                where=str(self._file.path),
-                got=f"{scores.shape}, expected ({expected[0]}, {expected[1]}, h, w)",
-                fix="export the model again with the class table it was trained on",
-            )
-        return scores
+    def _read(
+        self, source: ImageSource, max_megapixels: float, timeout: float | None, name: str
+    ) -> NDArray[Any]:
+        pixels = read_input(
+            source,
+            self.card.preprocessing,
+            max_megapixels=max_megapixels,
+            timeout=timeout,
+            name=name,
+        )
+        # The caller may write the next frame into an array before the overlay is drawn.
+        return pixels.copy() if isinstance(source, np.ndarray) else pixels
+
+    def _provenance(self, name: str, network_size: tuple[int, int], settings: str) -> Provenance:
+        return Provenance(
+            model=self.card.name,
+            model_hash=self.sha256,
+            engine=self.engine,
+            network_size=network_size,
+            source=name,
+            version=VERSION,
+            settings=settings,
+        )
 
     def _segmentation(
         self,
         scores: NDArray[np.float32],
-        plan: InputPlan,
-        picture: NDArray[np.uint8],
-        source: ImageSource,
+        geometry: Geometry,
+        provenance: Provenance,
+        picture: NDArray[Any],
     ) -> Segmentation:
-        height, width = scores.shape[1:]
         card = self.card.postprocessing
-        provenance = Provenance(
-            model=self.card.name,
-            model_hash=self.sha256,
-            engine=self._engine.description,
-            network_size=plan.padded,
-            source=describe_source(source),
-            version=VERSION,
-        )
         try:
             return Segmentation(
                 scores=scores,
                 classes=self.classes,
-                geometry=score_geometry(plan, (height, width), card),
+                geometry=geometry,
                 provenance=provenance,
-                image=picture,
-                threads=self._threads,
+                image=viewable(picture),
+                threads=self.threads,
                 temperature=card.temperature,
                 set_threshold=None if card.conformal is None else card.conformal.threshold,
             )
         except ArrayError as error:
             raise EngineError(
                 "the network gave scores that cannot be used",
-                where=f"{self._file.path}, {describe_source(source)}",
+                where=f"{self._file.path}, {provenance.source}",
                 got=error.got,
                 fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
             ) from error

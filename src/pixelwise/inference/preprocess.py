@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from PIL import Image
 from pixelwise import kernels
 from pixelwise.geometry import Geometry
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
+from pixelwise.kernels.types import Values
 
 __all__ = ["InputPlan", "plan_input", "prepare", "resized_size", "score_geometry"]
 
@@ -48,16 +50,22 @@ def resized_size(size: tuple[int, int], rule: Resize) -> tuple[int, int]:
 
 
 def prepare(
-    image: NDArray[np.uint8], plan: InputPlan, card: Preprocessing, *, threads: int
+    image: Values, plan: InputPlan, card: Preprocessing, *, threads: int
 ) -> NDArray[np.float32]:
-    """uint8 `[H, W, 3]` RGB -> float32 `[3, H', W']`, scaled, normalised and padded with zeros."""
+    """A picture -> float32 `[B, H', W']`: resized, scaled, normalised and padded with zeros.
+
+    Args:
+        image: uint8, uint16, int16 or float32 `[H, W, B]`, of three bands in the order RGB. What is
+            NaN in it, or infinite, counts as the mean.
+        plan: the sizes.
+        card: the rules.
+        threads: cores to use.
+    """
     if plan.resized != plan.picture:
-        height, width = plan.resized
-        # Pillow's filter widens when it shrinks, so that thin things fade instead of vanishing.
-        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        image = np.asarray(resized)
+        image = _resized(image, plan.resized, card)
     if card.colour_order == "BGR":
-        image = np.ascontiguousarray(image[..., ::-1])
+        reverse: Any = image[..., ::-1]
+        image = np.ascontiguousarray(reverse)
     mean, std = np.array(card.mean), np.array(card.std)
     scale = (card.scale / std).astype(np.float32)
     shift = (-mean / std).astype(np.float32)
@@ -85,6 +93,23 @@ def score_geometry(plan: InputPlan, scores: tuple[int, int], card: Postprocessin
             offset = (start + 0.5) * step - 0.5
             axes.append(kernels.Axis(size=picture, scale=ratio * step, offset=offset))
     return Geometry(rows=axes[0], columns=axes[1])
+
+
+def _resized(image: Values, size: tuple[int, int], card: Preprocessing) -> Values:
+    # Pillow's filter widens when it shrinks, so that thin things fade instead of vanishing.
+    def resize(pixels: Any) -> Any:
+        return Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return np.asarray(resize(image))
+    out = np.empty((*size, image.shape[2]), np.uint8 if image.dtype == np.uint8 else np.float32)
+    for band in range(image.shape[2]):
+        values: Any = np.ascontiguousarray(image[..., band], out.dtype)
+        if image.dtype == np.float32:
+            # One NaN would spread over the whole reach of the filter.
+            values = np.where(np.isfinite(values), values, np.float32(card.mean[band] / card.scale))
+        out[..., band] = resize(values)
+    return out
 
 
 def _pad(side: int, card: Preprocessing) -> int:

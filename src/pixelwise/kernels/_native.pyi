@@ -3,7 +3,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.kernels.types import Bytes, Floats, Labels
+from pixelwise.kernels.types import Bytes, Floats, Labels, Values
 
 def decode_labels(
     scores: Floats,
@@ -68,7 +68,7 @@ def blend(
     out: Bytes,
     threads: int,
 ) -> int: ...
-def normalise(image: Bytes, scale: Floats, shift: Floats, out: Floats, threads: int) -> None: ...
+def normalise(image: Values, scale: Floats, shift: Floats, out: Floats, threads: int) -> None: ...
 def undo_png_filters(filtered: Bytes, pixel_bytes: int, out: Bytes) -> int: ...
 def warp_image(
     image: Bytes,
@@ -135,6 +135,15 @@ def has_ids_outside(target: npt.NDArray[Any], rows: int, ignore_index: int) -> b
 def count_overlaps(
     labels: list[npt.NDArray[Any]], threads: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def average_precision(
+    outcomes: Bytes,
+    pictures: npt.NDArray[np.int32],
+    times: npt.NDArray[np.int64],
+    objects: npt.NDArray[np.int64],
+    recalls: npt.NDArray[np.float64],
+    out: npt.NDArray[np.float64],
+    threads: int,
+) -> None: ...
 def confusion_counts(
     truth: npt.NDArray[Any],
     prediction: npt.NDArray[Any],
@@ -144,6 +153,40 @@ def confusion_counts(
     threads: int,
     variant: str = "",
 ) -> bool: ...
+def calibration_sums(
+    values: Floats,
+    truth: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    bins: int,
+    sums: npt.NDArray[np.float64],
+    threads: int,
+    variant: str = "",
+) -> int: ...
+def calibration_sums_of_scores(
+    scores: Floats,
+    row_index: npt.NDArray[np.int32],
+    row_weight: Floats,
+    column_index: npt.NDArray[np.int32],
+    column_weight: Floats,
+    row_of: npt.NDArray[np.int32],
+    rows: int,
+    truth: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    bins: int,
+    sums: npt.NDArray[np.float64],
+    threads: int,
+    variant: str = "",
+) -> int: ...
+def threshold_counts(
+    values: Floats,
+    truth: npt.NDArray[Any],
+    ignores: bool,
+    ignore_index: int,
+    counts: npt.NDArray[np.int64],
+    variant: str = "",
+) -> int: ...
 def near_borders(
     labels: Labels, distance: int, fill: int, out: Labels, variant: str = ""
 ) -> None: ...
@@ -168,4 +211,32 @@ def points_near(
     reach: npt.NDArray[np.int64],
     out: npt.NDArray[np.bool_],
 ) -> None: ...
+def fade(
+    before: npt.NDArray[np.float32],
+    after: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    down: bool,
+) -> None: ...
+def all_finite(values: npt.NDArray[np.float32]) -> bool: ...
+def measure_regions(
+    components: npt.NDArray[np.int32],
+    values: Floats,
+    box: npt.NDArray[np.int32],
+    moments: npt.NDArray[np.float64],
+    steps: npt.NDArray[np.int64],
+    total: npt.NDArray[np.float64],
+) -> bool: ...
 def variants() -> list[str]: ...
+
+class PolygonTracer:
+    def __init__(self, width: int, ignores: bool, ignored: int, tolerance: float) -> None: ...
+    def add(
+        self,
+        labels: npt.NDArray[Any],
+        weights: npt.NDArray[np.float64] | None,
+        values: Floats | None,
+    ) -> None: ...
+    def finish(self) -> None: ...
+    def take(self, by_place: bool) -> tuple[npt.NDArray[Any], ...]: ...
+    @property
+    def held(self) -> int: ...

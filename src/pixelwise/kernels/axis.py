@@ -19,7 +19,8 @@ class Axis:
     """One side of a picture, or of a window of it, over one side of the grid of scores.
 
     Picture pixel `p` of `size` takes its value at the score position `scale * (first + p) +
-    offset`, clamped to [0, source - 1], where `source` is the number of scores along the side.
+    offset - source_first`, clamped to [0, source - 1], where `source` is the number of scores along
+    the side.
 
     Args:
         size: picture pixels along the side, at least 1.
@@ -27,6 +28,8 @@ class Axis:
         offset: score position of picture pixel 0, finite.
         first: where a window begins, in picture pixels; the sum `first + p` is exact, so the
             pixels of a window get the same positions as in the whole picture.
+        source_first: which score of the whole side is the first of those that are there, for
+            scores that come in parts; taken off last, and exactly.
 
     Raises:
         UsageError: a value is outside its range.
@@ -36,10 +39,12 @@ class Axis:
     scale: float
     offset: float
     first: int = 0
+    source_first: int = 0
 
     def __post_init__(self) -> None:
         size = _whole("size", self.size, least=1)
         first = _whole("first", self.first, least=0)
+        source_first = _whole("source_first", self.source_first, least=0)
         for name in ("scale", "offset"):
             value = getattr(self, name)
             if not isinstance(value, (int, float, np.floating)) or not math.isfinite(value):
@@ -56,6 +61,7 @@ class Axis:
             )
         object.__setattr__(self, "size", size)
         object.__setattr__(self, "first", first)
+        object.__setattr__(self, "source_first", source_first)
         object.__setattr__(self, "scale", float(self.scale))
         object.__setattr__(self, "offset", float(self.offset))
 
@@ -107,11 +113,20 @@ class Axis:
             )
         return replace(self, size=last - first, first=self.first + first)
 
+    def over(self, source_first: int) -> Axis:
+        """The same pixels over scores of which the first `source_first` are not there.
+
+        Raises:
+            UsageError: source_first is not a whole number from 0 on.
+        """
+        return replace(self, source_first=source_first)
+
     def positions(self, source: int) -> npt.NDArray[np.float64]:
         """Score position of every pixel, float64 [size], within [0, source - 1]."""
         pixels = np.arange(self.first, self.first + self.size, dtype=np.float64)
         pixels *= self.scale
         pixels += self.offset
+        pixels -= self.source_first
         return np.clip(pixels, 0.0, source - 1.0, out=pixels)
 
     def table(self, source: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.errors import ArrayError, UsageError
-from pixelwise.kernels.types import Bytes, Floats, Labels
+from pixelwise.kernels.types import Bytes, Floats, Labels, Values
 
 __all__ = [
     "MOST_CLASSES",
@@ -23,6 +23,7 @@ __all__ = [
     "scores_array",
     "thread_count",
     "usable_cores",
+    "values_array",
     "whole_number",
 ]
 
@@ -72,6 +73,12 @@ def bytes_array(
             fix="give arrays that belong to the same picture",
         )
     return np.ascontiguousarray(array, np.uint8)
+
+
+def values_array(name: str, array: npt.NDArray[np.generic], layout: str) -> Values:
+    """An array [H, W, B] of one of the types that pixels are stored in, in C order."""
+    check_array(name, array, ("uint8", "uint16", "int16", "float32"), 3, layout)
+    return np.ascontiguousarray(array)
 
 
 def float_vector(name: str, values: npt.ArrayLike, length: int) -> Floats:

@@ -15,7 +15,7 @@ from pixelwise.kernels.checks import MOST_CLASSES, thread_count, whole_number
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["check_ids", "check_pair", "confusion_counts"]
+__all__ = ["check_ids", "check_pair", "confusion_counts", "countable"]
 
 _Ids: TypeAlias = npt.NDArray[Any]
 
@@ -62,8 +62,8 @@ def confusion_counts(
         return reference_metrics.confusion_counts(truth, prediction, classes, ignore_index)
     counts = np.empty((classes, classes), np.int64)
     outside = _native.confusion_counts(
-        _countable(truth),
-        _countable(prediction),
+        countable(truth),
+        countable(prediction),
         ignore_index is not None,
         ignore_index or 0,
         counts,
@@ -101,7 +101,7 @@ def check_ids(truth: _Ids, prediction: _Ids, classes: int, ignore_index: int | N
             )
 
 
-def _countable(ids: _Ids) -> _Ids:
+def countable(ids: _Ids) -> _Ids:
     """The ids as one line, in a type that the kernel takes."""
     native = ids.dtype.newbyteorder("=")
     if native == np.uint64:

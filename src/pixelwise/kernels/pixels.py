@@ -17,9 +17,10 @@ from pixelwise.kernels.checks import (
     float_vector,
     labels_array,
     thread_count,
+    values_array,
     whole_number,
 )
-from pixelwise.kernels.types import Bytes, Floats, Labels, Regions
+from pixelwise.kernels.types import Bytes, Floats, Labels, Regions, Values
 
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
@@ -164,15 +165,15 @@ def blend(
 
 
 def normalise(
-    image: Bytes, scale: Floats, shift: Floats, size: tuple[int, int], *, threads: int = 0
+    image: Values, scale: Floats, shift: Floats, size: tuple[int, int], *, threads: int = 0
 ) -> Floats:
     """The picture as input of a network: band by band, scaled, shifted and padded.
 
     out[b, y, x] = image[y, x, b] * scale[b] + shift[b] in float32, and 0 right of and below the
-    picture.
+    picture. In float32 images what comes out as no finite number (NaN, infinite) is 0 as well.
 
     Args:
-        image: uint8 [H, W, B].
+        image: uint8, uint16, int16 or float32 [H, W, B].
         scale: float32 [B], e.g. 1 / (255 * deviation).
         shift: float32 [B], e.g. -mean / deviation.
         size: height and width of the output in pixels, at least those of the picture.
@@ -185,7 +186,7 @@ def normalise(
         ArrayError: an array is not such an array.
         UsageError: size is smaller than the picture, or threads is outside its range.
     """
-    image = bytes_array("image", image, "[H, W, B]", (None, None, None))
+    image = values_array("image", image, "[H, W, B]")
     scale = float_vector("scale", scale, image.shape[2])
     shift = float_vector("shift", shift, image.shape[2])
     if not isinstance(size, (tuple, list)) or len(size) != 2:

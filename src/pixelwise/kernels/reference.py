@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.kernels.axis import Axis
-from pixelwise.kernels.types import Bytes, Floats, Labels, Regions
+from pixelwise.kernels.types import Bytes, Floats, Labels, Regions, Values
 
 __all__ = [
     "blend",
@@ -153,7 +153,7 @@ def blend(
 
 
 def normalise(
-    image: Bytes, scale: Floats, shift: Floats, size: tuple[int, int], *, threads: int = 0
+    image: Values, scale: Floats, shift: Floats, size: tuple[int, int], *, threads: int = 0
 ) -> Floats:
     """See `pixelwise.kernels.normalise`."""
     del threads
@@ -161,8 +161,11 @@ def normalise(
     out = np.zeros((bands, *size), np.float32)
     for band in range(bands):
         inside = out[band, :height, :width]
-        np.multiply(image[:, :, band], scale[band], out=inside)
-        inside += shift[band]
+        # An infinite value is set to 0 below: that is not worth a warning.
+        with np.errstate(invalid="ignore", over="ignore"):
+            np.multiply(image[:, :, band], scale[band], out=inside)
+            inside += shift[band]
+        inside[~np.isfinite(inside)] = 0
     return out
 
 

@@ -15,17 +15,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.errors import ArrayError, UsageError
 
-__all__ = ["Intervals", "Paired", "Statistic", "interval", "paired"]
+__all__ = [
+    "LEAST_GROUPS",
+    "Intervals",
+    "Paired",
+    "Resampled",
+    "ResampledSums",
+    "Statistic",
+    "groups_suffice",
+    "interval",
+    "interval_of",
+    "paired",
+    "paired_of",
+]
 
 Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From sums of counts `[D, …]`, one row for each way of drawing, to values `[D, …]`."""
+
+LEAST_GROUPS = 10
+"""Of fewer groups an interval would be a guess: it goes by pictures, with a word on that."""
 
 _SURE = 0.95
 _SEED = 0
@@ -72,6 +87,83 @@ class Paired:
     units: int
 
 
+class Resampled(Protocol):
+    """A statistic of pictures, or of groups of them, that are left out and drawn anew."""
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """In which units, pictures or groups, anything was counted, bool `[U]`."""
+        ...
+
+    def whole(self) -> NDArray[np.float64]:
+        """Of all units together, `[…]`."""
+        ...
+
+    def without_each(self) -> NDArray[np.float64]:
+        """Of all but one, for each unit, `[U, …]`."""
+        ...
+
+    def drawn(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of units as often as `times` says, `[D, U]`: `[D, …]`."""
+        ...
+
+
+class ResampledSums:
+    """A statistic of sums of counts.
+
+    Args:
+        units: counts of each picture, float64 or an integer type `[N, …]`.
+        statistic: of sums; called with as many rows as fit into 32 MB.
+        groups: a number for each picture, the same for those that belong together.
+
+    Attributes:
+        held: see `Resampled`.
+
+    Raises:
+        ArrayError: units are no such array, or groups are not one for each.
+    """
+
+    def __init__(
+        self,
+        units: NDArray[Any],
+        statistic: Statistic,
+        groups: Sequence[int] | NDArray[np.integer] | None = None,
+    ) -> None:
+        self._units = _grouped(_checked("units", units), groups)
+        self._statistic = statistic
+        axes = tuple(range(1, self._units.ndim))
+        self.held: NDArray[np.bool_] = np.asarray(self._units.any(axis=axes))
+
+    def whole(self) -> NDArray[np.float64]:
+        """See `Resampled.whole`."""
+        value: NDArray[np.float64] = self._statistic(self._units.sum(0)[None])
+        whole: NDArray[np.float64] = np.asarray(value[0], np.float64)
+        return whole
+
+    def without_each(self) -> NDArray[np.float64]:
+        """See `Resampled.without_each`."""
+        total, step = self._units.sum(0), self._rows_at_once()
+        return np.concatenate(
+            [
+                self._statistic(total - self._units[first : first + step])
+                for first in range(0, len(self._units), step)
+            ]
+        )
+
+    def drawn(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Resampled.drawn`."""
+        flat, step = self._units.reshape(len(self._units), -1), self._rows_at_once()
+        found = []
+        for first in range(0, len(times), step):
+            sums = times[first : first + step].astype(np.float64) @ flat
+            found.append(self._statistic(sums.reshape(-1, *self._units.shape[1:])))
+        return np.concatenate(found)
+
+    def _rows_at_once(self) -> int:
+        width = max(int(np.prod(self._units.shape[1:])), len(self._units))
+        return max(1, _VALUES_AT_ONCE // max(1, width))
+
+
 def interval(
     units: NDArray[Any],
     statistic: Statistic,
@@ -101,10 +193,24 @@ def interval(
         ArrayError: units are no such array, or groups are not one for each.
         UsageError: bounds are not in order.
     """
+    return interval_of(ResampledSums(units, statistic, groups), bounds=bounds)
+
+
+def interval_of(
+    resampled: Resampled, *, bounds: tuple[float, float] | None = (0.0, 1.0)
+) -> Intervals:
+    """As `interval`, of a statistic that needs more than sums.
+
+    Args:
+        resampled: the statistic and its pictures.
+        bounds: as of `interval`.
+
+    Raises:
+        UsageError: bounds are not in order.
+    """
     if bounds is not None and not bounds[0] < bounds[1]:
         raise UsageError("bounds are a low and a high value", got=f"bounds={bounds}")
-    counted = _grouped(_checked("units", units), groups)
-    return _jackknife(counted, statistic, bounds)
+    return _jackknife(resampled, bounds)
 
 
 def paired(
@@ -137,13 +243,52 @@ def paired(
             "two models can be compared on the same pictures and classes only",
             got=f"units_a {list(first.shape)} · units_b {list(second.shape)}",
         )
-    both = _grouped(np.stack([first, second], axis=1), groups)
+    return paired_of(*(ResampledSums(units, statistic, groups) for units in (first, second)))
 
-    def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        return statistic(sums[:, 1]) - statistic(sums[:, 0])
 
-    found = _jackknife(both, difference, None)
-    return Paired(found.value, found.low, found.high, _better(both, difference), found.units)
+def paired_of(a: Resampled, b: Resampled) -> Paired:
+    """As `paired`, of statistics that need more than sums.
+
+    Args:
+        a: the one.
+        b: the other, of the same units in the same order.
+    """
+    both = _Difference(a, b)
+    found = _jackknife(both, None)
+    return Paired(found.value, found.low, found.high, _better(both), found.units)
+
+
+class _Difference:
+    """What B has more than A."""
+
+    def __init__(self, a: Resampled, b: Resampled) -> None:
+        self._a, self._b = a, b
+        self.held: NDArray[np.bool_] = a.held | b.held
+
+    def whole(self) -> NDArray[np.float64]:
+        return self._b.whole() - self._a.whole()
+
+    def without_each(self) -> NDArray[np.float64]:
+        return self._b.without_each() - self._a.without_each()
+
+    def drawn(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self._b.drawn(times) - self._a.drawn(times)
+
+
+def groups_suffice(groups: Sequence[int] | NDArray[np.integer], held: NDArray[np.bool_]) -> bool:
+    """Whether an interval can go by groups.
+
+    Not where there are few, nor where a class is in a single one: without that group there is
+    nothing to tell of the class.
+
+    Args:
+        groups: the number of each picture's group.
+        held: bool `[N, C]`: which classes are in the truth of each picture.
+    """
+    numbers, place = np.unique(np.asarray(groups, np.int64), return_inverse=True)
+    in_group = np.zeros((len(numbers), held.shape[1]), np.bool_)
+    np.logical_or.at(in_group, place, held)
+    return len(numbers) >= LEAST_GROUPS and not (in_group.sum(axis=0) == 1).any()
 
 
 def _checked(name: str, units: NDArray[Any]) -> NDArray[np.float64]:
@@ -161,35 +306,29 @@ def _checked(name: str, units: NDArray[Any]) -> NDArray[np.float64]:
 def _grouped(
     units: NDArray[np.float64], groups: Sequence[int] | NDArray[np.integer] | None
 ) -> NDArray[np.float64]:
-    """The sums of each group in which anything was counted."""
-    if groups is not None:
-        if np.shape(groups) != (len(units),):
-            raise ArrayError(
-                "there is one group for each picture",
-                where="argument groups",
-                got=f"{list(np.shape(groups))} for {len(units)} pictures",
-            )
-        _, places = np.unique(np.asarray(groups, np.int64), return_inverse=True)
-        sums = np.zeros((int(places.max(initial=-1)) + 1, *units.shape[1:]))
-        np.add.at(sums, places, units)
-        units = sums
-    return units[units.any(axis=tuple(range(1, units.ndim)))]
+    """The sums of each group."""
+    if groups is None:
+        return units
+    if np.shape(groups) != (len(units),):
+        raise ArrayError(
+            "there is one group for each picture",
+            where="argument groups",
+            got=f"{list(np.shape(groups))} for {len(units)} pictures",
+        )
+    _, places = np.unique(np.asarray(groups, np.int64), return_inverse=True)
+    sums = np.zeros((int(places.max(initial=-1)) + 1, *units.shape[1:]))
+    np.add.at(sums, places, units)
+    return sums
 
 
-def _jackknife(
-    units: NDArray[np.float64], statistic: Statistic, bounds: tuple[float, float] | None
-) -> Intervals:
-    count = len(units)
-    total = units.sum(0)
-    value = np.asarray(statistic(total[None]), np.float64)[0]
+def _jackknife(resampled: Resampled, bounds: tuple[float, float] | None) -> Intervals:
+    count = int(np.count_nonzero(resampled.held))
+    value = resampled.whole()
     unknown = np.full(value.shape, np.nan)
     if count < 2:
         return Intervals(value, unknown, unknown, count)
-    step = _rows_at_once(units)
-    left_out = np.concatenate(
-        [statistic(total - units[first : first + step]) for first in range(0, count, step)]
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
+    left_out = resampled.without_each()[resampled.held]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         influence = left_out - left_out.mean(0)
         square = (influence**2).mean(0)
         error = np.sqrt((count - 1) * square)
@@ -243,26 +382,22 @@ def _t_quantile(freedom: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(freedom < 2, one, np.where(freedom < 3, two, more))
 
 
-def _better(units: NDArray[np.float64], difference: Statistic) -> NDArray[np.float64]:
+def _better(difference: Resampled) -> NDArray[np.float64]:
     generator = np.random.default_rng(_SEED)
-    count = len(units)
-    if not count:
-        return np.full(difference(np.zeros((1, *units.shape[1:]))).shape[1:], np.nan)
-    flat = units.reshape(count, -1)
-    step = _rows_at_once(units)
+    places = np.flatnonzero(difference.held)
+    if not places.size:
+        return np.full(difference.whole().shape, np.nan)
+    step = max(1, _VALUES_AT_ONCE // len(difference.held))
     found = []
     for first in range(0, _DRAWS, step):
-        rows = min(step, _DRAWS - first)
-        times = generator.multinomial(count, np.full(count, 1 / count), rows).astype(np.float64)
-        found.append(difference((times @ flat).reshape(rows, *units.shape[1:])))
+        times = np.zeros((min(step, _DRAWS - first), len(difference.held)), np.int64)
+        times[:, places] = generator.multinomial(
+            len(places), np.full(len(places), 1 / len(places)), len(times)
+        )
+        found.append(difference.drawn(times))
     values = np.concatenate(found)
     values = np.where(np.abs(values) <= _EQUAL, 0, values)
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         share: NDArray[np.float64] = ((values > 0) + (values == 0) / 2).sum(0) / known.sum(0)
     return share
-
-
-def _rows_at_once(units: NDArray[np.float64]) -> int:
-    width = max(int(np.prod(units.shape[1:])), len(units))
-    return max(1, _VALUES_AT_ONCE // max(1, width))

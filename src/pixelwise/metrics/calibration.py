@@ -6,7 +6,6 @@ any order, and drawn anew by `pixelwise.metrics.bootstrap`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.errors import ArrayError, UsageError
+from pixelwise.geometry import Geometry
+from pixelwise.kernels.calibration import (
+    MOST_BINS,
+    calibration_sums,
+    calibration_sums_of_scores,
+)
 
 __all__ = ["Calibration", "CalibrationScores", "Reliability"]
 
-_BAND_PIXELS = 1 << 15
-_LEAST_PROBABILITY = 1e-37
-_SUM_TOLERANCE = 1e-3
-_MOST_BINS = 1000
+_BAND_PIXELS = 1 << 16
 _SUMS = 3
 
 
@@ -85,7 +87,7 @@ class Calibration:
     """
 
     def __init__(self, classes: int, *, ignore_index: int | None = None, bins: int = 15) -> None:
-        if not 2 <= classes <= 65_535 or not 1 <= bins <= _MOST_BINS:
+        if not 2 <= classes <= 65_535 or not 1 <= bins <= MOST_BINS:
             raise UsageError(
                 "calibration needs 2 to 65,535 classes and 1 to 1,000 bins",
                 got=f"classes={classes}, bins={bins}",
@@ -109,13 +111,65 @@ class Calibration:
         """
         probabilities, truth = np.asarray(probabilities), np.asarray(truth)
         self._check(probabilities, truth)
-        flat = probabilities.reshape(self.classes, -1)
-        ids = truth.reshape(-1)
-        binned = np.zeros((1 + self.classes, _SUMS, self.bins))
-        sums = np.zeros(_SUMS)
-        for values, band_truth in self._bands(flat, ids):
-            sums += self._add_band(values, band_truth, binned)
-        self.counts += np.concatenate([binned.ravel(), sums])
+        if not truth.size:
+            return
+        flat, ids = probabilities.reshape(self.classes, -1), truth.reshape(-1)
+        # What lies there as float32 is counted where it lies; all else is copied band by band.
+        step = ids.size if flat.dtype == np.float32 and flat.flags.c_contiguous else _BAND_PIXELS
+        sums = np.zeros_like(self.counts)
+        for first in range(0, ids.size, step):
+            sums += calibration_sums(
+                flat[:, first : first + step].astype(np.float32, copy=False),
+                ids[first : first + step],
+                bins=self.bins,
+                ignore_index=self.ignore_index,
+                threads=1,
+            )
+        self.counts += sums
+
+    def update_scores(
+        self,
+        scores: NDArray[np.float32],
+        geometry: Geometry,
+        truth: NDArray[np.integer],
+        *,
+        groups: NDArray[np.integer] | None = None,
+    ) -> None:
+        """Adds one picture whose probabilities are the softmax of interpolated scores.
+
+        As `update` of `Segmentation.probabilities`, but they are counted as they are made: there is
+        no `[C, H, W]` array.
+
+        Args:
+            scores: calibrated logits, float32 `[K, h, w]`.
+            geometry: how the picture's pixels fall on them.
+            truth: ids `[H, W]`.
+            groups: the class 0 … C - 1 that each of the K scores counts as, integers `[K]`: scores
+                of one class have the sum of their probabilities. None: each is a class.
+
+        Raises:
+            ArrayError: sizes do not fit, an id lies outside the classes, or scores are not finite;
+                nothing was added then.
+        """
+        truth = np.asarray(truth)
+        _check_integers(truth)
+        if groups is None:
+            groups = np.arange(len(scores))
+        count = int(np.asarray(groups, np.intp).max(initial=-1)) + 1
+        if count != self.classes:
+            raise ArrayError(
+                "scores of another number of classes", got=f"{count}, expected {self.classes}"
+            )
+        self.counts += calibration_sums_of_scores(
+            scores,
+            geometry.rows,
+            geometry.columns,
+            truth,
+            bins=self.bins,
+            groups=groups,
+            ignore_index=self.ignore_index,
+            threads=1,
+        )
 
     def merge(self, other: Calibration) -> None:
         """Adds the sums of another over the same classes and bins.
@@ -173,89 +227,8 @@ class Calibration:
             )
         if faults:
             raise ArrayError("these are no probabilities and their truth", got="; ".join(faults))
-        outside = (truth < 0) | (truth >= self.classes)
-        if self.ignore_index is not None:
-            outside &= truth != self.ignore_index
-        if outside.any():
-            raise ArrayError(
-                "truth holds ids outside the class table",
-                got=f"ids {np.unique(truth[outside])[:10].tolist()}, expected 0 … "
-                f"{self.classes - 1}"
-                + ("" if self.ignore_index is None else f" or {self.ignore_index} (ignored)"),
-                fix="map the ids to the table, or name the ignored one as ignore_index",
-            )
-
-    def _bands(
-        self, flat: NDArray[np.floating], ids: NDArray[np.integer]
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.intp]]]:
-        """Pixels that count, some at a time: `[C, n]` and their truth `[n]`."""
-        for first in range(0, len(ids), _BAND_PIXELS):
-            values = flat[:, first : first + _BAND_PIXELS].astype(np.float32, copy=False)
-            _check_values(values)
-            truth = ids[first : first + _BAND_PIXELS]
-            if self.ignore_index is not None:
-                counted = truth != self.ignore_index
-                if not counted.all():
-                    values, truth = values[:, counted], truth[counted]
-            if truth.size:
-                yield values, truth.astype(np.intp)
-
-    def _add_band(
-        self, values: NDArray[np.float32], truth: NDArray[np.intp], binned: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Adds to the bins; pixels, squared distances and NLL are given back."""
-        count = len(truth)
-        best = values.argmax(0)
-        confidence = np.take_along_axis(values, best[None], 0)[0]
-        binned[0] += self._histogram(confidence, best == truth)
-        for index in range(self.classes):
-            row = values[index]
-            # Most probabilities are in the lowest bin: what is in it is what is not above it.
-            above = np.flatnonzero(row >= np.float32(1 / self.bins))
-            is_truth = truth == index
-            part = self._histogram(row[above], is_truth[above])
-            part[:, 0] += np.array(
-                [
-                    count - len(above),
-                    row.sum(dtype=np.float64) - row[above].sum(dtype=np.float64),
-                    np.count_nonzero(is_truth) - np.count_nonzero(is_truth[above]),
-                ]
-            )
-            binned[1 + index] += part
-        right = values[truth, np.arange(count)].astype(np.float64)
-        squares = np.einsum("cn,cn->n", values, values).sum(dtype=np.float64)
-        distance = squares - 2 * right.sum() + count
-        likelihood = -np.log(np.maximum(right, _LEAST_PROBABILITY)).sum()
-        return np.array([count, distance, likelihood])
-
-    def _histogram(
-        self, probability: NDArray[np.float32], is_truth: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Pixels, sum of the probability, and pixels of the truth, `[3, B]`."""
-        places = np.minimum((probability * np.float32(self.bins)).astype(np.intp), self.bins - 1)
-        counts = np.zeros((_SUMS, self.bins))
-        counts[0] = np.bincount(places, minlength=self.bins)
-        counts[1] = np.bincount(places, probability, self.bins)
-        counts[2] = np.bincount(places[is_truth], minlength=self.bins)
-        return counts
 
 
-def _check_values(values: NDArray[np.float32]) -> None:
-    """Raises ArrayError unless they are probabilities."""
-    low, high = float(values.min()), float(values.max())
-    fault = ""
-    if np.isnan(low):
-        # The least of an array with NaN in it is NaN.
-        fault = f"{np.count_nonzero(np.isnan(values)):,} values are NaN"
-    elif low < 0 or high > 1 + _SUM_TOLERANCE:
-        fault = f"values from {low:g} to {high:g}, expected 0..1"
-    else:
-        sums = values.sum(0)
-        if np.abs(sums - 1).max() > _SUM_TOLERANCE:
-            fault = f"sums over the classes from {sums.min():g} to {sums.max():g}, expected 1"
-    if fault:
-        raise ArrayError(
-            "these are no probabilities",
-            got=fault,
-            fix="give the softmax of the logits, as Segmentation.probabilities() does",
-        )
+def _check_integers(truth: NDArray[Any]) -> None:
+    if not np.issubdtype(truth.dtype, np.integer):
+        raise ArrayError("truth must hold integer class ids", got=f"dtype {truth.dtype}")

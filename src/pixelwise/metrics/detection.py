@@ -15,7 +15,6 @@ precision over recall; precision is made to fall, and averaged at 101 recalls.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,15 +22,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.metrics.objects import Detections, ObjectMasks, TrueObjects
+from pixelwise.metrics.ranking import PictureMatches, RankedClass, Ranking, ranked
 
 __all__ = ["AveragePrecision", "DetectionScores", "box_ious", "mask_ious"]
 
 DetectionKind: TypeAlias = Literal["mask", "box"]
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
-_RECALLS = np.linspace(0, 1, 101)
 _AREAS = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])
-_MOST_DETECTIONS = (1, 10, 100)
+_FEW_DETECTIONS = (1, 10)
 _WRONG, _RIGHT, _NOT_COUNTED = range(3)
 _MOST_CLASSES = 65_535
 
@@ -45,8 +44,8 @@ class DetectionScores:
     of up to 32², medium ones of 32² to 96², large ones of 96² and more pixels.
 
     Attributes:
-        ap: AP with up to 100 detections per picture and class, as all that follows but `ar_1`
-            and `ar_10`.
+        ap: AP with up to `most_detections` (100) per picture and class, as all that follows but
+            `ar_1` and `ar_10`.
         ap_50: AP at IoU 0.50 alone.
         ap_75: AP at IoU 0.75 alone.
         ap_small: AP of small objects.
@@ -54,7 +53,7 @@ class DetectionScores:
         ap_large: AP of large objects.
         ar_1: AR with 1 detection per picture and class.
         ar_10: AR with up to 10.
-        ar_100: AR with up to 100.
+        ar_100: AR with up to `most_detections`.
         ar_small: AR of small objects.
         ar_medium: AR of medium objects.
         ar_large: AR of large objects.
@@ -82,56 +81,41 @@ class DetectionScores:
     class_ar_100: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class _Picture:
-    """What matching said of one picture: D detections, K of its classes with objects."""
-
-    number: int
-    classes: NDArray[np.int64]  # [D]
-    scores: NDArray[np.float64]  # [D]
-    ranks: NDArray[np.int64]  # [D], by score within picture and class
-    outcomes: NDArray[np.uint8]  # [areas, thresholds, D]
-    true_classes: NDArray[np.int64]  # [K]
-    true_counts: NDArray[np.int64]  # [K, areas]
-
-
-@dataclass(frozen=True, eq=False)
-class _Ordered:
-    """All pictures, and the detections of each class by falling score."""
-
-    detections: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]]
-    true_pictures: NDArray[np.int64]
-    true_classes: NDArray[np.int64]
-    true_counts: NDArray[np.int64]
-
-
 class AveragePrecision:
     """Matches detections picture by picture; the scores are taken once, over all of them.
 
     Args:
         classes: the ids are 0 … classes - 1.
         kind: "mask" for the IoU of masks, "box" for that of boxes.
+        most_detections: of the highest scores that count in a picture and class; None for all.
 
     Raises:
         UsageError: an argument has no such value.
     """
 
-    def __init__(self, classes: int, *, kind: DetectionKind = "mask") -> None:
-        if not 1 <= classes <= _MOST_CLASSES or kind not in ("mask", "box"):
+    def __init__(
+        self, classes: int, *, kind: DetectionKind = "mask", most_detections: int | None = 100
+    ) -> None:
+        if (
+            not 1 <= classes <= _MOST_CLASSES
+            or kind not in ("mask", "box")
+            or (most_detections is not None and most_detections < 1)
+        ):
             raise UsageError(
                 "average precision is of 1 to 65,535 classes, on masks or boxes",
-                where="arguments classes and kind",
-                got=f"classes={classes!r}, kind={kind!r}",
+                where="arguments classes, kind and most_detections",
+                got=f"classes={classes!r}, kind={kind!r}, most_detections={most_detections!r}",
                 fix='AveragePrecision(len(table), kind="mask")',
             )
         self.classes = classes
         self.kind = kind
-        self._pictures: list[_Picture] = []
-        self._ordered: _Ordered | None = None
+        self.most_detections = most_detections
+        self._pictures: list[PictureMatches] = []
+        self._ranking: Ranking | None = None
 
     def update(
         self, truth: TrueObjects, detections: Detections, *, picture: int | None = None
-    ) -> None:
+    ) -> PictureMatches:
         """Matches one picture; it may have no objects, no detections or neither.
 
         Args:
@@ -141,27 +125,30 @@ class AveragePrecision:
                 equal scores count in the order of pictures, so that with places given, parts
                 merged in any order score the same.
 
+        Returns:
+            What became of its detections, for `ranking.ranked`.
+
         Raises:
             ArrayError: masks or boxes that `kind` needs are not there, sizes differ, or a class is
                 outside the table.
         """
         self._check(truth, detections)
-        entry = _matched(
-            truth, detections, self.kind, len(self._pictures) if picture is None else int(picture)
-        )
-        self._pictures.append(entry)
-        self._ordered = None
+        number = len(self._pictures) if picture is None else int(picture)
+        matches = _matched(truth, detections, self.kind, self.most_detections, number)
+        self._pictures.append(matches)
+        self._ranking = None
+        return matches
 
     def merge(self, other: AveragePrecision) -> None:
         """Adds the pictures of another one over the same classes."""
-        if (self.classes, self.kind) != (other.classes, other.kind):
-            raise ArrayError(
-                "only matches of one protocol can be merged",
-                got=f"{self.classes} classes by {self.kind} · "
-                f"{other.classes} classes by {other.kind}",
-            )
+        own, others = (
+            f"{each.classes} classes by {each.kind}, {each.most_detections or 'all'} detections"
+            for each in (self, other)
+        )
+        if own != others:
+            raise ArrayError("only matches of one protocol can be merged", got=f"{own} · {others}")
         self._pictures += other._pictures
-        self._ordered = None
+        self._ranking = None
 
     @property
     def pictures(self) -> NDArray[np.int64]:
@@ -189,22 +176,22 @@ class AveragePrecision:
                 got=f"{list(weights.shape)}, expected [{len(self._pictures)}] whole numbers",
                 fix="numpy.random.default_rng().multinomial(n, [1 / n] * n)",
             )
-        if self._ordered is None:
-            self._ordered = _in_order(self._pictures, self.classes)
-        table = self._ordered
-        objects = np.zeros((self.classes, len(_AREAS)))
-        np.add.at(
-            objects,
-            table.true_classes,
-            table.true_counts * weights[table.true_pictures][:, None],
-        )
         precision = np.full((self.classes, len(_AREAS), len(_THRESHOLDS)), np.nan)
-        recall = np.full((self.classes, len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
-        for class_ in np.flatnonzero(objects.any(axis=1)).tolist():
-            pictures, ranks, outcomes = table.detections[class_]
-            curves = _precision_and_recall(weights[pictures], ranks, outcomes, objects[class_])
-            precision[class_], recall[class_] = curves
+        recall = np.full((self.classes, len(_AREAS), len(_FEW_DETECTIONS) + 1), np.nan)
+        if self._pictures:
+            drawn = weights.astype(np.int64)
+            for class_, own in enumerate(self.ranking.classes):
+                times = drawn[own.places]
+                precision[class_] = [own.precision(times[None], n)[0] for n in range(len(_AREAS))]
+                recall[class_] = _recall(own, times)
         return _scores(precision, recall)
+
+    @property
+    def ranking(self) -> Ranking:
+        """The matches of all pictures so far, of which there is at least one."""
+        if self._ranking is None:
+            self._ranking = ranked(self._pictures, self.classes)
+        return self._ranking
 
     def _check(self, truth: TrueObjects, detections: Detections) -> None:
         faults = []
@@ -292,8 +279,12 @@ def _true_areas(truth: TrueObjects) -> NDArray[np.float64]:
 
 
 def _matched(
-    truth: TrueObjects, detections: Detections, kind: DetectionKind, number: int
-) -> _Picture:
+    truth: TrueObjects,
+    detections: Detections,
+    kind: DetectionKind,
+    most: int | None,
+    number: int,
+) -> PictureMatches:
     crowd = np.zeros(len(truth), np.bool_) if truth.crowd is None else np.asarray(truth.crowd)
     true_areas, true_boxes, boxes = _true_areas(truth), _boxes(truth), _boxes(detections)
     true_classes = np.asarray(truth.classes)
@@ -303,7 +294,7 @@ def _matched(
     order = np.lexsort([-scores, detections.classes])  # stable: of equal scores the first
     kept, ranks, parts = [], [], []
     for class_ in np.unique(detections.classes).tolist():
-        own = order[np.asarray(detections.classes)[order] == class_][: _MOST_DETECTIONS[-1]]
+        own = order[np.asarray(detections.classes)[order] == class_][:most]
         theirs = np.flatnonzero(true_classes == class_)
         if kind == "mask":
             masks = _masks_of(detections, own)
@@ -320,7 +311,7 @@ def _matched(
     present, at = np.unique(true_classes, return_inverse=True)
     counts = np.zeros((len(present), len(_AREAS)), np.int64)
     np.add.at(counts, at, (~excused).T)
-    return _Picture(
+    return PictureMatches(
         number=number,
         classes=np.asarray(detections.classes)[places].astype(np.int64),
         scores=scores[places],
@@ -367,54 +358,18 @@ def _outcomes(
     return outcomes
 
 
-def _in_order(pictures: list[_Picture], classes: int) -> _Ordered:
-    chosen = sorted(pictures, key=lambda entry: entry.number)
-    empty = np.zeros(0, np.int64)
-    sizes = [len(entry.scores) for entry in chosen]
-    place = np.repeat(np.arange(len(chosen)), sizes)
-    ranks = np.concatenate([empty, *(entry.ranks for entry in chosen)])
-    of_class = np.concatenate([empty, *(entry.classes for entry in chosen)])
-    scores = np.concatenate([np.zeros(0), *(entry.scores for entry in chosen)])
-    none = np.zeros((len(_AREAS), len(_THRESHOLDS), 0), np.uint8)
-    outcomes = np.concatenate([none, *(entry.outcomes for entry in chosen)], axis=2)
-    order = np.lexsort([-scores, of_class])
-    edges = np.searchsorted(of_class[order], np.arange(classes + 1))
-    parts = [order[first:last] for first, last in pairwise(edges.tolist())]
-    true_sizes = [len(entry.true_classes) for entry in chosen]
-    return _Ordered(
-        detections=[(place[part], ranks[part], outcomes[:, :, part]) for part in parts],
-        true_pictures=np.repeat(np.arange(len(chosen)), true_sizes),
-        true_classes=np.concatenate([empty, *(entry.true_classes for entry in chosen)]),
-        true_counts=np.concatenate(
-            [np.zeros((0, len(_AREAS)), np.int64), *(entry.true_counts for entry in chosen)]
-        ),
-    )
-
-
-def _precision_and_recall(
-    weights: NDArray[np.float64],
-    ranks: NDArray[np.int64],
-    outcomes: NDArray[np.uint8],
-    objects: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision `[areas, thresholds]` and recall `[areas, detections]` of one class."""
+def _recall(own: RankedClass, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean over the thresholds of the share of objects found, `[areas, detections]`."""
+    objects = times @ own.objects  # [areas]
+    right = (own.outcomes == _RIGHT) * times[own.pictures]
+    limits = [own.ranks < most for most in _FEW_DETECTIONS]
+    found = np.stack(
+        [right[..., kept].sum(axis=-1) for kept in (*limits, slice(None))], axis=-1
+    )  # [areas, thresholds, detections]
+    recall = np.full((len(_AREAS), found.shape[-1]), np.nan)
     present = np.flatnonzero(objects)
-    outcomes, needed = outcomes[present], objects[present, None]
-    right, wrong = (outcomes == _RIGHT) * weights, (outcomes == _WRONG) * weights
-    found = right.cumsum(axis=-1)
-    counted = found + wrong.cumsum(axis=-1)
-    falling = np.zeros((*outcomes.shape[:2], len(weights) + 1))  # 0 beyond the last detection
-    np.divide(found, counted, out=falling[..., :-1], where=counted > 0)
-    falling = np.maximum.accumulate(falling[..., ::-1], axis=-1)[..., ::-1]
-    recalls = found / needed[..., None]
-    places = [[row.searchsorted(_RECALLS) for row in rows] for rows in recalls]
-    curves = np.take_along_axis(falling, np.array(places), axis=-1)
-    precision = np.full((len(_AREAS), len(_THRESHOLDS)), np.nan)
-    precision[present] = curves.mean(axis=-1)
-    recall = np.full((len(_AREAS), len(_MOST_DETECTIONS)), np.nan)
-    for place, most in enumerate(_MOST_DETECTIONS):
-        recall[present, place] = (right[..., ranks < most].sum(axis=-1) / needed).mean(axis=-1)
-    return precision, recall
+    recall[present] = (found[present] / objects[present, None, None]).mean(axis=1)
+    return recall
 
 
 def _scores(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> DetectionScores:

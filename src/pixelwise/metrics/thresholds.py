@@ -13,22 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.errors import ArrayError
+from pixelwise.kernels.calibration import threshold_counts
+from pixelwise.kernels.reference_calibration import THRESHOLD_BINS, threshold_edges
 
 __all__ = ["ThresholdScores", "Thresholds"]
 
-# Float32 counts through its values in order of size: the upper bits are the logarithm's.
-_SHIFT = 18
-_LOWEST = int(np.array(2.0**-24, np.float32).view(np.int32)) >> _SHIFT
-_HALF = (int(np.array(0.5, np.float32).view(np.int32)) >> _SHIFT) - _LOWEST
-_BINS = 2 * _HALF
+_BINS = THRESHOLD_BINS
 _BAND_PIXELS = 1 << 16
-
-
-def _edges() -> NDArray[np.float64]:
-    rising = (np.arange(_LOWEST, _LOWEST + _HALF + 1, dtype=np.int32) << _SHIFT).view(np.float32)
-    low = rising.astype(np.float64)
-    lower = np.concatenate([[0.0], low[1:]])
-    return np.concatenate([lower[:-1], 1 - low[:0:-1]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +65,7 @@ class Thresholds:
             probability; additive.
     """
 
-    edges = _edges()
+    edges = threshold_edges()
 
     def __init__(self, *, ignore_index: int | None = None) -> None:
         self.ignore_index = ignore_index
@@ -99,17 +90,20 @@ class Thresholds:
                 fix="score at the size of the truth",
             )
         probability, truth = probability.reshape(-1), truth.reshape(-1)
-        counts = np.zeros(2 * _BINS, np.int64)
-        for first in range(0, len(truth), _BAND_PIXELS):
-            band = slice(first, first + _BAND_PIXELS)
-            values = probability[band].astype(np.float32, copy=False)
-            _check_probability(values)
-            foreground = self._foreground(truth[band])
-            places = _bins_of(values) + _BINS * foreground
-            if self.ignore_index is not None:
-                places = places[truth[band] != self.ignore_index]
-            counts += np.bincount(places, minlength=2 * _BINS)
-        self.counts += counts.reshape(2, _BINS)
+        self._check(truth)
+        if not truth.size:
+            return
+        # What lies there as float32 is counted where it lies; all else is copied band by band.
+        whole = probability.dtype == np.float32 and probability.flags.c_contiguous
+        step = truth.size if whole else _BAND_PIXELS
+        counts = np.zeros_like(self.counts)
+        for first in range(0, truth.size, step):
+            counts += threshold_counts(
+                probability[first : first + step].astype(np.float32, copy=False),
+                truth[first : first + step],
+                ignore_index=self.ignore_index,
+            )
+        self.counts += counts
 
     def merge(self, other: Thresholds) -> None:
         """Adds the counts of another.
@@ -164,43 +158,9 @@ class Thresholds:
             background=background,
         )
 
-    def _foreground(self, truth: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def _check(self, truth: NDArray[np.integer]) -> None:
         if not np.issubdtype(truth.dtype, np.integer):
             raise ArrayError("truth must hold integer class ids", got=f"dtype {truth.dtype}")
-        outside = (truth != 0) & (truth != 1)
-        if self.ignore_index is not None:
-            outside &= truth != self.ignore_index
-        if outside.any():
-            raise ArrayError(
-                "truth of two classes holds other ids",
-                got=f"ids {np.unique(truth[outside])[:10].tolist()}, expected 0 and 1"
-                + ("" if self.ignore_index is None else f" or {self.ignore_index} (ignored)"),
-                fix="map the ids, or name the ignored one as ignore_index",
-            )
-        foreground: NDArray[np.bool_] = truth == 1
-        return foreground
-
-
-def _check_probability(values: NDArray[np.float32]) -> None:
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 1):
-        nan = np.count_nonzero(np.isnan(values))
-        raise ArrayError(
-            "these are no probabilities",
-            got=f"{nan:,} values are NaN" if nan else f"values from {low:g} to {high:g}",
-            fix="give the probability of the foreground, 0..1",
-        )
-
-
-def _bins_of(values: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The place of each probability in `Thresholds.edges`."""
-    high = values >= np.float32(0.5)
-    # 1 - p is exact there. One bit less: its bins hold their upper edge, so that those of p hold
-    # their lower one.
-    bits = np.where(high, np.float32(1) - values, values).view(np.int32) - high
-    steps = np.clip((bits >> _SHIFT) - _LOWEST, 0, _HALF - 1)
-    places: NDArray[np.intp] = np.where(high, _BINS - 1 - steps, steps).astype(np.intp)
-    return places
 
 
 def _found(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from pixelwise.data.wording import counted, percent
 from pixelwise.formats.files import write_atomic
+from pixelwise.metrics.bootstrap import groups_suffice
 from pixelwise.training.events import Quarantined, RolledBack, Score, SmallerBatches
 from pixelwise.training.history import History, read_history
 from pixelwise.training.picture_counts import Interval, PictureCounts
-from pixelwise.training.score_groups import groups_suffice
 from pixelwise.version import VERSION
 
 __all__ = ["ClassScore", "Report", "WorstPicture", "make_report", "write_report"]

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from pixelwise.data.groups import GroupKind, Groups
 from pixelwise.data.wording import counted
+from pixelwise.metrics.bootstrap import groups_suffice
 
-__all__ = ["LEAST_GROUPS", "ScoreGroups", "groups_of", "groups_suffice", "joined_groups"]
-
-LEAST_GROUPS = 10
-"""Of fewer groups an interval would be a guess: it goes by pictures, with a word on that."""
+__all__ = ["ScoreGroups", "groups_of", "joined_groups"]
 
 _WORDS: dict[str, tuple[str, str]] = {
     "video": ("frames", "film"),
@@ -68,22 +66,6 @@ class ScoreGroups:
     def units(self, count: int) -> str:
         """So many groups in words, such as "12 films"."""
         return counted(count, _WORDS[self.kind][1])
-
-
-def groups_suffice(of: Sequence[int], held: NDArray[np.bool_]) -> bool:
-    """Whether an interval can go by groups.
-
-    Not where there are few, nor where a class is in a single one: without that group there is
-    nothing to tell of the class.
-
-    Args:
-        of: the number of each picture's group.
-        held: bool `[P, C]`: which classes are in the truth of each picture.
-    """
-    numbers, place = np.unique(np.array(of), return_inverse=True)
-    groups = np.zeros((len(numbers), held.shape[1]), np.bool_)
-    np.logical_or.at(groups, place, held)
-    return len(numbers) >= LEAST_GROUPS and not (groups.sum(axis=0) == 1).any()
 
 
 def groups_of(groups: Groups, places: Sequence[int]) -> ScoreGroups | None:

@@ -138,6 +138,14 @@ def test_black_and_white_of_any_channels_are_background_and_foreground(tmp_path,
     np.testing.assert_array_equal(target.mask, IDS > 0)
 
 
+def test_black_and_white_that_the_table_has_are_its_classes(tmp_path):
+    classes = (ClassInfo(0, "snow", (255, 255, 255)), ClassInfo(1, "night", (0, 0, 0)))
+    table = ClassTable("two", classes, None, "")
+    picture = Image.fromarray(np.where(IDS > 0, 255, 0).astype(np.uint8)).convert("RGB")
+    _, (target,) = read_all(tmp_path, [picture], table)
+    np.testing.assert_array_equal(target.mask, IDS == 0)
+
+
 def test_a_table_of_two_names_what_the_objects_are(tmp_path):
     table = ClassTable("two", TABLE.classes[:2], None, "")
     reading, targets = read_all(tmp_path, [grid_of_objects(n) for n in (3, 9, 16)], table)

@@ -44,6 +44,7 @@ __all__ = [
     "categories_in",
     "category_of",
     "find",
+    "shape_in",
 ]
 
 OWN_KEY, IGNORED_KEY = "pixelwise", "ignored"
@@ -124,7 +125,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         sureness=0.97,
         classes=meaning.classes,
         entries=tuple(entries),
-        truth=DrawnObjects(tuple(pictures), meaning.uncovered, request.kind),
+        truth=DrawnObjects(tuple(pictures), meaning.uncovered, request.kind, meaning.ids),
         faults=faults.all(),
         notes=tuple(notes),
         rest=meaning.rest,
@@ -280,7 +281,7 @@ def _ignored_in(own: object) -> tuple[_Annotation, ...]:
     found = []
     for entry in value if isinstance(value, list) else []:
         region: dict[str, Any] = entry if isinstance(entry, dict) else {}
-        shape, damage = _shape(region.get("segmentation"))
+        shape, damage = shape_in(region.get("segmentation"))
         found.append(_Annotation(region.get("image_id"), None, shape, True, damage, None))
     return tuple(found)
 
@@ -288,7 +289,7 @@ def _ignored_in(own: object) -> tuple[_Annotation, ...]:
 def _smaller(value: dict[str, Any]) -> Any:
     """Of an object of the file only what is needed, as soon as it is read."""
     if "image_id" in value and "category_id" in value:
-        shape, damage = _shape(value.get("segmentation"))
+        shape, damage = shape_in(value.get("segmentation"))
         crowd = bool(value.get("iscrowd"))
         number = value.get("id")
         return _Annotation(value["image_id"], value["category_id"], shape, crowd, damage, number)
@@ -299,7 +300,7 @@ def _smaller(value: dict[str, Any]) -> Any:
     return value
 
 
-def _shape(value: object) -> tuple[Shape | None, str]:
+def shape_in(value: object) -> tuple[Shape | None, str]:
     """A segmentation, or what is wrong with it; neither where there is none."""
     if value is None or value == []:
         return None, ""
@@ -386,7 +387,7 @@ def _prefer(file: str, split: str) -> str:
     return ending if split and split_of(ending) else split
 
 
-def _key(number: object) -> object:
+def _key(number: object) -> int | str | None:
     return number if isinstance(number, int | str) else None
 
 
@@ -478,7 +479,7 @@ def _picture(
     for what, got in found:
         fix = "correct the points; what lies outside is cut off"
         faults.add(what, path, got=got, fix=fix, warning="reaches" in what)
-    return DrawnPicture(tuple(objects), image.size, damage or broken)
+    return DrawnPicture(tuple(objects), image.size, damage or broken, _key(image.number))
 
 
 def _broken(listing: Listing, request: Request, faults: FaultList) -> Found:

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -49,11 +49,13 @@ class DrawnPicture:
         objects: in the order of the file.
         size: `(H, W)` that the annotation file says; None where it does not.
         damage: why its truth cannot be known; "" where it can.
+        number: what the annotation file refers to it by; None where it has no such thing.
     """
 
     objects: tuple[AnnotatedObject, ...]
     size: tuple[int, int] | None = None
     damage: str = ""
+    number: int | str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +66,13 @@ class DrawnObjects:
         pictures: by `Entry.row`.
         uncovered: the id of pixels that no object covers.
         kind: the target wanted; None for instances.
+        categories: the class id of each category's number in the file; empty where it has none.
     """
 
     pictures: tuple[DrawnPicture, ...]
     uncovered: int
     kind: TargetKind | None = None
+    categories: Mapping[int, int] = field(default_factory=dict, repr=False)
 
     def read(
         self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]

@@ -53,15 +53,9 @@ class MaskFiles:
         """The target in the entry's mask file; see `Truth.read`."""
         del size
         where = root / entry.truth
-        if self.reading == "colours":
-            colours = self.colours or classes.colours
-            mask: NDArray[Any] = read_mask(where, colours=colours)
-        else:
-            mask = read_values(where)
         if self.reading == "objects":
-            return self._objects(mask, classes)
-        if self.reading == "ids":
-            mask = self._ids(mask, classes, str(where))
+            return self._objects(read_values(where), classes)
+        mask = self.ids_in(where, classes)
         if entry.image in self.valid:
             mask = _inside(mask, root / self.valid[entry.image], classes)
         if self.kind == "instance":
@@ -72,6 +66,17 @@ class MaskFiles:
                 "instances/ beside the masks",
             )
         return layers_of(mask, classes) if self.kind == "multi_label" else MultiClassTarget(mask)
+
+    def ids_in(self, where: Path, classes: ClassTable) -> NDArray[Any]:
+        """The ids in one file, `[H, W]`: uint8 or uint16, of rasters any integers.
+
+        Raises:
+            MaskFileError: it cannot be read, or holds numbers or colours of no class.
+            ClassTableError: colours are wanted, and two classes share one.
+        """
+        if self.reading == "colours":
+            return read_mask(where, colours=self.colours or classes.colours)
+        return self._ids(read_values(where), classes, str(where))
 
     def _ids(self, mask: NDArray[Any], classes: ClassTable, where: str) -> NDArray[Any]:
         if self.values:

@@ -6,8 +6,8 @@ segment, and ignored (Kirillov et al., Panoptic Segmentation, CVPR 2019, and COC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from pixelwise.data.targets import (
 from pixelwise.errors import ImageFileError, MaskFileError
 from pixelwise.formats.images import read_image
 
-__all__ = ["PanopticPngs", "find"]
+__all__ = ["PanopticPngs", "find", "segment_numbers"]
 
 _MOST_FILES_LOOKED_AT = 500
 _SHOWN = 6
@@ -64,10 +64,12 @@ class PanopticPngs:
     Attributes:
         pictures: by `Entry.row`.
         kind: the target wanted; None for instances.
+        categories: the class id of each category's number in the file.
     """
 
     pictures: tuple[_Segments, ...]
     kind: TargetKind | None = None
+    categories: Mapping[int, int] = field(default_factory=dict, repr=False)
 
     def read(
         self, root: Path, entry: Entry, classes: ClassTable, size: tuple[int, int]
@@ -75,15 +77,8 @@ class PanopticPngs:
         """The target of the entry's PNG; see `Truth.read`."""
         del size
         where = str(root / entry.truth)
-        try:
-            colours = read_image(root / entry.truth)
-        except ImageFileError as error:
-            what = f"the mask cannot be read: {error.what}"
-            raise MaskFileError(what, where=where, got=error.got, fix=error.fix) from error
         segments = self.pictures[entry.row]
-        numbers = colours[..., 2].astype(np.int32) << 16
-        numbers |= colours[..., 1].astype(np.int32) << 8
-        numbers |= colours[..., 0]
+        numbers = segment_numbers(root / entry.truth)
         # Pixels come in runs of one segment: to look up the runs is enough.
         flat = numbers.ravel()
         starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
@@ -101,6 +96,23 @@ class PanopticPngs:
             return layers_of(mask, classes)
         own = np.append(segments.instances, np.int32(0))
         return InstanceTarget(mask, np.repeat(own[places], lengths).reshape(numbers.shape))
+
+
+def segment_numbers(path: Path) -> NDArray[np.int32]:
+    """The number of each pixel's segment, int32 `[H, W]`; 0 is none.
+
+    Raises:
+        MaskFileError: the PNG cannot be read.
+    """
+    try:
+        colours = read_image(path)
+    except ImageFileError as error:
+        what = f"the mask cannot be read: {error.what}"
+        raise MaskFileError(what, where=str(path), got=error.got, fix=error.fix) from error
+    numbers = colours[..., 2].astype(np.int32) << 16
+    numbers |= colours[..., 1].astype(np.int32) << 8
+    numbers |= colours[..., 0]
+    return numbers
 
 
 def find(listing: Listing, request: Request) -> Found | None:
@@ -142,7 +154,7 @@ def find(listing: Listing, request: Request) -> Found | None:
         sureness=0.98 if contents else 0.6,
         classes=meaning.classes,
         entries=tuple(entries),
-        truth=PanopticPngs(tuple(segments), request.kind),
+        truth=PanopticPngs(tuple(segments), request.kind, meaning.ids),
         faults=faults.all(),
         notes=(f"annotations: {', '.join(files)}", *meaning.notes),
         rest=None,

@@ -17,7 +17,7 @@ from pixelwise.data.layouts.tables import numbered_table
 from pixelwise.data.targets import TargetKind
 from pixelwise.errors import ImageFileError, MaskFileError, MissingExtraError, PixelwiseError
 from pixelwise.formats.decoding import Picture, decode
-from pixelwise.kernels import label_regions
+from pixelwise.kernels import count_labels, label_regions
 
 __all__ = ["Look", "Reading", "decide", "look_at"]
 
@@ -124,7 +124,8 @@ def _with_table(
     colours = {info.colour for info in table} | set(table.ignore_colours)
     if any(look.stored == "colours" for look in looks):
         greys = _grey_table(looks)
-        if greys and set(greys.values()) <= known:
+        own = all(look.colours <= colours for look in looks)
+        if greys and set(greys.values()) <= known and not own:
             return MaskFiles("colours", colours=greys), "masks hold ids as greys of three channels"
         return MaskFiles("colours"), "masks hold the colours of the class table"
     palettes = [look for look in looks if look.stored == "palette"]
@@ -293,7 +294,7 @@ def _look(path: Path) -> Look:
 
 
 def _look_at_numbers(values: NDArray[Any], *, wide: bool) -> Look:
-    found = frozenset(np.unique(values).tolist())
+    found = frozenset(_values_in(values))
     greys = frozenset((value, value, value) for value in found if 0 <= value < 256)
     shifted = values.astype(np.uint16) if values.dtype not in (np.uint8, np.uint16) else values
     regions = label_regions(shifted)
@@ -303,7 +304,7 @@ def _look_at_numbers(values: NDArray[Any], *, wide: bool) -> Look:
 
 def _look_at_palette(picture: Picture) -> Look:
     pixels = picture.pixels[..., 0] if picture.pixels.ndim == 3 else picture.pixels
-    values = np.unique(pixels).tolist()
+    values = _values_in(pixels)
     table = picture.palette
     pairs = (
         frozenset()
@@ -311,6 +312,14 @@ def _look_at_palette(picture: Picture) -> Look:
         else frozenset((value, _colour(table[value])) for value in values)
     )
     return Look("palette", frozenset(values), frozenset(colour for _, colour in pairs), pairs, 0)
+
+
+def _values_in(pixels: NDArray[Any]) -> list[int]:
+    """The different values, rising: counted where they are few, which no sort can match."""
+    if pixels.dtype not in (np.uint8, np.uint16):
+        return list(np.unique(pixels).tolist())
+    counts = count_labels(np.ascontiguousarray(pixels), np.iinfo(pixels.dtype).max + 1, threads=1)
+    return list(np.flatnonzero(counts).tolist())
 
 
 def _colours_of(pixels: NDArray[np.uint8]) -> frozenset[Colour]:

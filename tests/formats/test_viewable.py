@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pixelwise.data.viewable import viewable
+from pixelwise.formats.viewable import viewable
 
 
 def test_a_photo_stays_itself():

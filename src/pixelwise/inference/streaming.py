@@ -1,0 +1,154 @@
+"""Pictures without end: read ahead, segmented side by side, given in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
+from pixelwise.formats.images import ImageSource, describe_source
+from pixelwise.inference.engines import MOST_THREADS, usable_cores
+from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.remote import read_source
+from pixelwise.segmentation import Segmentation
+
+__all__ = ["stream"]
+
+OnError: TypeAlias = Callable[[ImageSource, PixelwiseError], object]
+
+# One picture in work, one read and waiting.
+_IN_FLIGHT_PER_WORKER = 2
+_MOST_IN_FLIGHT = 65536
+
+
+def stream(
+    sources: Iterable[ImageSource],
+    *,
+    model: str | Path | Model = "street",
+    workers: int = 0,
+    in_flight: int = 0,
+    on_error: OnError | None = None,
+    max_megapixels: float = DEFAULT_MEGAPIXELS,
+    timeout: float | None = None,
+) -> Generator[Segmentation, None, None]:
+    """Segments pictures as they come, in their order, with bounded memory.
+
+    >>> for seg in pw.stream(Path("photos").glob("*.jpg"), model="street"):
+    ...     print(seg.provenance.source, seg.tags)
+
+    The next pictures are read and decoded while the network works on those before them. `sources`
+    may be endless: it is asked for the next picture only while fewer than `in_flight` are under
+    way, and always from the caller's thread. Closing the generator, or leaving its loop, ends all
+    threads once the pictures under way are done.
+
+    Args:
+        sources: as in `Model.predict`: paths, addresses in object stores, bytes, Pillow pictures,
+            arrays. An array is copied when it is taken.
+        model: a loaded model, or what `load` takes.
+        workers: pictures segmented side by side; 0 means one for each core where the model is
+            loaded here, and one where a loaded one is given, which has its own threads.
+        in_flight: most pictures taken from `sources` and not yet given; so many are taken before
+            the first is given. 0 means two per worker, and one more; 1 is for cameras: each result
+            comes before the next picture is asked for.
+        on_error: called with the source and the error of a picture that fails, in its turn; the
+            picture is left out and the others go on. Without it the error is raised at the
+            picture's place, after all results before it, and ends the stream.
+        max_megapixels: larger files are refused before they are decoded.
+        timeout: seconds for decoding each picture, in a process of its own.
+
+    Raises:
+        UsageError: an argument that cannot be.
+        PixelwiseError: at the call, what `load` raises; from the generator, what
+            `Model.predict` raises.
+    """
+    if isinstance(sources, str | bytes | Path):
+        raise UsageError(
+            "stream takes many pictures",
+            got=f"one {type(sources).__name__}",
+            fix="pass a list or any iterable of pictures",
+        )
+    if not (0 <= workers <= MOST_THREADS and 0 <= in_flight <= _MOST_IN_FLIGHT):
+        raise UsageError(
+            f"workers must lie in 0 … {MOST_THREADS}, in_flight in 0 … {_MOST_IN_FLIGHT}",
+            got=f"workers={workers}, in_flight={in_flight}",
+        )
+    if isinstance(model, Model):
+        loaded, count = model, workers or 1
+    else:
+        count = workers or usable_cores()
+        loaded = load(model, threads=max(1, usable_cores() // count), streams=count)
+
+    def read(source: ImageSource) -> NDArray[np.uint8]:
+        return read_source(source, max_megapixels=max_megapixels, timeout=timeout)
+
+    most = in_flight or _IN_FLIGHT_PER_WORKER * count + 1
+    return _ordered(sources, loaded, read, count, most, on_error)
+
+
+def _ordered(
+    sources: Iterable[ImageSource],
+    model: Model,
+    read: Callable[[ImageSource], NDArray[np.uint8]],
+    workers: int,
+    most: int,
+    on_error: OnError | None,
+) -> Generator[Segmentation, None, None]:
+    waiting: deque[tuple[ImageSource, Future[Segmentation]]] = deque()
+    coming = iter(sources)
+    ended: Exception | None = None
+    more = True
+    with ExitStack() as ending:
+        # Last in, first out: readers end first, so that no worker waits for one that never starts.
+        working = ending.enter_context(_Pool(workers, "pixelwise-network"))
+        reading = ending.enter_context(_Pool(workers, "pixelwise-reader"))
+        while more or waiting:
+            while more and len(waiting) < most:
+                try:
+                    source = next(coming)
+                except StopIteration:
+                    more = False
+                    break
+                # The caller's own trouble waits until the results before it are given.
+                except Exception as error:
+                    more, ended = False, error
+                    break
+                # The caller may write the next frame into the array.
+                taken = source.copy() if isinstance(source, np.ndarray) else source
+                pixels = reading.submit(read, taken)
+                name = describe_source(source)
+                waiting.append((source, working.submit(_segmented, model, pixels, name)))
+            if not waiting:
+                break
+            source, future = waiting.popleft()
+            try:
+                result = future.result()
+            except PixelwiseError as error:
+                if on_error is None:
+                    raise
+                on_error(source, error)
+                continue
+            yield result
+    if ended is not None:
+        raise ended
+
+
+def _segmented(model: Model, pixels: Future[NDArray[np.uint8]], name: str) -> Segmentation:
+    return model.predict_pixels([pixels.result()], [name])[0]
+
+
+class _Pool(ThreadPoolExecutor):
+    """Threads that finish what they are at, and no more, when their block is left."""
+
+    def __init__(self, count: int, name: str) -> None:
+        super().__init__(count, thread_name_prefix=name)
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,42 @@
+"""The code of docs/regions.md, run as it is written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pyogrio
+
+from pixelwise.formats.features import attributes_of
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "regions.md").read_text("utf-8")
+
+
+def test_the_code_runs(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    for code in blocks:
+        exec(compile(code, "docs/regions.md", "exec"), names)
+    assert all(polygon.area >= 500 for polygon in names["simple"])
+    assert sum(map(len, names["found"])) == names["count"] == 2
+    meta, _, _, columns = pyogrio.raw.read(tmp_path / "out" / "water.gpkg")
+    values = dict(zip(meta["fields"], columns, strict=True))
+    assert dict(zip(values["class"], values["area_ha"], strict=True)) == {
+        "land": 2800,
+        "water": 1200,
+    }
+
+
+def test_columns_are_those_of_the_file():
+    table = PAGE.split("| column |", 1)[1].split("\n\n", 1)[0]
+    told = re.findall(
+        r"`([a-z_0-9]+)`", "".join(row.split("|")[1] for row in table.splitlines()[2:])
+    )
+    assert told == [
+        attribute.name for attribute in attributes_of(has_ground=True, has_confidence=True)
+    ]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelwise.errors import ArrayError, ImageFileError, UsageError
+from pixelwise.inference.card import Preprocessing, Resize
+from pixelwise.inference.picture_input import read_input
+
+PHOTOS = Preprocessing(scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3, resize=Resize(rule="none"))
+BANDS = PHOTOS.model_copy(
+    update={"mean": (0.0,) * 4, "std": (1.0,) * 4, "dtype": "uint16", "bands": ("a", "b", "c", "d")}
+)
+
+
+def read(source, card, **options):
+    return read_input(source, card, **{"max_megapixels": 1.0} | options)
+
+
+def values(dtype="uint16", bands=4):
+    return np.random.default_rng(0).integers(1, 200, (5, 6, bands)).astype(dtype)
+
+
+@pytest.fixture
+def raster(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+
+    def make(pixels, names=(), **options):
+        path = tmp_path / "x.tif"
+        height, width, count = pixels.shape
+        shape = {"height": height, "width": width, "count": count, "dtype": pixels.dtype}
+        with rasterio.open(path, "w", driver="GTiff", **shape, **options) as file:
+            file.write(np.moveaxis(pixels, -1, 0))
+            if names:
+                file.descriptions = names
+        return path
+
+    return make
+
+
+def test_photos_are_read_as_photos(tmp_path):
+    pixels = values("uint8", 3)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read(tmp_path / "x.png", PHOTOS), pixels)
+    assert read(pixels, PHOTOS) is pixels
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "int32"])
+def test_arrays_of_bands(dtype):
+    found = read(values(dtype), BANDS)
+    np.testing.assert_array_equal(found, values(dtype))
+
+
+@pytest.mark.parametrize(
+    "array", [values("uint8"), values("float32"), values(bands=3), values()[0], values()[:0]]
+)
+def test_other_arrays_are_refused(array):
+    with pytest.raises(ArrayError, match="not a picture for this model"):
+        read(array, BANDS)
+
+
+def test_a_raster_gives_its_bands_by_name_and_nan_without_data(raster):
+    pixels = values(bands=5)
+    pixels[1, 2] = 0
+    found = read(raster(pixels, ("d", "c", "x", "b", "a"), nodata=0), BANDS)
+    expected = pixels[..., [4, 3, 1, 0]].astype(np.float32)
+    expected[1, 2] = np.nan
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_large_rasters_are_refused_by_their_header(raster):
+    with pytest.raises(ImageFileError, match="larger than allowed"):
+        read(raster(values()), BANDS, max_megapixels=1e-5)
+
+
+@pytest.mark.parametrize("source", [b"bytes", Image.new("RGB", (3, 3))])
+def test_what_is_no_raster(source):
+    with pytest.raises(UsageError, match="4 bands of uint16"):
+        read(source, BANDS)
