@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,48 @@ def test_a_raster_becomes_a_raster_and_a_table(scene, predict, expected_labels):
     again = predict("scene.tif", "-o", "out", "--tile", "64", "--confidence")
     assert again[0] == 0
     assert again[1].replace("already there", "done") == out
+
+
+@pytest.mark.parametrize("vector", ["gpkg", "geojson", "mine.gpkg"])
+def test_a_raster_becomes_polygons(scene, predict, expected_labels, vector):
+    pyogrio = pytest.importorskip("pyogrio")
+    labels = expected_labels(scene())
+    code, out, _ = predict("scene.tif", "-o", "out", "--tile", "64", "--vector", vector)
+    assert code == 0
+    path = vector if "." in vector else f"out/polygons/scene.{vector}"
+    assert path in out
+    names, _, _, values = pyogrio.raw.read(path)
+    column = dict(zip(names["fields"].tolist(), values, strict=True))
+    pixels = np.bincount(column["class_id"], column["area_px"], minlength=4)
+    np.testing.assert_array_equal(pixels, np.bincount(labels.ravel(), minlength=4))
+    np.testing.assert_allclose(column["area_m2"], column["area_px"] * 0.25)
+    labels_file = Path("out/labels/scene.tif")
+    written = labels_file.stat().st_mtime_ns
+    assert (
+        "already there" in predict("scene.tif", "-o", "out", "--tile", "64", "--vector", vector)[1]
+    )
+    Path(path).unlink()
+    again = predict("scene.tif", "-o", "out", "--tile", "64", "--vector", vector)
+    assert "done" in again[1]
+    assert labels_file.stat().st_mtime_ns == written
+    assert Path(path).is_file()
+    Path(path).write_bytes(b"mine")
+    code, _, error = predict("scene.tif", "-o", "out", "--vector", vector, "--overwrite")
+    assert code == 1
+    assert "no result of pixelwise; it stays" in error
+    assert Path(path).read_bytes() == b"mine"
+
+
+def test_polygons_need_rasters_and_a_name_that_tells(scene, predict, make_photos, tmp_path):
+    make_photos(tmp_path, "a.png")
+    code, _, error = predict("a.png", "--vector", "gpkg")
+    assert (code, "polygons are made of rasters" in error) == (2, True)
+    scene("a.tif")
+    scene("b.tif")
+    code, _, error = predict("a.tif", "--vector", "polygons.shp")
+    assert (code, "GeoPackage or in GeoJSON" in error) == (2, True)
+    code, _, error = predict("a.tif", "b.tif", "--vector", "both.gpkg")
+    assert (code, "several rasters" in error) == (2, True)
 
 
 def test_photos_and_rasters_in_one_folder(scene, predict, make_photos, tmp_path):

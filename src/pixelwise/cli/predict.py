@@ -27,6 +27,7 @@ from pixelwise.cli.rasters import (
     parse_bands,
     parse_memory,
     parse_range,
+    parse_vector,
     print_rasters,
     raster_entries,
     run_rasters,
@@ -145,6 +146,13 @@ def predict(
         str | None,
         typer.Option("--range", metavar="LOW,HIGH", help="Rasters: numbers shown as 0 and 255."),
     ] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="gpkg|geojson|FILE",
+            help="Rasters: also polygons with class and area, simplified without gaps.",
+        ),
+    ] = None,
     allow_references: Annotated[
         bool,
         typer.Option(
@@ -226,6 +234,7 @@ def predict(
                     "--confidence": confidence,
                     "--bands": bands is not None,
                     "--range": value_range is not None,
+                    "--vector": vector is not None,
                     "--allow-references": allow_references,
                 }
             ),
@@ -242,6 +251,7 @@ def predict(
             value_range=parse_range(value_range),
             confidence=confidence,
             probabilities=probabilities,
+            vector=parse_vector(vector, rasters),
             memory=parse_memory(memory),
             tile=tile,
             overlap=DEFAULT_OVERLAP if overlap is None else overlap,

@@ -12,9 +12,10 @@ from typing import Any
 from pixelwise.cli.output import error_facts, print_columns, print_error, print_line
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.formats.vectors import vector_path
 from pixelwise.inference.jobs import Job, Outcome, run_jobs
 from pixelwise.inference.network import Network
-from pixelwise.inference.raster_output import Result
+from pixelwise.inference.raster_output import VECTOR_KINDS, Result
 from pixelwise.inference.rasters import RasterSettings, available_memory, predict_raster
 from pixelwise.inference.tile_plan import TilePlan
 from pixelwise.overlay import format_share
@@ -23,6 +24,7 @@ __all__ = [
     "parse_bands",
     "parse_memory",
     "parse_range",
+    "parse_vector",
     "print_rasters",
     "raster_entries",
     "run_rasters",
@@ -73,6 +75,31 @@ def parse_range(text: str | None) -> tuple[float, float] | None:
             fix="such as --range 0,3000",
         ) from None
     return low, high
+
+
+def parse_vector(text: str | None, rasters: Sequence[Job]) -> str:
+    """One of `VECTOR_KINDS`, or a file for the polygons of the only raster; empty where None.
+
+    Raises:
+        UsageError: it is neither, there is no raster, or there are several for one file.
+    """
+    if text is None:
+        return ""
+    if not rasters:
+        raise UsageError(
+            "polygons are made of rasters, and there is none",
+            got=f"--vector {text}",
+            fix="give a GeoTIFF; with --memory every TIFF is taken for a raster",
+        )
+    if text not in VECTOR_KINDS:
+        vector_path(text)
+        if len(rasters) > 1:
+            raise UsageError(
+                "one file cannot take the polygons of several rasters",
+                got=f"--vector {text}, {len(rasters)} rasters",
+                fix=f"--vector {VECTOR_KINDS[0]} makes one file of each",
+            )
+    return text
 
 
 def run_rasters(

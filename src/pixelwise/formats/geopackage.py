@@ -98,6 +98,27 @@ _Box = tuple[float, float, float, float]
 """min x, max x, min y, max y."""
 
 
+def read_layer_description(path: Path) -> str:
+    """The description of the layer that `write_geopackage` wrote.
+
+    Raises:
+        ValueError: there is none.
+        OSError: the file cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    question = "SELECT description FROM gpkg_contents WHERE table_name = ?"
+    try:
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            row = database.execute(question, (LAYER,)).fetchone()
+    except sqlite3.Error as error:
+        raise ValueError(str(error)) from error
+    if row is None:
+        raise ValueError("no file of this form")
+    return str(row[0])
+
+
 def write_geopackage(
     path: Path,
     found: Iterable[Feature],

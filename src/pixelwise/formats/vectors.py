@@ -16,13 +16,14 @@ from pixelwise.errors import UsageError
 from pixelwise.extras import extra
 from pixelwise.formats.features import Feature, Place, Transform, attributes_of, features
 from pixelwise.formats.files import replaced_whole, write_atomic
-from pixelwise.formats.geojson import geojson_lines
-from pixelwise.formats.geopackage import write_geopackage
+from pixelwise.formats.geojson import geojson_lines, read_collection_description
+from pixelwise.formats.geopackage import read_layer_description, write_geopackage
 from pixelwise.kernels import Polygons, PolygonStream
 
-__all__ = ["Stripe", "vector_path", "write_polygons"]
+__all__ = ["VECTOR_SUFFIXES", "Stripe", "read_description", "vector_path", "write_polygons"]
 
 _GEOJSON, _GEOPACKAGE = {".geojson", ".json"}, {".gpkg"}
+VECTOR_SUFFIXES = frozenset(_GEOJSON | _GEOPACKAGE)
 _UPWARDS: Transform = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
@@ -45,13 +46,25 @@ def vector_path(path: str | Path) -> Path:
     Raises:
         UsageError: it ends neither in .gpkg nor in .geojson or .json.
     """
-    if Path(path).suffix.lower() not in _GEOJSON | _GEOPACKAGE:
+    if Path(path).suffix.lower() not in VECTOR_SUFFIXES:
         raise UsageError(
             "polygons are kept in a GeoPackage or in GeoJSON",
             got=str(path),
             fix=f"name it {Path(path).stem}.gpkg or {Path(path).stem}.geojson",
         )
     return Path(path)
+
+
+def read_description(path: Path) -> str:
+    """What `write_polygons` was told as `description`.
+
+    Raises:
+        ValueError: the file is none that it wrote.
+        OSError: it cannot be read.
+    """
+    if path.suffix.lower() in _GEOPACKAGE:
+        return read_layer_description(path)
+    return read_collection_description(path)
 
 
 def write_polygons(

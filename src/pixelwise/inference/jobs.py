@@ -22,6 +22,7 @@ from pixelwise.formats.cog import read_cog_facts
 from pixelwise.formats.files import sweep_leftovers
 from pixelwise.formats.images import read_image
 from pixelwise.formats.masks import read_png_text
+from pixelwise.formats.vectors import VECTOR_SUFFIXES, read_description
 from pixelwise.inference.job_list import Job
 from pixelwise.inference.remote import Place, RemotePath, read_limit, write_whole
 from pixelwise.segmentation import PROVENANCE_KEY, Segmentation, layer_file_names
@@ -42,7 +43,7 @@ __all__ = [
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
-RESULT_FOLDERS = (*_KINDS, "confidence", "partial")
+RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
@@ -286,6 +287,8 @@ def facts_in(path: Place) -> dict[str, Any]:
                 facts = json.loads(str(arrays[PROVENANCE_KEY]))
         elif path.suffix == ".tif" and isinstance(path, Path):
             facts = json.loads(read_cog_facts(path).get(PROVENANCE_KEY, "{}"))
+        elif path.suffix in VECTOR_SUFFIXES and isinstance(path, Path):
+            facts = json.loads(read_description(path))
         else:
             facts = json.loads(read_png_text(source).get(PROVENANCE_KEY, "{}"))
     except _UNREADABLE:

@@ -35,6 +35,7 @@ from pixelwise.overlay import LegendEntry, draw_overlay
 from pixelwise.segmentation import PROVENANCE_KEY, Provenance
 
 __all__ = [
+    "VECTOR_KINDS",
     "Areas",
     "ClassArea",
     "RasterOutputs",
@@ -47,6 +48,8 @@ __all__ = [
     "write_levels",
     "write_results",
 ]
+
+VECTOR_KINDS = ("gpkg", "geojson")
 
 # Probabilities are kept as whole numbers 0..250, steps of 0.4 %; 255 is "no data".
 PROBABILITY_SCALE = 250
@@ -65,19 +68,30 @@ class RasterOutputs:
     overlay: Path
     confidence: Path | None
     probabilities: Path | None
+    polygons: Path | None = None
 
     @staticmethod
-    def of(job: Job, folder: Path, *, confidence: bool, probabilities: bool) -> RasterOutputs:
-        """`labels/NAME.tif`, `overlays/NAME.png`, `confidence/NAME.tif`, …, below a folder."""
+    def of(
+        job: Job, folder: Path, *, confidence: bool, probabilities: bool, vector: str = ""
+    ) -> RasterOutputs:
+        """`labels/NAME.tif`, `overlays/NAME.png`, `confidence/NAME.tif`, …, below a folder.
+
+        `vector` is one of `VECTOR_KINDS`, for a file `polygons/NAME.gpkg`; or the path of a file;
+        empty: no polygons.
+        """
 
         def path(kind: str, suffix: str) -> Path:
             return folder / kind / job.name.with_name(job.name.name + suffix)
 
+        polygons = Path(vector) if vector else None
+        if vector in VECTOR_KINDS:
+            polygons = path("polygons", f".{vector}")
         return RasterOutputs(
             labels=path("labels", ".tif"),
             overlay=path("overlays", ".png"),
             confidence=path("confidence", ".tif") if confidence else None,
             probabilities=path("probabilities", ".tif") if probabilities else None,
+            polygons=polygons,
         )
 
     def rasters(self) -> dict[str, Path]:
@@ -88,11 +102,16 @@ class RasterOutputs:
     def paths(self) -> dict[str, str]:
         """Kind and path of every file."""
         every = {"labels": self.labels, "overlay": self.overlay} | self.rasters()
+        every |= {} if self.polygons is None else {"polygons": self.polygons}
         return {kind: str(path) for kind, path in every.items()}
 
     def files(self) -> list[Path]:
         """Every file."""
         return [Path(path) for path in self.paths().values()]
+
+    def pictures(self) -> list[Path]:
+        """Every file that the network is run for; polygons are made of the labels."""
+        return [self.overlay, *self.rasters().values()]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from pixelwise.inference.raster_output import (
     RasterOutputs,
     Result,
     form_of,
+    labels_nodata,
     overlay_level,
     result_of_facts,
     stripe_values,
@@ -42,6 +43,7 @@ from pixelwise.inference.raster_output import (
     write_results,
 )
 from pixelwise.inference.raster_pixels import Preview, RasterPixels
+from pixelwise.inference.raster_polygons import write_raster_polygons
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, DEFAULT_TILE, Blend, TilePlan, plan_tiles
 from pixelwise.inference.tiles import provenance_of, stream_tiles
 
@@ -51,6 +53,14 @@ __all__ = ["RasterSettings", "available_memory", "predict_raster"]
 _COMMIT_SECONDS = 1.0
 _ENDS = 1 << 16
 _WRITING = 96 << 20
+_NOT_MADE_WITH = (
+    "memory",
+    "allow_references",
+    "overwrite",
+    "confidence",
+    "probabilities",
+    "vector",
+)
 _CACHE = (16 << 20, 512 << 20)
 
 
@@ -63,6 +73,7 @@ class RasterSettings:
         value_range: numbers that become 0 and 255, for models of 8-bit pictures.
         confidence: also a raster of the label's probability.
         probabilities: also a raster of those of all classes, one band each.
+        vector: also polygons, see `RasterOutputs.of`; empty: none.
         memory: cap on the memory of the whole process in bytes; None: no cap.
         tile, overlap, blend, tta: of `plan_tiles`.
         allow_references: of `open_raster`.
@@ -73,6 +84,7 @@ class RasterSettings:
     value_range: tuple[float, float] | None = None
     confidence: bool = False
     probabilities: bool = False
+    vector: str = ""
     memory: int | None = None
     tile: int | None = None
     overlap: float = DEFAULT_OVERLAP
@@ -84,7 +96,7 @@ class RasterSettings:
     def made_with(self) -> str:
         """What changes the results, as one text."""
         said = asdict(self)
-        for name in ("memory", "allow_references", "overwrite", "confidence", "probabilities"):
+        for name in _NOT_MADE_WITH:
             del said[name]
         return json.dumps(said, sort_keys=True)
 
@@ -127,7 +139,11 @@ def predict_raster(
             "rasters are read from disks alone", got=str(source), fix="copy it to a disk first"
         )
     outputs = RasterOutputs.of(
-        job, folder, confidence=settings.confidence, probabilities=settings.probabilities
+        job,
+        folder,
+        confidence=settings.confidence,
+        probabilities=settings.probabilities,
+        vector=settings.vector,
     )
     with closing(open_raster(source, allow_references=settings.allow_references)) as reader:
         facts = {
@@ -137,8 +153,11 @@ def predict_raster(
         }
         for path in outputs.files():
             check_in_the_way(path, facts, overwrite=settings.overwrite)
-        if not settings.overwrite and all(path.exists() for path in outputs.files()):
-            return result_of_facts(facts_in(outputs.labels), outputs)
+        if not settings.overwrite and all(path.exists() for path in outputs.pictures()):
+            there = all(path.exists() for path in outputs.files())
+            if not there:
+                _write_polygons(outputs, model, reader.facts, facts)
+            return replace(result_of_facts(facts_in(outputs.labels), outputs), skipped=there)
         rule = band_rule(
             reader,
             model.card.preprocessing,
@@ -156,7 +175,22 @@ def predict_raster(
             journal.close()
             raise
         journal.remove()
+        _write_polygons(outputs, model, reader.facts, facts)
         return result
+
+
+def _write_polygons(
+    outputs: RasterOutputs, model: Network, place: RasterFacts, facts: dict[str, str]
+) -> None:
+    if outputs.polygons is not None:
+        write_raster_polygons(
+            outputs.labels,
+            outputs.polygons,
+            model.classes,
+            place,
+            nodata=labels_nodata(model.classes),
+            facts=facts,
+        )
 
 
 class _Run:
