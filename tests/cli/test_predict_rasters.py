@@ -98,10 +98,7 @@ def test_a_raster_becomes_polygons(scene, predict, expected_labels, vector):
     assert Path(path).read_bytes() == b"mine"
 
 
-def test_polygons_need_rasters_and_a_name_that_tells(scene, predict, make_photos, tmp_path):
-    make_photos(tmp_path, "a.png")
-    code, _, error = predict("a.png", "--vector", "gpkg")
-    assert (code, "polygons are made of rasters" in error) == (2, True)
+def test_polygons_need_a_name_that_tells(scene, predict):
     scene("a.tif")
     scene("b.tif")
     code, _, error = predict("a.tif", "--vector", "polygons.shp")
@@ -127,6 +124,43 @@ def test_photos_and_rasters_in_one_folder(scene, predict, make_photos, tmp_path)
     total = sum(entry["square_metres"] for entry in raster["classes"])
     assert total == pytest.approx(90 * 120 * 0.25)
     assert sum(entry["hectares"] for entry in raster["classes"]) == pytest.approx(total / 1e4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--vector", "gpkg"),
+        ("--memory", "1G"),
+        ("--bands", "3,2,1"),
+        ("--range", "0,9"),
+        ("--confidence",),
+        ("--allow-references",),
+    ],
+)
+def test_options_of_rasters_are_refused_where_all_are_photos(
+    predict, make_photos, tmp_path, monkeypatch, options
+):
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path, "a.png")
+    code, _, error = predict("a.png", "-o", "out", *options)
+    assert (code, "for rasters" in error, options[0] in error) == (2, True, True)
+    assert not Path("out").exists()
+
+
+def test_a_plain_tiff_is_a_raster_to_a_model_of_other_bands(
+    scene, command, make_model, make_card, pointwise, expected_labels
+):
+    weights = np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)
+    network = pointwise(weights, np.zeros(4, np.float32), shape=("B", 4, "H", "W"))
+    model = make_model(network=network, card=make_card(mean=(0.0,) * 4, std=(1.0,) * 4))
+    plain = {"crs": None, "transform": None, "photometric": "minisblack", "alpha": "unspecified"}
+    values = scene("plain.tif", bands=4, **plain)
+    code, _, error = command(
+        "predict", "plain.tif", "-o", "out", "--model", model, "--engine", "onnxruntime"
+    )
+    assert (code, error) == (0, "")
+    expected = expected_labels(values, weights, np.zeros(4, np.float32))
+    np.testing.assert_array_equal(read("out/labels/plain.tif"), expected)
 
 
 def test_several_rasters_are_several_results(scene, predict):
@@ -183,6 +217,8 @@ def test_faults_of_one_raster_leave_the_others(scene, predict, tmp_path):
     [
         (("--memory", "much"), "size in memory"),
         (("--range", "5"), "range is two numbers"),
+        (("--range", "5,5"), "range is two numbers"),
+        (("--range", "0,inf"), "range is two numbers"),
         (("--layers",), "no --layers"),
         (("--at", "1,1"), "no --layers and no --at"),
     ],
@@ -199,6 +235,7 @@ def test_a_cap_that_is_too_small_names_the_smallest(scene, predict):
     code, _, error = predict("scene.tif", "-o", "out", "--memory", "20M")
     assert code == 1
     assert "the smallest possible is" in error
+    assert "scene.tif" in error
 
 
 @pytest.mark.parametrize(

@@ -219,8 +219,9 @@ def test_missing_damaged_and_foreign_files(tmp_path):
         open_raster(tmp_path / "x.tif")
     path = write(tmp_path / "cut.tif", noise(3, 200, 200), compress="deflate")
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(ImageFileError, match="damaged"):
+    with pytest.raises(ImageFileError, match="damaged") as caught:
         open_raster(path).read(Window(0, 0, 200, 200), (0, 1, 2))
+    assert "Read error at scanline" in caught.value.got
 
 
 def test_a_header_cannot_make_one_block_take_minutes(tmp_path):

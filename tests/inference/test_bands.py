@@ -96,6 +96,17 @@ def test_bands_that_do_not_fit_are_named(reader, wanted, bands, said):
     assert caught.value.fix
 
 
+def test_the_fix_names_bands_that_there_are():
+    for reader, fix in (
+        (raster(5), "--bands 3,2,1"),
+        (raster(5, names=SENTINEL), "--bands " + ",".join(SENTINEL[2::-1])),
+        (raster(2), "a raster that has 3 bands"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            band_rule(reader, card())
+        assert caught.value.fix.endswith(fix)
+
+
 def test_numbers_of_another_kind_need_a_range():
     reader = ArrayReader(np.linspace(100, 1100, 900).reshape(30, 30, 1).astype(np.uint16))
     with pytest.raises(UsageError) as caught:

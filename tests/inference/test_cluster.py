@@ -192,7 +192,7 @@ def test_the_same_files_as_without_and_a_summary(work, predict, address):
     assert done.stderr.count("error:") == 1
     assert "broken.png" in done.stderr
     assert done.stdout.splitlines()[-1] == (
-        "30 done, 1 failed: out/not_done.txt: out/labels, out/summary"
+        "30 done, 1 failed (out/not_done.txt): out/labels, out/summary"
     )
     assert (work / "out" / "not_done.txt").read_text() == "f/broken.png\n"
     for kind in ("labels", "overlays"):

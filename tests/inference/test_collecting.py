@@ -43,6 +43,16 @@ def test_only_pictures_are_taken_from_a_folder(work, make_photos):
     assert list(named(["f"])) == ["f/a.jpg"]
 
 
+def test_zarr_in_folders_and_patterns(work, make_photos):
+    make_photos(work, "f/a.jpg")
+    for name in ("f/scene.zarr", "f/g/deep"):
+        (work / name).mkdir(parents=True)
+        (work / name / "zarr.json").write_text("{}")
+    found = {"f/a.jpg": "a", "f/g/deep": "g/deep", "f/scene.zarr": "scene"}
+    assert named(["f"]) == found
+    assert named(["f/*.zarr"]) == {"f/scene.zarr": "scene"}
+
+
 def test_a_name_with_brackets_is_no_pattern_where_it_exists(work, make_photos):
     make_photos(work, "a [1].png", "ä ö/☂.png")
     assert named(["a [1].png", "ä ö"]) == {"a [1].png": "a [1]", "ä ö/☂.png": "☂"}

@@ -69,6 +69,16 @@ def test_a_raster_gives_its_bands_by_name_and_nan_without_data(raster):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_raster_for_a_model_of_photos_is_sent_to_where_rasters_are_read(raster, tmp_path):
+    with pytest.raises(ImageFileError) as caught:
+        read(raster(values()), PHOTOS)
+    assert "predict_raster" in caught.value.fix
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(ImageFileError) as caught:
+        read(tmp_path / "x.png", PHOTOS)
+    assert "predict_raster" not in caught.value.fix
+
+
 def test_large_rasters_are_refused_by_their_header(raster):
     with pytest.raises(ImageFileError, match="larger than allowed"):
         read(raster(values()), BANDS, max_megapixels=1e-5)

@@ -45,6 +45,26 @@ def test_every_kind_of_source(toy, photos):
         np.testing.assert_array_equal(seg.labels, given[0].labels)
 
 
+def test_tiles_and_augmentation(toy, photos):
+    options = {"tile": 16, "overlap": 0.5, "tta": "mirror"}
+    for seg, path in zip(pw.stream(photos[:3], model=toy, **options), photos, strict=False):
+        assert seg.encode() == toy.predict(path, **options).encode()
+    with pytest.raises(UsageError, match="test-time augmentation"):
+        pw.stream(photos, model=toy, tta="flip")
+
+
+def test_rasters_for_a_model_of_other_bands(load_toy, pointwise, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    network = pointwise(np.eye(4, dtype=np.float32), shape=("B", 4, "H", "W"))
+    model = load_toy(network, mean=(0.0,) * 4, std=(1.0,) * 4, dtype="uint16")
+    values = np.random.default_rng(0).integers(1, 900, (4, 5, 6), np.uint16)
+    shape = {"height": 5, "width": 6, "count": 4, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", **shape) as file:
+        file.write(values)
+    (seg,) = pw.stream([tmp_path / "x.tif"], model=model)
+    np.testing.assert_array_equal(seg.labels, model.predict(tmp_path / "x.tif").labels)
+
+
 def test_a_model_by_name_or_path(make_model, photos):
     given = list(pw.stream(photos[:3], model=make_model()))
     assert len(given) == 3
@@ -137,11 +157,11 @@ def test_reading_overlaps_the_network(toy, photos):
     first_read, second_read = threading.Event(), threading.Event()
 
     class Waiting(type(toy)):
-        def predict_pixels(self, pictures, names):
+        def predict_pixels(self, pictures, names, **options):
             if first_read.is_set():
                 assert second_read.wait(10)
             first_read.set()
-            return super().predict_pixels(pictures, names)
+            return super().predict_pixels(pictures, names, **options)
 
     class Watched:
         def __init__(self, number):

@@ -24,6 +24,7 @@ from pixelwise.cli.output import (
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.cli.rasters import (
+    check_options,
     parse_bands,
     parse_memory,
     parse_range,
@@ -38,7 +39,7 @@ from pixelwise.formats.files import make_folder
 from pixelwise.formats.masks import read_mask
 from pixelwise.formats.raster_reader import TIFF_SUFFIXES, is_raster
 from pixelwise.inference.collecting import collect_jobs
-from pixelwise.inference.engines import MOST_THREADS, usable_cores
+from pixelwise.inference.engines import MOST_THREADS, make_engine, usable_cores
 from pixelwise.inference.job_list import JobList
 from pixelwise.inference.jobs import (
     Job,
@@ -49,8 +50,9 @@ from pixelwise.inference.jobs import (
     source_facts,
     sweep_results,
 )
+from pixelwise.inference.model_file import read_model
 from pixelwise.inference.picture_facts import PictureFacts, picture_facts
-from pixelwise.inference.predictor import Model, load
+from pixelwise.inference.predictor import Model
 from pixelwise.inference.raster_output import Result
 from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.remote import Place, place_of
@@ -207,6 +209,16 @@ def predict(
     Exit code 0: all done; 1: some pictures failed, the others are done; 2: could not start;
     130: interrupted, the same command goes on.
     """
+    for_rasters = _given(
+        {
+            "--memory": memory is not None,
+            "--confidence": confidence,
+            "--bands": bands is not None,
+            "--range": value_range is not None,
+            "--vector": vector is not None,
+            "--allow-references": allow_references,
+        }
+    )
     if ray is not None:
         # Ray and what reads tables take a second to load.
         from pixelwise.cli.predict_on_ray import predict_on_ray
@@ -228,24 +240,23 @@ def predict(
             tile=tile,
             overlap=overlap,
             tta=tta,
-            for_rasters=_given(
-                {
-                    "--memory": memory is not None,
-                    "--confidence": confidence,
-                    "--bands": bands is not None,
-                    "--range": value_range is not None,
-                    "--vector": vector is not None,
-                    "--allow-references": allow_references,
-                }
-            ),
+            for_rasters=for_rasters,
             address=ray,
         )
         return
     try:
         point = _parse_point(at)
         folder = place_of(output)
-        jobs, rasters = _apart(collect_jobs(photos, folder), max_megapixels, memory)
-        _check_tiling(tile, overlap, rasters=bool(rasters))
+        file = read_model(model)
+        # A plain TIFF is a photo, but not to a model of other bands.
+        every = memory is not None or not file.card.preprocessing.takes_photos
+        jobs, rasters = _apart(collect_jobs(photos, folder), max_megapixels, every_tiff=every)
+        for_photos = _given({"--layers": layers, "--at": point is not None})
+        check_options(rasters, folder, for_rasters, for_photos)
+        if tile is None and overlap is not None and not rasters:
+            raise UsageError(
+                "an overlap needs tiles", got=f"--overlap {overlap}", fix="give --tile N"
+            )
         settings = RasterSettings(
             bands=parse_bands(bands),
             value_range=parse_range(value_range),
@@ -259,13 +270,11 @@ def predict(
             allow_references=allow_references,
             overwrite=overwrite,
         )
-        if rasters:
-            _check_rasters(rasters, folder, _given({"--layers": layers, "--at": point is not None}))
         cores = threads or usable_cores()
         workers = cores if len(jobs) >= _MANY and not rasters else 1
-        loaded = load(
-            model, engine=engine, device=device, threads=max(1, cores // workers), streams=workers
-        )
+        each = max(1, cores // workers)
+        runner = make_engine(file, engine=engine, device=device, threads=each, streams=workers)
+        loaded = Model(file, runner, each)
         loaded.views(tta)
         if isinstance(folder, Path):
             make_folder(folder)
@@ -383,13 +392,13 @@ def work(model: Model, job: Job, request: Request) -> Done:
     )
 
 
-def _apart(jobs: JobList, max_megapixels: float, memory: str | None) -> tuple[JobList, list[Job]]:
-    """Photos, and rasters; with a cap on memory every TIFF is one."""
+def _apart(jobs: JobList, max_megapixels: float, *, every_tiff: bool) -> tuple[JobList, list[Job]]:
+    """Photos, and rasters."""
     photos, rasters = JobList(), []
     for job in jobs:
         place = job.source
-        capped = memory is not None and place.suffix.lower() in TIFF_SUFFIXES
-        if isinstance(place, Path) and (capped or is_raster(place, max_megapixels=max_megapixels)):
+        tiff = every_tiff and place.suffix.lower() in TIFF_SUFFIXES
+        if isinstance(place, Path) and (tiff or is_raster(place, max_megapixels=max_megapixels)):
             rasters.append(job)
         else:
             photos.append(job)
@@ -398,26 +407,6 @@ def _apart(jobs: JobList, max_megapixels: float, memory: str | None) -> tuple[Jo
 
 def _given(options: dict[str, bool]) -> list[str]:
     return [name for name, is_given in options.items() if is_given]
-
-
-def _check_rasters(rasters: Sequence[Job], folder: Place, refused: Sequence[str]) -> None:
-    if refused:
-        raise UsageError(
-            "rasters have no --layers and no --at",
-            where=str(rasters[0].source),
-            got=", ".join(refused),
-        )
-    if not isinstance(folder, Path):
-        raise UsageError(
-            "label rasters are written to disks alone",
-            got=f"-o {folder}",
-            fix="give a folder on a disk",
-        )
-
-
-def _check_tiling(tile: int | None, overlap: float | None, *, rasters: bool) -> None:
-    if tile is None and overlap is not None and not rasters:
-        raise UsageError("an overlap needs tiles", got=f"--overlap {overlap}", fix="give --tile N")
 
 
 def _facts_there(outputs: Outputs, model: Model) -> PictureFacts:

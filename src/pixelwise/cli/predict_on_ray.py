@@ -290,7 +290,7 @@ def _report(
         )
     parts = [f"{tally.done} done"]
     parts += [f"{tally.there} already there"] if tally.there else []
-    parts += [f"{len(tally.failed)} failed: {folder / _NOT_DONE}"] if tally.failed else []
+    parts += [f"{len(tally.failed)} failed ({folder / _NOT_DONE})"] if tally.failed else []
     print_line(f"{', '.join(parts)}: {folder / 'labels'}, {folder / SUMMARY_FOLDER}")
 
 

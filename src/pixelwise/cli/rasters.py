@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,10 +18,12 @@ from pixelwise.inference.jobs import Job, Outcome, run_jobs
 from pixelwise.inference.network import Network
 from pixelwise.inference.raster_output import VECTOR_KINDS, Result
 from pixelwise.inference.rasters import RasterSettings, available_memory, predict_raster
+from pixelwise.inference.remote import Place
 from pixelwise.inference.tile_plan import TilePlan
 from pixelwise.overlay import format_share
 
 __all__ = [
+    "check_options",
     "parse_bands",
     "parse_memory",
     "parse_range",
@@ -69,11 +72,13 @@ def parse_range(text: str | None) -> tuple[float, float] | None:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
+        low = high = 0
+    if not (low < high and math.isfinite(high - low)):
         raise UsageError(
             "a range is two numbers, the lower first",
             got=f"--range {text}",
             fix="such as --range 0,3000",
-        ) from None
+        )
     return low, high
 
 
@@ -81,16 +86,10 @@ def parse_vector(text: str | None, rasters: Sequence[Job]) -> str:
     """One of `VECTOR_KINDS`, or a file for the polygons of the only raster; empty where None.
 
     Raises:
-        UsageError: it is neither, there is no raster, or there are several for one file.
+        UsageError: it is neither, or there are several rasters for one file.
     """
     if text is None:
         return ""
-    if not rasters:
-        raise UsageError(
-            "polygons are made of rasters, and there is none",
-            got=f"--vector {text}",
-            fix="give a GeoTIFF; with --memory every TIFF is taken for a raster",
-        )
     if text not in VECTOR_KINDS:
         vector_path(text)
         if len(rasters) > 1:
@@ -100,6 +99,41 @@ def parse_vector(text: str | None, rasters: Sequence[Job]) -> str:
                 fix=f"--vector {VECTOR_KINDS[0]} makes one file of each",
             )
     return text
+
+
+def check_options(
+    rasters: Sequence[Job], folder: Place, for_rasters: Sequence[str], for_photos: Sequence[str]
+) -> None:
+    """Refuses options that what there is cannot have.
+
+    Args:
+        rasters: those of the run, the others are photos.
+        folder: of the results.
+        for_rasters: options given that are for rasters only.
+        for_photos: options given that rasters do not have.
+
+    Raises:
+        UsageError: there is such an option, or rasters are to go into a store.
+    """
+    if not rasters and for_rasters:
+        raise UsageError(
+            "these options are for rasters, and there is none",
+            got=", ".join(for_rasters),
+            fix="leave them away, or give a GeoTIFF; with --memory every TIFF is a raster",
+        )
+    if rasters and for_photos:
+        raise UsageError(
+            "rasters have no --layers and no --at",
+            where=str(rasters[0].source),
+            got=", ".join(for_photos),
+            fix="leave them away",
+        )
+    if rasters and not isinstance(folder, Path):
+        raise UsageError(
+            "label rasters are written to disks alone",
+            got=f"-o {folder}",
+            fix="give a folder on a disk",
+        )
 
 
 def run_rasters(

@@ -184,8 +184,15 @@ class GeoTiffReader:
         # Some of GDAL's own errors come through as they are.
         except (RasterioError, CPLE_BaseError) as error:
             raise ImageFileError(
-                what, where=self._where, got=str(error), fix="copy or export the file again"
+                what, where=self._where, got=_reason(error), fix="copy or export the file again"
             ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What GDAL said first: rasterio's own words say no more than that something was said."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
 
 
 def _region(window: Window) -> Any:

@@ -176,8 +176,14 @@ def _found(facts: RasterFacts, card: Preprocessing) -> tuple[int, ...]:
         where=str(facts.path),
         got=f"the file has {_bands_of(facts)}",
         fix="say which they are, in the model's order, such as --bands "
-        + ",".join(str(n) for n in range(card.channels, 0, -1)),
+        + ",".join(_examples(facts, card.channels))
+        if facts.bands >= card.channels
+        else f"give a raster that has {card.channels} bands",
     )
+
+
+def _examples(facts: RasterFacts, count: int) -> list[str]:
+    return [facts.names[index] or str(index + 1) for index in range(count - 1, -1, -1)]
 
 
 def _named(card: Preprocessing) -> str:

@@ -71,7 +71,7 @@ def _found_on_disk(photo: str, results: _Results) -> Iterator[Job]:
     else:
         for match in sorted(glob.iglob(photo, recursive=True)):
             path = Path(match)
-            if path.is_file() and not results.hold(path.parent):
+            if (path.is_file() or is_zarr(path)) and not results.hold(path.parent):
                 yield _job_of(path)
 
 
@@ -96,7 +96,9 @@ def _below(folder: Place, inside: Path, results: _Results) -> Iterator[Job]:
     for entry in _entries_on_disk(folder) if isinstance(folder, Path) else folder.entries():
         if entry.name.startswith("."):
             continue
-        if entry.is_folder:
+        if entry.is_folder and isinstance(folder, Path) and is_zarr(folder / entry.name):
+            yield _made(folder / entry.name, inside / entry.name, entry)
+        elif entry.is_folder:
             yield from _below(folder / entry.name, inside / entry.name, results)
         elif Path(entry.name).suffix.lower() in suffixes:
             yield _made(folder / entry.name, inside / entry.name, entry)

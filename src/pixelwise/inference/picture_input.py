@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import ArrayError, ImageFileError, UsageError
 from pixelwise.formats.images import ImageSource, describe_source
-from pixelwise.formats.raster_reader import open_raster
+from pixelwise.formats.raster_reader import is_raster, open_raster
 from pixelwise.geometry import Window
 from pixelwise.inference.bands import BandRule, band_rule, comparable, network_values
 from pixelwise.inference.card import Preprocessing
@@ -42,7 +42,13 @@ def read_input(
         MissingExtraError: what reads this raster is not installed.
     """
     if card.takes_photos:
-        return read_source(source, max_megapixels=max_megapixels, timeout=timeout, name=name)
+        try:
+            return read_source(source, max_megapixels=max_megapixels, timeout=timeout, name=name)
+        except ImageFileError as error:
+            if not _is_raster(source, max_megapixels):
+                raise
+            fix = "predict it as a raster: `pixelwise predict`, or `predict_raster` in Python"
+            raise ImageFileError(error.what, where=error.where, got=error.got, fix=fix) from error
     if isinstance(source, np.ndarray):
         return _of_array(source, card)
     if not isinstance(source, str | os.PathLike):
@@ -64,6 +70,12 @@ def read_input(
         window = Window(0, 0, width, height)
         values, _ = network_values(reader.read(window, rule.indices), reader.absent(window), rule)
         return values
+
+
+def _is_raster(source: ImageSource, max_megapixels: float) -> bool:
+    if not isinstance(source, str | os.PathLike) or not os.path.exists(source):  # noqa: PTH110
+        return False
+    return is_raster(Path(source), max_megapixels=max_megapixels)
 
 
 def _of_array(array: NDArray[Any], card: Preprocessing) -> NDArray[Any]:

@@ -219,7 +219,8 @@ class _Run:
     ) -> Result:
         facts, classes, folder = self._reader.facts, self._model.classes, self._journal.folder
         before = self._journal.progress()
-        plan = self._plan(before)
+        with self._named_faults():
+            plan = self._plan(before)
         done = 0 if before is None else before.stripes
         on_plan(plan, done)
         step = 2 ** overlay_level(facts.size)
@@ -275,6 +276,15 @@ class _Run:
             reserved=_WRITING + limit_reading(facts, len(self._rule.indices), settings.memory),
             **shared,
         )
+
+    @contextmanager
+    def _named_faults(self) -> Iterator[None]:
+        """What a plan refuses is said of this raster: others may be planned."""
+        try:
+            yield
+        except UsageError as error:
+            where = error.where or str(self._reader.facts.path)
+            raise UsageError(error.what, where=where, got=error.got, fix=error.fix) from error
 
     def _preview_dtype(self) -> np.dtype[Any]:
         photo = self._model.card.preprocessing.dtype == "uint8"

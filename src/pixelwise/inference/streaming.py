@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.images import ImageSource, describe_source
 from pixelwise.inference.engines import MOST_THREADS, usable_cores
+from pixelwise.inference.picture_input import read_input
 from pixelwise.inference.predictor import Model, load
-from pixelwise.inference.remote import read_source
 from pixelwise.segmentation import Segmentation
 
 __all__ = ["stream"]
@@ -36,6 +36,9 @@ def stream(
     workers: int = 0,
     in_flight: int = 0,
     on_error: OnError | None = None,
+    tile: int | None = None,
+    overlap: float | None = None,
+    tta: str = "none",
     max_megapixels: float = DEFAULT_MEGAPIXELS,
     timeout: float | None = None,
 ) -> Generator[Segmentation, None, None]:
@@ -51,7 +54,8 @@ def stream(
 
     Args:
         sources: as in `Model.predict`: paths, addresses in object stores, bytes, Pillow pictures,
-            arrays. An array is copied when it is taken.
+            arrays; for models of other bands or types paths of rasters. An array is copied when it
+            is taken.
         model: a loaded model, or what `load` takes.
         workers: pictures segmented side by side; 0 means one for each core where the model is
             loaded here, and one where a loaded one is given, which has its own threads.
@@ -61,6 +65,9 @@ def stream(
         on_error: called with the source and the error of a picture that fails, in its turn; the
             picture is left out and the others go on. Without it the error is raised at the
             picture's place, after all results before it, and ends the stream.
+        tile: as in `Model.predict`.
+        overlap: as in `Model.predict`.
+        tta: as in `Model.predict`.
         max_megapixels: larger files are refused before they are decoded.
         timeout: seconds for decoding each picture, in a process of its own.
 
@@ -86,17 +93,24 @@ def stream(
         count = workers or usable_cores()
         loaded = load(model, threads=max(1, usable_cores() // count), streams=count)
 
-    def read(source: ImageSource) -> NDArray[np.uint8]:
-        return read_source(source, max_megapixels=max_megapixels, timeout=timeout)
+    loaded.views(tta)
+
+    def read(source: ImageSource) -> NDArray[Any]:
+        card = loaded.card.preprocessing
+        return read_input(source, card, max_megapixels=max_megapixels, timeout=timeout)
+
+    def segment(pixels: Future[NDArray[Any]], name: str) -> Segmentation:
+        pictures = [pixels.result()]
+        return loaded.predict_pixels(pictures, [name], tile=tile, overlap=overlap, tta=tta)[0]
 
     most = in_flight or _IN_FLIGHT_PER_WORKER * count + 1
-    return _ordered(sources, loaded, read, count, most, on_error)
+    return _ordered(sources, read, segment, count, most, on_error)
 
 
 def _ordered(
     sources: Iterable[ImageSource],
-    model: Model,
-    read: Callable[[ImageSource], NDArray[np.uint8]],
+    read: Callable[[ImageSource], NDArray[Any]],
+    segment: Callable[[Future[NDArray[Any]], str], Segmentation],
     workers: int,
     most: int,
     on_error: OnError | None,
@@ -124,7 +138,7 @@ def _ordered(
                 taken = source.copy() if isinstance(source, np.ndarray) else source
                 pixels = reading.submit(read, taken)
                 name = describe_source(source)
-                waiting.append((source, working.submit(_segmented, model, pixels, name)))
+                waiting.append((source, working.submit(segment, pixels, name)))
             if not waiting:
                 break
             source, future = waiting.popleft()
@@ -138,10 +152,6 @@ def _ordered(
             yield result
     if ended is not None:
         raise ended
-
-
-def _segmented(model: Model, pixels: Future[NDArray[np.uint8]], name: str) -> Segmentation:
-    return model.predict_pixels([pixels.result()], [name])[0]
 
 
 class _Pool(ThreadPoolExecutor):
