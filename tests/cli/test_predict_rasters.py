@@ -161,6 +161,9 @@ def test_a_plain_tiff_is_a_raster_to_a_model_of_other_bands(
     assert (code, error) == (0, "")
     expected = expected_labels(values, weights, np.zeros(4, np.float32))
     np.testing.assert_array_equal(read("out/labels/plain.tif"), expected)
+    pytest.importorskip("ray")
+    code, _, error = command("predict", "plain.tif", "-o", "out", "--model", model, "--ray=local")
+    assert (code, "this model takes rasters" in error) == (2, True)
 
 
 def test_several_rasters_are_several_results(scene, predict):

@@ -86,5 +86,6 @@ def test_large_rasters_are_refused_by_their_header(raster):
 
 @pytest.mark.parametrize("source", [b"bytes", Image.new("RGB", (3, 3))])
 def test_what_is_no_raster(source):
-    with pytest.raises(UsageError, match="4 bands of uint16"):
-        read(source, BANDS)
+    with pytest.raises(UsageError, match="4 bands of uint16") as caught:
+        read(source, BANDS, name="x.png")
+    assert caught.value.where == "x.png"

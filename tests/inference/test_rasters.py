@@ -331,10 +331,14 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, write, make_model, ru
     # Noise, so that labels take much of the limit.
     values = np.random.default_rng(0).integers(0, 256, (400, 600, 3), np.uint8)
     job, path = write(values), make_model(multiple=8)
-    command = ("predict", job.source, "-o", tmp_path / "out", "--model", path, "--tile", 64)
+    other = job.source.with_name("other.tif")
+    other.write_bytes(job.source.read_bytes())
+    common = ("-o", tmp_path / "out", "--model", path, "--tile", 64)
+    command = ("predict", job.source, other, *common)
     done = run_pixelwise(*command, preexec_fn=lambda: limited_write(size))
     assert done.returncode == 1, done.stderr
-    assert "larger than this disk or process may write" in done.stderr
+    assert done.stderr.count("larger than this disk or process may write") == 1
+    assert "stopped, since no result can be written: 1 of 2 pictures" in done.stderr
     assert not list((tmp_path / "out").glob("labels/*"))
     done = run_pixelwise(*command)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import textwrap
@@ -11,12 +12,15 @@ from typing import Any, NoReturn
 
 import typer
 
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import OutputError, PixelwiseError
 
 __all__ = [
+    "INTERRUPTED",
+    "UNWRITABLE",
     "ExitCode",
     "error_facts",
     "fail",
+    "hits_every_picture",
     "print_columns",
     "print_error",
     "print_json",
@@ -24,7 +28,14 @@ __all__ = [
     "print_wrapped",
 ]
 
+# Why a run over many pictures ended early.
+INTERRUPTED = "interrupted"
+UNWRITABLE = "stopped, since no result can be written"
+
 _WIDTH = 80
+
+# Reasons for a failed write that the next picture would meet too.
+_LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC, errno.EROFS}
 
 
 class ExitCode(IntEnum):
@@ -95,6 +106,12 @@ def error_facts(error: PixelwiseError) -> dict[str, str]:
         "got": error.got,
         "fix": error.fix,
     }
+
+
+def hits_every_picture(error: PixelwiseError) -> bool:
+    """Whether the next picture would meet this error too."""
+    cause = error.__cause__
+    return isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _LASTING
 
 
 def fail(error: PixelwiseError) -> NoReturn:

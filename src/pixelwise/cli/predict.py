@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -14,9 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from pixelwise.cli.output import (
+    INTERRUPTED,
+    UNWRITABLE,
     ExitCode,
     error_facts,
     fail,
+    hits_every_picture,
     print_columns,
     print_error,
     print_json,
@@ -33,7 +35,7 @@ from pixelwise.cli.rasters import (
     raster_entries,
     run_rasters,
 )
-from pixelwise.errors import OutputError, PixelwiseError, UsageError
+from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
 from pixelwise.formats.masks import read_mask
@@ -59,14 +61,10 @@ from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.overlay import format_share
 
-__all__ = ["Done", "Request", "hits_every_picture", "predict", "work"]
+__all__ = ["Done", "Request", "predict", "work"]
 
 # From this many pictures on, side by side beats all cores on each.
 _MANY = 4
-_INTERRUPTED = "interrupted"
-
-# Reasons for a failed write that the next picture would meet too.
-_LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -297,12 +295,8 @@ def predict(
     finished: list[Outcome[Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
     streamed: list[Outcome[Result]] = []
-    if (
-        not ending
-        and rasters
-        and not run_rasters(loaded, rasters, Path(output), settings, streamed)
-    ):
-        ending = _INTERRUPTED
+    if not ending and rasters:
+        ending = run_rasters(loaded, rasters, Path(output), settings, streamed)
     if json_output:
         _print_json(finished, streamed)
     else:
@@ -314,7 +308,7 @@ def predict(
             f"{ending}: {len(finished) + len(streamed)} of {total} pictures were worked through; "
             "the same command goes on with the rest\n"
         )
-    if ending == _INTERRUPTED:
+    if ending == INTERRUPTED:
         raise typer.Exit(ExitCode.INTERRUPTED)
     if (
         ending
@@ -342,16 +336,10 @@ def _run(
                     continue
                 print_error(outcome.error)
                 if hits_every_picture(outcome.error):
-                    return "stopped, since no result can be written"
+                    return UNWRITABLE
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     return ""
-
-
-def hits_every_picture(error: PixelwiseError) -> bool:
-    """Whether the next picture would meet this error too."""
-    cause = error.__cause__
-    return isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _LASTING
 
 
 def work(model: Model, job: Job, request: Request) -> Done:

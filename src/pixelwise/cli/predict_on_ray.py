@@ -14,15 +14,18 @@ from typing import Any
 import typer
 
 from pixelwise.cli.output import (
+    INTERRUPTED,
+    UNWRITABLE,
     ExitCode,
     error_facts,
     fail,
+    hits_every_picture,
     print_columns,
     print_error,
     print_json,
     print_line,
 )
-from pixelwise.cli.predict import Done, Request, hits_every_picture, work
+from pixelwise.cli.predict import Done, Request, work
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.files import make_folder
@@ -42,7 +45,6 @@ __all__ = ["predict_on_ray"]
 
 _NOT_DONE = "not_done.txt"
 _ERRORS_SHOWN = 20
-_INTERRUPTED = "interrupted"
 
 
 @dataclass
@@ -93,7 +95,7 @@ def predict_on_ray(
             )
         folder = place_of(output)
         _refuse_memory([*photos, output])
-        file = read_model(model)
+        file = _model_of_photos(model)
         request = Request(
             output=folder,
             layers=layers,
@@ -141,10 +143,21 @@ def predict_on_ray(
         print_error(error)
         raise typer.Exit(ExitCode.SOME_FAILED) from None
     _report(folder, tally, totals, len(jobs), json_output=json_output)
-    if tally.ending == _INTERRUPTED:
+    if tally.ending == INTERRUPTED:
         raise typer.Exit(ExitCode.INTERRUPTED)
     if tally.ending or tally.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _model_of_photos(model: str) -> ModelFile:
+    file = read_model(model)
+    if not file.card.preprocessing.takes_photos:
+        raise UsageError(
+            "this model takes rasters, which are worked through one by one",
+            got=f"--model {model}",
+            fix="leave --ray away",
+        )
+    return file
 
 
 def _refuse_memory(places: Iterable[str]) -> None:
@@ -210,13 +223,13 @@ def _run(
                 for outcome in outcomes:
                     advance(1)
                     if _note(outcome, summary, tally):
-                        tally.ending = "stopped, since no result can be written"
+                        tally.ending = UNWRITABLE
                         break
         except OutputError as error:
             print_error(error)
             tally.ending = "stopped, since the summary cannot be written"
         except KeyboardInterrupt:
-            tally.ending = _INTERRUPTED
+            tally.ending = INTERRUPTED
 
 
 def _note(outcome: Outcome[Done], summary: Summary, tally: _Tally) -> bool:

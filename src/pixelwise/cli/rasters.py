@@ -10,7 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pixelwise.cli.output import error_facts, print_columns, print_error, print_line
+from pixelwise.cli.output import (
+    INTERRUPTED,
+    UNWRITABLE,
+    error_facts,
+    hits_every_picture,
+    print_columns,
+    print_error,
+    print_line,
+)
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.vectors import vector_path
@@ -142,16 +150,19 @@ def run_rasters(
     folder: Path,
     settings: RasterSettings,
     finished: list[Outcome[Result]],
-) -> bool:
-    """Works through rasters one by one into `finished`; False where it was interrupted."""
+) -> str:
+    """Works through rasters one by one into `finished`; why it ended early, or nothing."""
     try:
         for outcome in run_jobs(jobs, lambda job: _run(model, job, folder, settings), workers=1):
             finished.append(outcome)
-            if outcome.error is not None:
-                print_error(outcome.error)
+            if outcome.error is None:
+                continue
+            print_error(outcome.error)
+            if hits_every_picture(outcome.error):
+                return UNWRITABLE
     except KeyboardInterrupt:
-        return False
-    return True
+        return INTERRUPTED
+    return ""
 
 
 def _run(model: Network, job: Job, folder: Path, settings: RasterSettings) -> Result:

@@ -54,6 +54,7 @@ def read_input(
     if not isinstance(source, str | os.PathLike):
         raise UsageError(
             f"this model takes {card.channels} bands of {card.dtype}, not photos",
+            where=name,
             got=describe_source(source),
             fix="pass the path of a raster, or an array [H, W, B]",
         )
