@@ -89,6 +89,12 @@ def test_all_faults_are_listed_at_once(work, make_photos):
     assert "f/a.jpg and g/a.png: both results would be named a" in got
 
 
+def test_what_names_no_file_is_told(work):
+    with pytest.raises(UsageError) as caught:
+        named(["", "absent/.."])
+    assert caught.value.got == "a name that is empty; absent/..: no picture in this folder"
+
+
 def test_many_faults_are_counted(work, make_photos):
     with pytest.raises(UsageError) as caught:
         named([f"{number}/*.png" for number in range(33)])

@@ -47,7 +47,7 @@ def collect_jobs(photos: Sequence[str], output: Place) -> JobList:
         if len(jobs) == before:
             pattern = glob.has_magic(text) and not os.path.isdir(text)  # noqa: PTH112
             reason = "the pattern matches no file" if pattern else "no picture in this folder"
-            faults.append(f"{photo}: {reason}")
+            faults.append(f"{photo}: {reason}" if photo else "a name that is empty")
     jobs, names = _each_once(jobs, sources, names)
     faults += _meetings(jobs, names)
     if faults:
@@ -60,6 +60,8 @@ def collect_jobs(photos: Sequence[str], output: Place) -> JobList:
 
 
 def _found_on_disk(photo: str, results: _Results) -> Iterator[Job]:
+    if Path(photo).name in {"", ".."} and not os.path.isdir(photo):  # noqa: PTH112
+        return
     # Path.is_dir and is_file raise on names that are too long; these do not.
     if is_zarr(Path(photo)):
         yield _job_of(Path(photo))
