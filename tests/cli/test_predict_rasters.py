@@ -166,6 +166,13 @@ def test_a_plain_tiff_is_a_raster_to_a_model_of_other_bands(
     assert (code, "this model takes rasters" in error) == (2, True)
 
 
+def test_results_go_where_a_file_address_says(scene, predict, tmp_path):
+    scene()
+    code, _, _ = predict((tmp_path / "scene.tif").as_uri(), "-o", (tmp_path / "out").as_uri())
+    assert code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scene.tif", "toy.onnx"]
+
+
 def test_several_rasters_are_several_results(scene, predict):
     scene("a.tif")
     scene("b.tif", size=(30, 50), crs="EPSG:4326", transform=rasterio.Affine(1, 0, 0, 0, -1, 50))

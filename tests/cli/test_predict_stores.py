@@ -132,6 +132,8 @@ def test_a_file_longer_than_its_picture_may_be(predict, bucket):
         ["https://host/a.png"],
         ["memory://photos/empty/*.png"],
         ["f", "-o", "ftp://host/out"],
+        ["file://f/a.png"],
+        ["file://"],
     ],
 )
 def test_what_cannot_be_ends_before_anything_is_done(predict, bucket, tmp_path, arguments):

@@ -295,8 +295,8 @@ def predict(
     finished: list[Outcome[Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
     streamed: list[Outcome[Result]] = []
-    if not ending and rasters:
-        ending = run_rasters(loaded, rasters, Path(output), settings, streamed)
+    if not ending and isinstance(folder, Path):
+        ending = run_rasters(loaded, rasters, folder, settings, streamed)
     if json_output:
         _print_json(finished, streamed)
     else:

@@ -230,7 +230,14 @@ def place_of(text: str) -> Place:
         return Path(text)
     scheme, _, rest = text.partition("://")
     if scheme == "file" and "%00" not in rest:
-        return Path(url2pathname(unquote(urlsplit(text).path)))
+        parts = urlsplit(text)
+        if parts.netloc not in {"", "localhost"} or not parts.path:
+            raise UsageError(
+                "a file address names a path from the root, on this machine",
+                where=text,
+                fix="such as file:///data/photos, or give the path alone",
+            )
+        return Path(url2pathname(unquote(parts.path)))
     if scheme not in _SCHEMES or not rest.strip("/"):
         known = ", ".join(f"{each}://" for each in ("file", *_SCHEMES))
         raise UsageError(
