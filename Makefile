@@ -37,7 +37,7 @@ benchmark: .venv-dev/installed
 
 .venv-dev/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[dev,geo,openvino,train]"
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[classical,dev,geo,openvino,train]"
 	@touch $@
 
 clean:
