@@ -21,6 +21,7 @@ __all__ = [
     "OutputError",
     "OutputExistsError",
     "PixelwiseError",
+    "SettingsError",
     "UnknownModelError",
     "UsageError",
     "WeightsError",
@@ -68,6 +69,10 @@ class ArrayError(PixelwiseError, ValueError):
 
 class UsageError(PixelwiseError, ValueError):
     """An argument has a value that it cannot have."""
+
+
+class SettingsError(UsageError):
+    """A setting with which no picture could be worked."""
 
 
 class ClassTableError(PixelwiseError, ValueError):

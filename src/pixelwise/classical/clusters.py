@@ -128,7 +128,7 @@ def _one_thread() -> Iterator[None]:
 
 def _checked_sample(method: str, photo: Photo, clusters: int, seed: int) -> NDArray[np.intp]:
     """Places of the pixels that are learned from, in order."""
-    faults = Faults(method)
+    faults = Faults(method, photo.name)
     faults.whole("clusters", clusters, 2, MOST_CLUSTERS)
     faults.whole("seed", seed, 0, MOST_SEED)
     faults.tell()

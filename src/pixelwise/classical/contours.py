@@ -46,7 +46,7 @@ def edges(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("edges")
+    faults = Faults("edges", photo.name)
     faults.real("sigma", sigma, 0, 100)
     faults.whole("close", close, 0, 50)
     faults.whole("min_area", min_area, 1, 10**9)
@@ -95,7 +95,7 @@ def chan_vese(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("chan-vese")
+    faults = Faults("chan-vese", photo.name)
     faults.real("smoothness", smoothness, 0, 100)
     faults.whole("iterations", iterations, 1, _MOST_STEPS)
     faults.flag("dark", dark)
@@ -147,7 +147,7 @@ def snake(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("snake")
+    faults = Faults("snake", photo.name)
     start = _start(circle, contour, photo, faults)
     faults.real("tension", tension, 0, 1000)
     faults.real("stiffness", stiffness, 0, 1e6)
@@ -185,12 +185,14 @@ def _start(
     height, width = photo.size
     nothing = np.zeros((0, 2))
     if (circle is None) == (contour is None):
-        faults.add("no start" if circle is None else "two starts, expected a circle or a contour")
+        faults.setting(
+            ("no start" if circle is None else "two starts") + ", expected a circle or a contour"
+        )
         return nothing
     if circle is not None:
-        points, number = np.array(circle, np.float64), 3
-        if points.shape != (number,) or not np.isfinite(points).all() or points[2] <= 0:
-            faults.add(f"circle={shown(circle)}, expected x, y and a radius above 0")
+        points = np.array(circle, np.float64)
+        if points.shape != (3,) or not np.isfinite(points).all() or points[2] <= 0:
+            faults.setting(f"circle={shown(circle)}, expected x, y and a radius above 0")
             return nothing
         x, y, radius = points
         if not (radius <= x <= width - 1 - radius and radius <= y <= height - 1 - radius):
@@ -202,7 +204,7 @@ def _start(
         return np.stack([y + radius * np.sin(turns), x + radius * np.cos(turns)], axis=1)
     points = np.array(contour, np.float64)
     if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3:
-        faults.add("contour: expected three points (x, y) or more")
+        faults.setting("contour: expected three points (x, y) or more")
         return nothing
     for x, y in points:
         if not (0 <= x <= width - 1 and 0 <= y <= height - 1):

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,11 @@ from pixelwise.classical.superpixels import (
     watershed_regions,
 )
 from pixelwise.classical.thresholds import adaptive, multi_otsu, otsu
-from pixelwise.errors import UsageError, did_you_mean
+from pixelwise.errors import SettingsError, UsageError, did_you_mean
+from pixelwise.extras import extra
 from pixelwise.segmentation import Segmentation
 
-__all__ = ["METHODS", "Method", "find_method", "segment", "superpixels"]
+__all__ = ["METHODS", "Method", "check_installed", "find_method", "segment", "superpixels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Method:
         """Refuses options that the method does not have.
 
         Raises:
-            UsageError: lists them, and which of the others it needs.
+            SettingsError: lists them, and which of the others it needs.
         """
         faults = [
             f"{name}: no option of {self.name} ({did_you_mean(name[:80], self.options)})"
@@ -70,7 +72,7 @@ class Method:
             if option.default is inspect.Parameter.empty and name not in options
         ]
         if faults:
-            raise UsageError(
+            raise SettingsError(
                 "the method cannot be run so",
                 where=f"method {self.name}",
                 got=listed(faults),
@@ -97,6 +99,18 @@ METHODS: Mapping[str, Method] = {
         Method("motion", motion, alone=False),
     )
 }
+
+
+def check_installed() -> None:
+    """Looks for the packages, and imports none.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    with extra("classical"):
+        for package in ("cv2", "skimage", "sklearn"):
+            if find_spec(package) is None:
+                raise ModuleNotFoundError(name=package)
 
 
 def find_method(name: str) -> Method:
@@ -128,10 +142,11 @@ def segment(image: AnyPhoto, method: str, **options: Any) -> Segmentation:
     """
     chosen = find_method(method)
     chosen.check(options)
-    found: Segmentation | list[Segmentation] = (
-        motion([image], **options) if chosen.run is motion else chosen.run(image, **options)
-    )
-    return found[0] if isinstance(found, list) else found
+    if chosen.run is motion:
+        # Says that one photo has no motion.
+        return motion([image], **options)[0]
+    found: Segmentation = chosen.run(image, **options)
+    return found
 
 
 def superpixels(image: AnyPhoto, method: str = "slic", **options: Any) -> NDArray[np.int64]:
@@ -163,9 +178,10 @@ def superpixels(image: AnyPhoto, method: str = "slic", **options: Any) -> NDArra
         )
     function = functions[method]
     known = [*inspect.signature(function).parameters][2:]
-    faults = Faults(method)
+    photo = open_photo(image)
+    faults = Faults(method, photo.name)
     for name in options:
         if name not in known:
-            faults.add(f"{name}: no option of {method} ({did_you_mean(name[:80], known)})")
+            faults.setting(f"{name}: no option of {method} ({did_you_mean(name[:80], known)})")
     faults.tell()
-    return function(open_photo(image), faults, **options)
+    return function(photo, faults, **options)

@@ -52,7 +52,7 @@ def grabcut(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("grabcut")
+    faults = Faults("grabcut", photo.name)
     faults.whole("iterations", iterations, 1, 100)
     faults.whole("seed", seed, 0, MOST_SEED)
     with extra("classical"):
@@ -71,7 +71,7 @@ def grabcut(
         start[shown.ids == 2] = cv2.GC_FGD
         settings["seeds"] = shown.sha256[:12]
     elif box is None:
-        faults.add("neither a box nor seeds: nothing says where the object is")
+        faults.setting("neither a box nor seeds: nothing says where the object is")
     faults.tell()
     is_foreground = (start == cv2.GC_FGD) | (start == cv2.GC_PR_FGD)
     if is_foreground.all() or not is_foreground.any():
@@ -124,7 +124,7 @@ def random_walker(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("random-walker")
+    faults = Faults("random-walker", photo.name)
     shown = place_seeds(seeds, photo.size, faults, names=names)
     faults.real("beta", beta, 0, 1e6)
     faults.tell()
@@ -154,7 +154,7 @@ def _walked(photo: Photo, markers: NDArray[np.intp], beta: float) -> NDArray[np.
 def _window(box: tuple[int, int, int, int], photo: Photo, faults: Faults) -> tuple[slice, slice]:
     height, width = photo.size
     if len(box) != 4 or not all(is_whole(side) for side in box):
-        faults.add(f"box={told(box)}, expected four whole numbers x1, y1, x2, y2")
+        faults.setting(f"box={told(box)}, expected four whole numbers x1, y1, x2, y2")
         return slice(0), slice(0)
     x1, y1, x2, y2 = box
     if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):

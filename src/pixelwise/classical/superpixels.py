@@ -62,7 +62,7 @@ def slic(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = _grouping_faults("slic", clusters, seed)
+    faults = _grouping_faults("slic", photo, clusters, seed)
     found = slic_regions(photo, faults, regions=regions, compactness=compactness)
     settings = {"regions": regions, "compactness": compactness, "clusters": clusters, "seed": seed}
     return _grouped(found, photo, clusters, seed, Recipe("slic", _PACKAGE, settings))
@@ -99,7 +99,7 @@ def felzenszwalb(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = _grouping_faults("felzenszwalb", clusters, seed)
+    faults = _grouping_faults("felzenszwalb", photo, clusters, seed)
     found = felzenszwalb_regions(photo, faults, scale=scale, sigma=sigma, min_area=min_area)
     settings = {
         "scale": scale,
@@ -146,10 +146,10 @@ def watershed(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = _grouping_faults("watershed", clusters, seed)
+    faults = _grouping_faults("watershed", photo, clusters, seed)
     if seeds is None:
         if names is not None:
-            faults.add("names of classes, and no seeds of them")
+            faults.setting("names of classes, and no seeds of them")
         found = watershed_regions(photo, faults, sigma=sigma)
         settings: dict[str, Any] = {"sigma": sigma, "clusters": clusters, "seed": seed}
         return _grouped(found, photo, clusters, seed, Recipe("watershed", _PACKAGE, settings))
@@ -218,8 +218,8 @@ def _gradient(photo: Photo, sigma: float) -> NDArray[np.float64]:
     return np.round(slope, 6)
 
 
-def _grouping_faults(method: str, clusters: int, seed: int) -> Faults:
-    faults = Faults(method)
+def _grouping_faults(method: str, photo: Photo, clusters: int, seed: int) -> Faults:
+    faults = Faults(method, photo.name)
     faults.whole("clusters", clusters, 2, MOST_CLUSTERS)
     faults.whole("seed", seed, 0, MOST_SEED)
     return faults

@@ -35,7 +35,7 @@ def otsu(image: AnyPhoto, *, dark: bool = False) -> Segmentation:
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("otsu")
+    faults = Faults("otsu", photo.name)
     faults.flag("dark", dark)
     faults.tell()
     with extra("classical"):
@@ -65,7 +65,7 @@ def multi_otsu(image: AnyPhoto, *, clusters: int = 3) -> Segmentation:
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("multi-otsu")
+    faults = Faults("multi-otsu", photo.name)
     faults.whole("clusters", clusters, 2, 5)
     values = np.count_nonzero(np.bincount(photo.grey.ravel()))
     if isinstance(clusters, int) and 2 <= clusters <= 5 and values < clusters:
@@ -100,10 +100,10 @@ def adaptive(
         MissingExtraError: the extra `classical` is not installed.
     """
     photo = open_photo(image)
-    faults = Faults("adaptive")
+    faults = Faults("adaptive", photo.name)
     faults.whole("block", block, 3, _WIDEST)
     if isinstance(block, int) and block % 2 == 0:
-        faults.add(f"block={block}, expected an odd number")
+        faults.setting(f"block={block}, expected an odd number")
     faults.real("margin", margin, 0, 255)
     faults.flag("dark", dark)
     faults.tell()

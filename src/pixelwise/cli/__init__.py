@@ -19,7 +19,7 @@ from pixelwise.cli.predict import predict
 __all__ = ["main"]
 
 
-_LATER = ("data", "train", "evaluate", "compare", "report", "calibrate")
+_LATER = ("data", "train", "evaluate", "compare", "report", "calibrate", "classical")
 
 
 @contextmanager

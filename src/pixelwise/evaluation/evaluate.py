@@ -23,7 +23,15 @@ from pixelwise.metrics import figures
 from pixelwise.metrics.bootstrap import interval
 from pixelwise.metrics.confusion import ConfusionMatrix
 
-__all__ = ["Estimate", "Evaluation", "Onlooker", "Units", "confusion_of", "evaluate"]
+__all__ = [
+    "Estimate",
+    "Evaluation",
+    "Onlooker",
+    "Units",
+    "confusion_of",
+    "evaluate",
+    "independent_units",
+]
 
 
 _SHARE = (0.0, 1.0)
@@ -258,7 +266,7 @@ def evaluate(
         confusion=confusion,
         sizes=tuple(each.size for each in counted),
         ignored=sum(each.ignored for each in counted),
-        units=_units(names, np.array([each.looks for each in counted], np.uint64)),
+        units=independent_units(names, np.array([each.looks for each in counted], np.uint64)),
         faults=tuple(faults),
     )
 
@@ -273,8 +281,13 @@ def confusion_of(judged: Judged, classes: int) -> NDArray[np.int64]:
     return matrix.counts[:classes]
 
 
-def _units(names: Sequence[str], looks: NDArray[np.uint64]) -> Units:
-    """Groups of pictures where there are several, else pictures."""
+def independent_units(names: Sequence[str], looks: NDArray[np.uint64]) -> Units:
+    """Groups of pictures where there are several, else pictures.
+
+    Args:
+        names: of the pictures.
+        looks: uint64 `[N]`, the perceptual hash of each; `UNKNOWN_HASH` where there is none.
+    """
     known = bool((looks != UNKNOWN_HASH).all())
     groups: Groups = find_groups(names, looks if known else None)
     count = len(groups.sizes)
