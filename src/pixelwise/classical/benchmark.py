@@ -2,8 +2,8 @@
 
 Regions have no names, so a method is judged by the best assignment of its regions to the classes
 of the truth, and twice: with one assignment for all pictures, which is what a user can have who
-looks at a few of them, and with the best one in every picture, which no user has and which is the
-most that the method could reach.
+looks at a few of them, and with another in every picture, which only its truth can tell: where that
+is much higher, the method finds the parts, and does not know which is which.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class MethodScore:
         settings: what it was told.
         regions: by class of the truth the region that stands for it in all pictures; "" for none.
         by_set: with that assignment.
-        by_picture: with the best assignment in every picture.
+        by_picture: with the best assignment of every picture by itself.
         seconds: median over the pictures, of one thread among those at work.
         failed: pictures that it cannot be run on, which count as found nothing.
     """

@@ -120,7 +120,8 @@ def likely(
     """A result with the probability of every class.
 
     Args:
-        probabilities: float `[C, H, W]`, 0..1, sum 1 at each pixel.
+        probabilities: float `[C, h, w]`, 0..1, sum 1 at each pixel; of the picture's own size, or
+            of a smaller one that it was brought to.
         classes: C classes.
         photo: the picture.
         recipe: how it came about.
@@ -132,16 +133,16 @@ def likely(
 def _segmentation(
     scores: NDArray[np.float32], classes: ClassTable, photo: Photo, recipe: Recipe
 ) -> Segmentation:
-    height, width = photo.size
+    axes = [Axis.half_pixel(*sides) for sides in zip(photo.size, scores.shape[1:], strict=True)]
     return Segmentation(
         scores=scores,
         classes=classes,
-        geometry=Geometry(Axis(height, 1.0, 0.0), Axis(width, 1.0, 0.0)),
+        geometry=Geometry(rows=axes[0], columns=axes[1]),
         provenance=Provenance(
             model=recipe.text,
             model_hash=recipe.sha256,
             engine=recipe.engine,
-            network_size=photo.size,
+            network_size=(scores.shape[1], scores.shape[2]),
             source=photo.name,
             version=VERSION,
         ),

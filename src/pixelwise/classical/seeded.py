@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pixelwise.class_entries import is_whole
 from pixelwise.class_entries import shown as told
@@ -11,12 +14,14 @@ from pixelwise.classical.clusters import MOST_SEED
 from pixelwise.classical.faults import Faults
 from pixelwise.classical.photo import AnyPhoto, Photo, open_photo
 from pixelwise.classical.results import GROUND, Recipe, certain, likely, named_classes
-from pixelwise.classical.seeds import Seeds, place_seeds
+from pixelwise.classical.seeds import Seeds, Shown, place_seeds
 from pixelwise.extras import extra
 from pixelwise.segmentation import Segmentation
 
 __all__ = ["grabcut", "random_walker"]
 
+# 1.9 s and some 0.6 GB of equations; more than a megapixel would take half a minute and 3 GB.
+_MOST_UNKNOWNS = 400_000
 _GROUND_NAMES = ("background", "foreground")
 
 
@@ -105,7 +110,8 @@ def random_walker(
     """Where a walker that avoids edges first meets a seed, from every pixel.
 
     Grady, "Random walks for image segmentation" (IEEE Transactions on Pattern Analysis and Machine
-    Intelligence, 2006), by scikit-image. Probabilities are those of the walker.
+    Intelligence, 2006), by scikit-image. Probabilities are those of the walker. Pictures of more
+    than 400,000 pixels are walked on a smaller copy, and its probabilities are interpolated.
 
     Args:
         image: as in `grabcut`.
@@ -127,26 +133,59 @@ def random_walker(
     faults = Faults("random-walker", photo.name)
     shown = place_seeds(seeds, photo.size, faults, names=names)
     faults.real("beta", beta, 0, 1e6)
+    small, ids = _reduced(photo, shown, faults)
     faults.tell()
-    names_shown = named_classes(shown.names)
-    known = np.append(0, np.unique(shown.ids[shown.ids > 0]))
-    probabilities = np.zeros((len(shown.names), *photo.size))
-    if shown.ids.all():
-        probabilities[shown.ids - 1, *np.indices(photo.size)] = 1
+    probabilities = np.zeros((len(shown.names), *ids.shape))
+    if ids.all():
+        probabilities[ids - 1, *np.indices(ids.shape)] = 1
     else:
         # A class without a seed has no equation, and probability 0.
-        markers = np.searchsorted(known, shown.ids)
-        probabilities[known[1:] - 1] = _walked(photo, markers, beta)
+        known = np.unique(ids)
+        found = _walked(small, np.searchsorted(known, ids), beta)
+        probabilities[known[known > 0] - 1] = found
     settings = {"seeds": shown.sha256[:12], "beta": beta}
-    return likely(probabilities, names_shown, photo, Recipe("random-walker", "skimage", settings))
+    recipe = Recipe("random-walker", "skimage", settings)
+    return likely(probabilities, named_classes(shown.names), photo, recipe)
 
 
-def _walked(photo: Photo, markers: NDArray[np.intp], beta: float) -> NDArray[np.float64]:
-    """Probability of each marker 1 … n, float64 `[n, H, W]`; 0 is unknown."""
+def _reduced(
+    photo: Photo, shown: Shown, faults: Faults
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Picture and seeds at a size whose equations fit into a few hundred megabytes."""
+    factor = math.ceil(math.sqrt(photo.pixels[..., 0].size / _MOST_UNKNOWNS))
+    if factor <= 1:
+        return photo.pixels, shown.ids
+    height, width = (-(-side // factor) for side in photo.size)
+    small = Image.fromarray(photo.pixels).resize((width, height), Image.Resampling.BOX)
+    rows, columns = np.nonzero(shown.ids)
+    places = (
+        (2 * rows + 1) * height // (2 * photo.size[0]),
+        (2 * columns + 1) * width // (2 * photo.size[1]),
+    )
+    values = shown.ids[rows, columns]
+    lowest = np.full((height, width), np.iinfo(np.int32).max, np.int32)
+    highest = np.zeros((height, width), np.int32)
+    np.minimum.at(lowest, places, values)
+    np.maximum.at(highest, places, values)
+    mixed = np.argwhere((highest > 0) & (lowest != highest))
+    if len(mixed):
+        y, x = (mixed[0] * factor).tolist()
+        faults.add(
+            f"seeds of two classes within {factor} pixels, near {x},{y}: the walker sees so large "
+            f"a picture {factor} times smaller"
+        )
+    return np.asarray(small), highest
+
+
+def _walked(
+    pixels: NDArray[np.uint8], markers: NDArray[np.intp], beta: float
+) -> NDArray[np.float64]:
+    """Probability of each marker 1 … n, float64 `[n, h, w]`; 0 is unknown."""
     with extra("classical"):
         from skimage.segmentation import random_walker as walked
+    # The iterative solvers take a hundred times as long where seeds are few.
     found: NDArray[np.float64] = walked(
-        photo.pixels / 255, markers, beta=beta, mode="cg_j", return_full_prob=True, channel_axis=-1
+        pixels / 255, markers, beta=beta, mode="bf", return_full_prob=True, channel_axis=-1
     )
     return found
 

@@ -179,9 +179,8 @@ def _protocol(
         (
             "assignment",
             "regions have no names: each class is given the region of highest IoU, one to one, by "
-            "the Hungarian method on IoUs; “mIoU” with one assignment for all pictures, “at best” "
-            "with another in every picture, which takes the truth and is an upper limit; both were "
-            "chosen on these pictures",
+            "the Hungarian method on IoUs; “mIoU” with one assignment for all pictures, chosen on "
+            "them; “by picture” with another one in each, which only its truth can tell",
         ),
         ("settings", settings + "; all else by default" if settings else "by default"),
         (
@@ -219,7 +218,7 @@ def _failures(found: Benchmark) -> str:
 def _table(found: Benchmark, model: Evaluation | None) -> list[tuple[str, ...]]:
     """Titles and rows, the best method first."""
     classes = found.classes.names
-    titles = ["method", "mIoU %", "at best %", *(f"{name} %" for name in classes), "s/picture"]
+    titles = ["method", "mIoU %", "by picture %", *(f"{name} %" for name in classes), "s/picture"]
     titles += ["model - method"] if model is not None else []
     rows: list[tuple[str, ...]] = [tuple(titles)]
     if model is not None:
@@ -281,7 +280,7 @@ def _plain(
             "settings": dict(score.settings),
             "regions": dict(zip(classes, score.regions, strict=True)),
             "one_assignment": scores(score.by_set.mean_iou, score.by_set.iou),
-            "at_best": scores(score.by_picture.mean_iou, score.by_picture.iou),
+            "by_picture": scores(score.by_picture.mean_iou, score.by_picture.iou),
             "seconds": score.seconds,
             "failed": score.failed,
         }
