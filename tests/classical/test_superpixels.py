@@ -39,8 +39,8 @@ def test_few_regions_are_classes_of_their_own(stripes):
 
 def test_thousands_of_regions_need_no_scores_of_their_own():
     picture = np.random.default_rng(2).integers(0, 256, (120, 160, 3), np.uint8)
-    assert classical.superpixels(picture, regions=3000).max() > 1000
-    found = classical.slic(picture, regions=3000, clusters=5)
+    assert classical.superpixels(picture, regions=3000, compactness=1e4).max() > 1000
+    found = classical.slic(picture, regions=3000, compactness=1e4, clusters=5)
     assert found.scores.shape == (5, 120, 160)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.classical.assignment import assign, counts_of
+from pixelwise.classical.clusters import MOST_CLUSTERS
 from pixelwise.classical.methods import Method
 from pixelwise.classical.photo import Photo
 from pixelwise.data.drawing import IGNORED
@@ -135,10 +136,10 @@ class _Seen:
 
 
 def settings_for(method: Method, classes: int, seed: int) -> dict[str, Any]:
-    """As many clusters as there are classes, so that each can have its own, and the seed."""
+    """As many clusters as there are classes, where it can, so that each has its own; the seed."""
     settings: dict[str, Any] = {}
     if "clusters" in method.options:
-        most = _MOST_LEVELS if method.name == "multi-otsu" else classes
+        most = _MOST_LEVELS if method.name == "multi-otsu" else MOST_CLUSTERS
         settings["clusters"] = min(max(2, classes), most)
     if "seed" in method.options:
         settings["seed"] = seed

@@ -183,9 +183,13 @@ def _walked(
     """Probability of each marker 1 … n, float64 `[n, h, w]`; 0 is unknown."""
     with extra("classical"):
         from skimage.segmentation import random_walker as walked
+    values = pixels / 255
+    if not values.std():
+        # Edges are measured by the deviation of all values, which must not be nothing.
+        values[0, 0] += 1e-9
     # The iterative solvers take a hundred times as long where seeds are few.
     found: NDArray[np.float64] = walked(
-        pixels / 255, markers, beta=beta, mode="bf", return_full_prob=True, channel_axis=-1
+        values, markers, beta=beta, mode="bf", return_full_prob=True, channel_axis=-1
     )
     return found
 

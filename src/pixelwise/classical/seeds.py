@@ -139,8 +139,11 @@ def _scribbles(
 def _points(
     points: Sequence[Point], size: tuple[int, int], faults: Faults, names: Sequence[str] | None
 ) -> Shown:
-    known = list(names) if names is not None else list(dict.fromkeys(name for *_, name in points))
-    places = {key_of(name): number for number, name in enumerate(known, 1)}
+    known: list[str] = []
+    places: dict[str, int] = {}
+    for name in names if names is not None else [name for *_, name in points]:
+        if places.setdefault(key_of(name), len(known) + 1) > len(known):
+            known.append(name)
     height, width = size
     ids = np.zeros(size, np.int32)
     for x, y, name in points:

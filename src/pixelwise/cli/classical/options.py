@@ -95,13 +95,10 @@ def _value(method: Method, name: str, text: str) -> Any:
     default = None if option is None else option.default
     if isinstance(default, bool):
         return _TRUTHS.get(text.lower(), text)
-    for kind in (int, float):
-        if isinstance(default, float | kind):
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    return text
+    try:
+        return type(default)(text) if isinstance(default, int | float) else text
+    except ValueError:
+        return text
 
 
 def _numbers(flag: str, text: str, form: str, kind: type, faults: list[str]) -> tuple[Any, ...]:
