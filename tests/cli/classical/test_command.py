@@ -57,17 +57,17 @@ def test_options_reach_the_method(work, run, make_photos):
         "--set",
         "regions=40",
         "--set",
-        "compactness=5",
+        "compactness=9999",
         "--probabilities",
         "--json",
     )
     assert code == 0
     (entry,) = json.loads(out)["pictures"]
     assert entry["provenance"]["model"] == (
-        "slic (regions=40, compactness=5.0, clusters=3, seed=2)"
+        "slic (regions=40, compactness=9999.0, clusters=3, seed=2)"
     )
     assert entry["outputs"]["probabilities"] == "out/probabilities/a.npz"
-    expected = classical.slic("a.png", regions=40, compactness=5, clusters=3, seed=2)
+    expected = classical.slic("a.png", regions=40, compactness=9999, clusters=3, seed=2)
     np.testing.assert_array_equal(read_mask("out/labels/a.png"), expected.labels)
     with np.load("out/probabilities/a.npz") as stored:
         assert stored["names"].tolist() == ["region 1", "region 2", "region 3"]
