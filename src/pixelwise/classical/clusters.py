@@ -21,7 +21,7 @@ MOST_CLUSTERS = 64
 MOST_SEED = 2**32 - 1
 _PACKAGE = "sklearn"
 _SAMPLE = 50_000
-_PIXELS_AT_ONCE = 1 << 18
+_PIXELS_AT_ONCE = 1 << 16
 
 
 def kmeans(image: AnyPhoto, *, clusters: int = 4, seed: int = 0) -> Segmentation:
@@ -78,15 +78,17 @@ def gmm(image: AnyPhoto, *, clusters: int = 4, seed: int = 0) -> Segmentation:
     """
     photo = open_photo(image)
     sample = _checked_sample("gmm", photo, clusters, seed)
-    colours = photo.lab.reshape(-1, 3).astype(np.float64)
+    colours = photo.lab.reshape(-1, 3)
     with extra("classical"):
         from sklearn.mixture import GaussianMixture
     with _one_thread():
-        mixture = GaussianMixture(clusters, random_state=seed).fit(colours[sample])
+        mixture = GaussianMixture(clusters, random_state=seed).fit(
+            colours[sample].astype(np.float64)
+        )
         order = np.lexsort(mixture.means_.T[::-1])
-        found = np.empty((clusters, len(colours)))
+        found = np.empty((clusters, len(colours)), np.float32)
         for part in _parts(len(colours)):
-            found[:, part] = mixture.predict_proba(colours[part]).T[order]
+            found[:, part] = mixture.predict_proba(colours[part].astype(np.float64)).T[order]
     recipe = Recipe("gmm", _PACKAGE, {"clusters": clusters, "seed": seed})
     return likely(found.reshape(clusters, *photo.size), numbered_classes(clusters), photo, recipe)
 
@@ -117,11 +119,14 @@ def cluster_colours(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums of several threads come in any order, and so their last bits; those of one do not."""
+    """Sums of several threads come in any order, and so their last bits; those of one do not.
+
+    OpenMP's number is one of each calling thread, so pictures side by side do not meet here.
+    """
     with extra("classical"):
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
-    with threadpool_limits(1), warnings.catch_warnings():
+    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 

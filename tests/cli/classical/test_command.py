@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pixelwise import classical
+from pixelwise.cli.classical import command as command_module
 from pixelwise.formats.masks import read_mask
 
 
@@ -150,6 +152,33 @@ def test_motion_takes_a_folder_as_a_film(work, run, make_photos):
     assert code == 2
     assert "one photo has no motion" in error
     assert not (work / "one").exists()
+
+
+def test_a_frame_that_cannot_be_read_is_told_and_the_others_go_on(work, run, make_photos):
+    make_photos(work / "film", *(f"{number}.png" for number in range(4)), size=(20, 30))
+    (work / "film" / "2.png").write_bytes(b"no picture")
+    code, out, error = run("film", "--method", "motion")
+    assert code == 1
+    assert "3 done, 1 failed" in out
+    assert "film/2.png" in error
+
+
+def test_what_was_done_before_an_interrupt_is_told(work, run, make_photos, monkeypatch):
+    make_photos(work / "f", "a.png", "b.png")
+    right = classical.METHODS["otsu"].run
+
+    def stops(photo, *, dark=False):
+        if photo.name.endswith("b.png"):
+            raise KeyboardInterrupt
+        return right(photo, dark=dark)
+
+    stopping = replace(classical.METHODS["otsu"], run=stops)
+    monkeypatch.setattr(command_module, "find_method", lambda _: stopping)
+    code, out, error = run("f", "--method", "otsu")
+    assert code == 130
+    assert "1 done" in out
+    assert "interrupted: 1 of 2 pictures" in error
+    assert files(work / "out") == ["labels/a.png", "overlays/a.png"]
 
 
 @pytest.mark.parametrize(

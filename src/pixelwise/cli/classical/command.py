@@ -196,7 +196,9 @@ def classical(
         )
         folder = output or Path("out")
         jobs = collect_jobs(photos, folder)
-        behind = backgrounds(jobs, max_megapixels=max_megapixels) if one.run is motion else {}
+        behind = {}
+        if one.run is motion:
+            behind = backgrounds(jobs, max_megapixels=max_megapixels, timeout=decode_timeout)
         make_folder(folder)
         sweep_results(folder)
         options.pop("seeds", None)

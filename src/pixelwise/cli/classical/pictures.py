@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,14 @@ from pixelwise.classical.results import GROUND
 from pixelwise.classical.seeds import Point
 from pixelwise.cli.output import error_facts, print_columns, print_error, print_json, print_line
 from pixelwise.cli.progress import progress_bar
-from pixelwise.errors import MaskFileError, OutputError, PixelwiseError, SettingsError, UsageError
+from pixelwise.errors import (
+    ImageFileError,
+    MaskFileError,
+    OutputError,
+    PixelwiseError,
+    SettingsError,
+    UsageError,
+)
 from pixelwise.inference.jobs import Job, Outcome, Outputs, run_jobs, source_facts
 from pixelwise.overlay import format_share
 from pixelwise.segmentation import Segmentation
@@ -73,12 +80,15 @@ class Done:
     summary: dict[str, Any] | None
 
 
-def backgrounds(jobs: Sequence[Job], *, max_megapixels: float) -> dict[Path, Background]:
+def backgrounds(
+    jobs: Sequence[Job], *, max_megapixels: float, timeout: float | None
+) -> dict[Path, Background]:
     """What is behind all that moves, of each folder: its pictures are the frames.
 
+    Frames that cannot be read have no part in it; they are told when their turn comes.
+
     Raises:
-        UsageError: lists folders of one picture alone, or of pictures of several sizes.
-        ImageFileError: a frame cannot be read.
+        UsageError: lists folders of one picture alone; or pictures are of several sizes.
     """
     folders: dict[Path, list[Path]] = defaultdict(list)
     for job in jobs:
@@ -91,15 +101,15 @@ def backgrounds(jobs: Sequence[Job], *, max_megapixels: float) -> dict[Path, Bac
             got=f"alone in their folders: {', '.join(alone[:20])}",
             fix="give two frames of a camera that stands still, or more, in one folder",
         )
-    return {
-        folder: background_of(
-            [
-                open_photo(files[place], max_megapixels=max_megapixels)
-                for place in spread_frames(len(files))
-            ]
-        )
-        for folder, files in folders.items()
-    }
+    found = {}
+    for folder, files in folders.items():
+        frames = []
+        for place in spread_frames(len(files)):
+            with suppress(ImageFileError):
+                photo = open_photo(files[place], max_megapixels=max_megapixels, timeout=timeout)
+                frames.append(photo)
+        found[folder] = background_of(frames)
+    return found
 
 
 def work_through(
