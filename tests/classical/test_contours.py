@@ -63,7 +63,9 @@ def test_the_snake_needs_one_start_within_the_picture(disc):
         classical.snake(picture, contour=[(0, 0), (100, 0), (0, -4)])
     assert "contour 100,0 lies outside" in caught.value.got
     assert "contour 0,-4 lies outside" in caught.value.got
-    with pytest.raises(SettingsError, match="cannot be run"):
-        classical.snake(picture, circle=(5, 5, 0))
-    with pytest.raises(SettingsError, match="cannot be run"):
-        classical.snake(picture, contour=[(5, 5), (6, 6)])
+    for circle in ((5, 5, 0), (5, 5), "round", (5, 5, np.nan)):
+        with pytest.raises(SettingsError, match="cannot be run"):
+            classical.snake(picture, circle=circle)
+    for contour in ([(5, 5), (6, 6)], [(5, 5), (6, 6), (7,)], 5):
+        with pytest.raises(SettingsError, match="cannot be run"):
+            classical.snake(picture, contour=contour)

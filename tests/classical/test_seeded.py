@@ -53,8 +53,9 @@ def test_grabcut_tells_what_it_lacks(disc):
     with pytest.raises(UsageError) as caught:
         classical.grabcut(picture, seeds=[(3, 3, "foreground")])
     assert "one class alone" in caught.value.got
-    with pytest.raises(SettingsError, match="cannot be run"):
-        classical.grabcut(picture, box=(1, 2, 3))
+    for box in ((1, 2, 3), 5, (1.5, 2, 3, 4)):
+        with pytest.raises(SettingsError, match="cannot be run"):
+            classical.grabcut(picture, box=box)
 
 
 def test_the_walker_stays_within_edges(disc):

@@ -37,9 +37,10 @@ def test_points_are_read_from_texts():
 
 def test_points_outside_and_of_unknown_classes_are_told_at_once():
     faults = told([(6, 0, "sky"), (0, -1, "road"), (1, 1, "raod")], names=("sky", "road"))
-    assert faults[0] == "seed 6,0:sky: outside the picture, x 0 … 5, y 0 … 3"
-    assert faults[1].startswith("seed 0,-1:road: outside")
-    assert faults[2].startswith("seed 1,1:raod: no such class; did you mean road?")
+    # What is wrong whatever the picture comes first.
+    assert faults[0].startswith("seed 1,1:raod: no such class; did you mean road?")
+    assert faults[1] == "seed 6,0:sky: outside the picture, x 0 … 5, y 0 … 3"
+    assert faults[2].startswith("seed 0,-1:road: outside")
     assert faults[3].startswith("no seed, expected")
 
 
@@ -69,6 +70,17 @@ def test_scribbles_that_do_not_fit_are_refused():
     assert "seeds hold -1" in told(ids - 1)[0]
     assert "expected integers [H, W]" in told(ids.astype(float))[0]
     assert "no seed" in told(np.zeros((4, 6), np.uint8))[0]
+    # A soft brush.
+    assert told(ids + 100)[0] == "seeds hold 100 … 109, expected 0 (unknown) … 64"
+
+
+def test_what_is_no_point_and_names_that_cannot_be_are_refused():
+    assert told([(1, 2), (0, 0, "a")])[0] == "seed (1, 2), expected x, y and the name of a class"
+    assert "seed (1.5, 2, 'a')" in told([(1.5, 2, "a"), (0, 0, "b")])[0]
+    assert "each name once" in told([(0, 0, "a")], names=("a", "A"))[0]
+    assert "a name for each class" in told([(0, 0, "a")], names=("a", ""))[0]
+    for names in ("ab", (1, 2)):
+        assert "a name for each class" in told([(0, 0, "a")], names=names)[0]
 
 
 def test_what_was_shown_has_a_hash():

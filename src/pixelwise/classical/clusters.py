@@ -15,7 +15,7 @@ from pixelwise.classical.results import Recipe, certain, likely, numbered_classe
 from pixelwise.extras import extra
 from pixelwise.segmentation import Segmentation
 
-__all__ = ["MOST_CLUSTERS", "cluster_colours", "gmm", "kmeans"]
+__all__ = ["MOST_CLUSTERS", "MOST_SEED", "cluster_colours", "gmm", "kmeans"]
 
 MOST_CLUSTERS = 64
 MOST_SEED = 2**32 - 1

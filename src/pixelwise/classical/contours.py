@@ -164,8 +164,8 @@ def snake(
         smooth, start, alpha=tension, beta=stiffness, gamma=0.001, max_num_iter=iterations
     )
     settings = {
-        "circle": circle,
-        "contour": None if contour is None else [list(point) for point in contour],
+        "circle": circle if circle is None else np.asarray(circle).tolist(),
+        "contour": contour if contour is None else np.asarray(contour).tolist(),
         "tension": tension,
         "stiffness": stiffness,
         "sigma": sigma,
@@ -190,8 +190,8 @@ def _start(
         )
         return nothing
     if circle is not None:
-        points = np.array(circle, np.float64)
-        if points.shape != (3,) or not np.isfinite(points).all() or points[2] <= 0:
+        points = _numbers(circle)
+        if points.shape != (3,) or points[2] <= 0:
             faults.setting(f"circle={shown(circle)}, expected x, y and a radius above 0")
             return nothing
         x, y, radius = points
@@ -202,7 +202,7 @@ def _start(
             )
         turns = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
         return np.stack([y + radius * np.sin(turns), x + radius * np.cos(turns)], axis=1)
-    points = np.array(contour, np.float64)
+    points = _numbers(contour)
     if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3:
         faults.setting("contour: expected three points (x, y) or more")
         return nothing
@@ -210,6 +210,15 @@ def _start(
         if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
             faults.add(f"contour {x:g},{y:g} lies outside, x 0 … {width - 1}, y 0 … {height - 1}")
     return _even(points)[:, ::-1]
+
+
+def _numbers(values: object) -> NDArray[np.float64]:
+    """The values as an array; an empty one where they are no numbers, or of no one shape."""
+    try:
+        found = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        return np.zeros(0)
+    return found if np.isfinite(found).all() else np.zeros(0)
 
 
 def _even(corners: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -67,7 +67,7 @@ def grabcut(
         window = _window(box, photo, faults)
         start[:] = cv2.GC_BGD
         start[window] = cv2.GC_PR_FGD
-    settings: dict[str, object] = {"box": None if box is None else list(box)}
+    settings: dict[str, object] = {"box": box}
     if seeds is not None:
         shown = place_seeds(
             seeds, photo.size, faults, names=_GROUND_NAMES, only_these=box is not None
@@ -196,7 +196,11 @@ def _walked(
 
 def _window(box: tuple[int, int, int, int], photo: Photo, faults: Faults) -> tuple[slice, slice]:
     height, width = photo.size
-    if len(box) != 4 or not all(is_whole(side) for side in box):
+    if (
+        not isinstance(box, tuple | list)
+        or len(box) != 4
+        or not all(is_whole(side) for side in box)
+    ):
         faults.setting(f"box={told(box)}, expected four whole numbers x1, y1, x2, y2")
         return slice(0), slice(0)
     x1, y1, x2, y2 = box

@@ -12,14 +12,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.class_entries import key_of, shown
+from pixelwise.class_entries import is_whole, key_of, shown
 from pixelwise.classical.faults import Faults
 from pixelwise.errors import UsageError, did_you_mean
 from pixelwise.formats.masks import read_mask
 
 __all__ = ["Point", "Seeds", "Shown", "parse_points", "place_seeds"]
 
-_MOST_CLASSES = 255
+# More are no drawing: soft brushes leave greys of all values.
+_MOST_CLASSES = 64
 
 Point: TypeAlias = tuple[int, int, str]
 """A pixel and its class: x, y, name."""
@@ -97,6 +98,8 @@ def place_seeds(
     Raises:
         MaskFileError: the file cannot be read as ids.
     """
+    if names is not None and not _are_names(names, faults):
+        names = None
     if isinstance(seeds, str | os.PathLike):
         seeds = read_mask(Path(seeds))
     if isinstance(seeds, np.ndarray):
@@ -108,6 +111,16 @@ def place_seeds(
         told = "no seed" if not len(present) else "seeds of one class alone"
         faults.add(f"{told}, expected seeds of two classes or more")
     return found
+
+
+def _are_names(names: Sequence[str], faults: Faults) -> bool:
+    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        faults.setting(f"names={shown(names)}, expected a name for each class")
+    elif len({key_of(name) for name in names}) < len(names):
+        faults.setting(f"names={shown(names)}, expected each name once")
+    else:
+        return True
+    return False
 
 
 def _scribbles(
@@ -139,17 +152,23 @@ def _scribbles(
 def _points(
     points: Sequence[Point], size: tuple[int, int], faults: Faults, names: Sequence[str] | None
 ) -> Shown:
+    sound = [point for point in points if _is_point(point)]
+    if len(sound) < len(points):
+        wrong = next(point for point in points if not _is_point(point))
+        faults.setting(f"seed {shown(wrong)}, expected x, y and the name of a class")
     known: list[str] = []
     places: dict[str, int] = {}
-    for name in names if names is not None else [name for *_, name in points]:
+    for name in names if names is not None else [name for *_, name in sound]:
         if places.setdefault(key_of(name), len(known) + 1) > len(known):
             known.append(name)
     height, width = size
     ids = np.zeros(size, np.int32)
-    for x, y, name in points:
+    for x, y, name in sound:
         number = places.get(key_of(name))
         if number is None:
-            faults.add(f"seed {x},{y}:{name[:80]}: no such class; {did_you_mean(name[:80], known)}")
+            faults.setting(
+                f"seed {x},{y}:{name[:80]}: no such class; {did_you_mean(name[:80], known)}"
+            )
         if not (0 <= x < width and 0 <= y < height):
             faults.add(
                 f"seed {x},{y}:{name[:80]}: outside the picture, "
@@ -160,3 +179,10 @@ def _points(
         elif number is not None:
             ids[y, x] = number
     return Shown(ids, tuple(known))
+
+
+def _is_point(point: object) -> bool:
+    if not isinstance(point, tuple | list) or len(point) != 3:
+        return False
+    x, y, name = point
+    return is_whole(x) and is_whole(y) and isinstance(name, str) and bool(name)

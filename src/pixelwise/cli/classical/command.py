@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pixelwise.classical.clusters import MOST_SEED
 from pixelwise.classical.methods import METHODS, check_installed, find_method
 from pixelwise.classical.motion import motion
 from pixelwise.cli.classical.benchmark import Wanted, run_benchmark
@@ -89,7 +90,10 @@ def classical(
     dark: Annotated[
         bool, typer.Option("--dark", help="The foreground is darker than the background.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Of all that is drawn; by itself 0.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=MOST_SEED, help="Of all that is drawn; by itself 0."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another option of the method."),
@@ -166,7 +170,7 @@ def classical(
         others = of_pictures if benchmark else of_benchmark
         _check_job(photos, method or [], others, benchmark=benchmark)
         if benchmark:
-            chosen = [find_method(name) for name in method or []]
+            chosen = [*dict.fromkeys(find_method(name) for name in method or [])]
             opening = Opening(layout, classes, images, masks, valid, rest, splits)
             wanted = Wanted(
                 data=Path(photos[0]),
@@ -236,7 +240,8 @@ def _check_job(
 ) -> None:
     """Refuses flags of the other job, and more methods or data sets than one can be asked for."""
     kind = "segments pictures, without" if benchmark else "scores methods, with"
-    faults = [f"{flag} {kind} --benchmark" for flag, value in others.items() if value]
+    given = [flag for flag, value in others.items() if value is not None and value is not False]
+    faults = [f"{flag} {kind} --benchmark" for flag in given]
     if benchmark and len(photos) != 1:
         faults.append(f"{len(photos)} data sets, expected one")
     if not benchmark and len(methods) != 1:
