@@ -31,8 +31,10 @@ def test_probabilities_are_those_of_the_mixture(stripes):
 
 
 @pytest.mark.parametrize("method", [classical.kmeans, classical.gmm])
-def test_the_seed_decides(method):
-    picture = np.random.default_rng(0).integers(0, 256, (250, 240, 3), np.uint8)
+@pytest.mark.parametrize("size", [(40, 30), (250, 240)])
+def test_the_seed_decides(method, size):
+    """Over the start, and of larger pictures over the sample."""
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     first, again = method(picture, clusters=3, seed=4), method(picture, clusters=3, seed=4)
     np.testing.assert_array_equal(first.scores, again.scores)
     other = method(picture, clusters=3, seed=5)

@@ -30,6 +30,15 @@ def test_what_moves_is_found_in_every_frame(film):
         np.testing.assert_array_equal(found.labels, mask)
 
 
+def test_the_rim_is_no_border(film):
+    frames, _ = film
+    frames[2] = frames[2].copy()
+    frames[2][:6, :6] = 220
+    found = classical.motion(frames)[2].labels[:8, :8].astype(bool)
+    # Of its corners the one that lies within.
+    np.testing.assert_array_equal(np.argwhere(found[:6, :6] == 0), [[5, 5]])
+
+
 def test_nothing_moves_where_all_frames_are_one(film):
     frames, _ = film
     assert not any(found.labels.any() for found in classical.motion([frames[0]] * 3))

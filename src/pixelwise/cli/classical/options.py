@@ -14,6 +14,8 @@ from pixelwise.errors import SettingsError, UsageError
 
 __all__ = ["method_options", "read_seeds"]
 
+# What is no single number.
+_FLAGS = {"box", "circle", "contour", "names", "seeds"}
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -44,11 +46,14 @@ def method_options(
     faults: list[str] = []
     options = {name: value for name, value in given.items() if value is not None}
     for pair in pairs:
-        name, equals, text = (part.strip() for part in pair.partition("="))
+        key, equals, text = (part.strip() for part in pair.partition("="))
+        name = key.replace("-", "_")
         if not equals:
             faults.append(f"--set {shown(pair)}: expected NAME=VALUE")
+        elif name in _FLAGS:
+            faults.append(f"--set {shown(pair)}: it has a flag of its own, --{name}")
         else:
-            options[name.replace("-", "_")] = _value(method, name.replace("-", "_"), text)
+            options[name] = _value(method, name, text)
     if box is not None:
         options["box"] = _numbers("--box", box, "X1,Y1,X2,Y2", int, faults)
     if circle is not None:
