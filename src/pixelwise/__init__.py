@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pixelwise.version import VERSION
 
 if TYPE_CHECKING:
-    from pixelwise import data, metrics
+    from pixelwise import classical, data, metrics
     from pixelwise.api import (
         ClassInfo,
         ClassTable,
@@ -43,6 +43,7 @@ __all__ = [
     "Window",
     "__version__",
     "build",
+    "classical",
     "data",
     "load",
     "metrics",
@@ -56,7 +57,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
-    if name in {"data", "metrics"}:
+    if name in {"classical", "data", "metrics"}:
         return importlib.import_module(f"pixelwise.{name}")
     return getattr(importlib.import_module("pixelwise.api"), name)
 
