@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pixelwise.version import VERSION
 
 if TYPE_CHECKING:
-    from pixelwise import classical, data, metrics
+    from pixelwise import classical, data, metrics, refine
     from pixelwise.api import (
         ClassInfo,
         ClassTable,
@@ -50,6 +50,7 @@ __all__ = [
     "model_cards",
     "read_image",
     "read_mask",
+    "refine",
     "stream",
 ]
 
@@ -57,7 +58,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
-    if name in {"classical", "data", "metrics"}:
+    if name in {"classical", "data", "metrics", "refine"}:
         return importlib.import_module(f"pixelwise.{name}")
     return getattr(importlib.import_module("pixelwise.api"), name)
 
