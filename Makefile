@@ -39,7 +39,7 @@ benchmark: .venv-dev/installed
 
 .venv-dev/installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[cloud,dev,geo,openvino,ray,slide,train,zarr]"
+	$(DEV)/python -m pip install --quiet --disable-pip-version-check ".[classical,cloud,dev,geo,openvino,ray,slide,train,zarr]"
 	@touch $@
 
 clean:

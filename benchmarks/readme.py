@@ -8,6 +8,12 @@ python -m benchmarks.training_step --json benchmarks/results/training_step.json
 python -m benchmarks.upsampled_loss --threads 1 2 --json benchmarks/results/upsampled_loss.json
 python -m benchmarks.metrics --json benchmarks/results/metrics.json
 python -m benchmarks.panoptic --json benchmarks/results/panoptic.json
+python -m benchmarks.tiles --json benchmarks/results/tiles.json
+python -m benchmarks.polygons --json benchmarks/results/polygons.json
+python -m benchmarks.refine PHOTO --json benchmarks/results/refine.json
+python -m benchmarks.rasters --gigapixels 0.25 --large --json benchmarks/results/rasters.json
+python -m benchmarks.evaluation --json benchmarks/results/evaluation.json
+python -m benchmarks.export --json benchmarks/results/export.json
 python -m benchmarks.readme
 """
 
@@ -201,6 +207,78 @@ def panoptic_rows(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def tile_rows(results: dict[str, Any]) -> list[str]:
+    """Tiles through a network of one convolution, outside of the network."""
+    rows = {(row["case"], row["path"]): row for row in results["rows"]}
+    own, peer = (rows["1×1 convolution", path] for path in ("pixelwise", "monai"))
+    return [
+        "| photo of 8192×8192 in tiles, 19 classes, 1×1 convolution: outside the network "
+        f"| MONAI SlidingWindowInferer {peer['outside']:.1f} s, {peer['peak_mib']:,.0f} MiB "
+        f"| {own['outside']:.1f} s, {own['peak_mib']:.0f} MiB "
+        f"| {peer['outside'] / own['outside']:.1f}×, "
+        f"1/{peer['peak_mib'] / own['peak_mib']:.0f} of the memory |"
+    ]
+
+
+def polygon_rows(results: dict[str, Any]) -> list[str]:
+    """Polygons of a label map, and measures of its regions, in processor time."""
+    tasks: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in results["rows"]:
+        tasks.setdefault(row["task"], {})[row["path"]] = row
+    rows = []
+    for task, paths in tasks.items():
+        own = paths.pop("pixelwise")
+        peers = {name: row for name, row in paths.items() if not name.startswith("pixelwise")}
+        usual = ", ".join(f"{name} {row['processor_ms']:.0f} ms" for name, row in peers.items())
+        times = ", ".join(f"{row['ratio']:.1f}×" for row in peers.values())
+        rows.append(
+            f"| {task} of a label map, 2048×1024, one core | {usual} "
+            f"| {own['processor_ms']:.1f} ms | {times} |"
+        )
+    return rows
+
+
+def refine_rows(results: dict[str, Any]) -> list[str]:
+    """Refinement with all threads, against NumPy."""
+    rows = [row for row in results["rows"] if row["threads"] == max_threads(results)]
+    return [
+        f"| {row['task']}, 480×360 | the same in NumPy {row['numpy_ms']:.0f} ms "
+        f"| {row['median_ms']:.0f} ms | {row['ratio']:.0f}× |"
+        for row in rows
+    ]
+
+
+def max_threads(results: dict[str, Any]) -> int:
+    """The most threads of any row."""
+    return max(int(row["threads"]) for row in results["rows"])
+
+
+def size_text(rasters: dict[str, Any], evaluation: dict[str, Any], export: dict[str, Any]) -> str:
+    """Rasters, evaluation from disk, and exports, in sentences."""
+    small, large = rasters["figures"][0], rasters["figures"][-1]
+    judged = [row for row in evaluation["rows"] if row["measures"].startswith("overlap")]
+    told = ", ".join(
+        f"{row['classes']} classes {row['evaluate_s']:.0f} s ({row['ratio']:.1f} times decoding "
+        f"alone, {row['all_mib']:.0f} MiB)"
+        for row in judged
+    )
+    fast = max(
+        (row for row in export["rows"] if "int8" in row["export"]), key=lambda row: row["ratio"]
+    )
+    drop = export["verdicts"][fast["export"]]["drop"]
+    return (
+        f"`pixelwise predict --memory 1G` takes {large['peak_mib']:.0f} MiB for a raster of "
+        f"{large['gigapixels']:g} gigapixels and {small['peak_mib']:.0f} for "
+        f"{small['gigapixels']:g} (`python -m benchmarks.rasters --large`). Judging "
+        f"{judged[0]['pictures']} label maps of 2 megapixels from disk: {told} "
+        "(`python -m benchmarks.evaluation`). "
+        f"`{export['model']}` as {fast['export']} is {fast['ratio']:.1f} times as fast as its "
+        f"float32 in the same engine, {export['bytes'][fast['export']] / 1e6:.1f} MB, and "
+        f"{100 * (drop['after'] - drop['before']):+.2f} points of mIoU "
+        "(`python -m benchmarks.export`)."
+    )
+
+
 def check_text(results: dict[str, Any]) -> str:
     """Speed and memory of the check."""
     rates = results["speed"]["pairs_per_second"]
@@ -227,8 +305,13 @@ def main() -> None:
         *loss_rows(losses),
         *metric_rows(metrics),
         *panoptic_rows(read_results("panoptic")),
+        *tile_rows(read_results("tiles")),
+        *polygon_rows(read_results("polygons")),
+        *refine_rows(read_results("refine")),
         "",
         f"On white noise, {full_loop_text(decode)} {check_text(check)}",
+        "",
+        size_text(read_results("rasters"), read_results("evaluation"), read_results("export")),
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
         f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}; "
@@ -236,7 +319,9 @@ def main() -> None:
         "`python -m benchmarks.decode`, `python -m benchmarks.predict`, "
         "`python -m benchmarks.loading`, `python -m benchmarks.training_step` (bfloat16 on our "
         "side), `python -m benchmarks.upsampled_loss`, `python -m benchmarks.metrics` (these three "
-        "in processor time), `python -m benchmarks.panoptic` and `python -m benchmarks.readme`.",
+        "in processor time), `python -m benchmarks.panoptic`, `python -m benchmarks.tiles`, "
+        "`python -m benchmarks.polygons`, `python -m benchmarks.refine` and "
+        "`python -m benchmarks.readme`.",
     ]
     text = put_between(README.read_text(), "benchmarks", "\n".join(table))
     README.write_text(put_between(text, "models", models_text()))

@@ -7,7 +7,9 @@ The first case is a picture of `side` × `side` pixels, 19 classes and a network
 1×1 convolution, so that nearly all the time is spent outside of it. MONAI runs the same
 convolution in PyTorch and its answer ends with an argmax; `copy` runs our engine over our tiles and
 copies the scores of each once: the least that any joining does. The second case is a model that
-ships. All paths share their overlap, a quarter of a tile, and run one tile at a time.
+ships, on 2048 × 2048 pixels. All paths share their overlap, a quarter of a tile, and run one tile
+at a time. Of pixelwise the network runs in one thread, as in the other paths, and reading and
+joining in two others: `processor` adds up all threads.
 
 Each run is a process of its own, in turns; figures are medians. `network` is the time of the bare
 network on the tiles of that path, and `outside` what is left of the whole. Peak memory is above
@@ -37,6 +39,7 @@ from benchmarks.machine import describe_machine
 
 CLASSES = 19
 OVERLAP = 0.25
+MODEL_SIDE = 2048
 POINTWISE = "1×1 convolution"
 PATHS = {POINTWISE: ("pixelwise", "copy", "monai"), "model": ("pixelwise", "network")}
 
@@ -219,7 +222,8 @@ def in_turns(case: str, model: str, options: argparse.Namespace) -> list[Row]:
     )
     for _ in range(options.repeats):
         for path, done in runs.items():
-            numbers = map(str, (options.side, options.tile, options.threads))
+            side = options.side if case != "model" else min(options.side, MODEL_SIDE)
+            numbers = map(str, (side, options.tile, options.threads))
             command = [sys.executable, "-c", code, path, model, *numbers]
             answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             done.append(json.loads(answer.splitlines()[-1]))
@@ -244,8 +248,8 @@ def main() -> None:
     options = parser.parse_args()
     about = describe_machine()
     protocol = (
-        f"{options.side}² pixels, tiles of {options.tile}, network on {options.threads} thread(s), "
-        f"median of {options.repeats} processes in turns"
+        f"{options.side}² pixels ({MODEL_SIDE}² of the model), tiles of {options.tile}, "
+        f"network on {options.threads} thread(s), median of {options.repeats} processes in turns"
     )
     print(f"{about}\n{protocol}\n")
     titles = ("seconds", "network", "outside", "processor", "peak MiB")

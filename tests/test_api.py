@@ -21,16 +21,20 @@ def test_the_public_names_are_pinned():
         "Window",
         "__version__",
         "build",
+        "classical",
         "data",
         "load",
         "metrics",
         "model_cards",
         "read_image",
         "read_mask",
+        "refine",
         "stream",
     ]
     assert sorted(pixelwise.__all__) == pixelwise.__all__
-    assert {*pixelwise.__all__} - {"__version__", "data", "metrics"} == {*pixelwise.api.__all__}
+    assert {*pixelwise.__all__} - {"__version__", "classical", "data", "metrics", "refine"} == {
+        *pixelwise.api.__all__
+    }
 
 
 def test_every_public_name_loads():
@@ -40,9 +44,10 @@ def test_every_public_name_loads():
 
 
 def test_no_public_name_is_that_of_a_module():
-    """Importing the module would put it in the place of the name; but for two that they are."""
+    """Importing the module would put it in the place of the name; but for those that they are."""
     modules = {module.name for module in pkgutil.iter_modules(pixelwise.__path__)}
-    assert modules & {*pixelwise.__all__} == {"data", "metrics"}
+    assert modules & {*pixelwise.__all__} == {"classical", "data", "metrics", "refine"}
+    assert pixelwise.classical is importlib.import_module("pixelwise.classical")
     assert pixelwise.data is importlib.import_module("pixelwise.data")
     assert pixelwise.metrics is importlib.import_module("pixelwise.metrics")
 

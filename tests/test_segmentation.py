@@ -17,7 +17,8 @@ from pixelwise.formats.masks import read_mask
 from pixelwise.formats.png import read_png_text
 from pixelwise.geometry import Geometry, Window
 from pixelwise.kernels import Axis
-from pixelwise.segmentation import Provenance, Segmentation, layer_file_names
+from pixelwise.layer import layer_file_names
+from pixelwise.segmentation import Provenance, Segmentation
 
 PROVENANCE = Provenance(
     model="toy",

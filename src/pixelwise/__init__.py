@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pixelwise.version import VERSION
 
 if TYPE_CHECKING:
-    from pixelwise import data, metrics
+    from pixelwise import classical, data, metrics, refine
     from pixelwise.api import (
         ClassInfo,
         ClassTable,
@@ -43,12 +43,14 @@ __all__ = [
     "Window",
     "__version__",
     "build",
+    "classical",
     "data",
     "load",
     "metrics",
     "model_cards",
     "read_image",
     "read_mask",
+    "refine",
     "stream",
 ]
 
@@ -56,7 +58,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
-    if name in {"data", "metrics"}:
+    if name in {"classical", "data", "metrics", "refine"}:
         return importlib.import_module(f"pixelwise.{name}")
     return getattr(importlib.import_module("pixelwise.api"), name)
 

@@ -23,6 +23,7 @@ __all__ = [
     "OutputError",
     "OutputExistsError",
     "PixelwiseError",
+    "SettingsError",
     "UnknownModelError",
     "UsageError",
     "WeightsError",
@@ -70,6 +71,10 @@ class ArrayError(PixelwiseError, ValueError):
 
 class UsageError(PixelwiseError, ValueError):
     """An argument has a value that it cannot have."""
+
+
+class SettingsError(UsageError):
+    """A setting with which no picture could be worked."""
 
 
 class ClassTableError(PixelwiseError, ValueError):

@@ -19,15 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise import kernels
-from pixelwise.classes import ClassInfo, ClassTable
+from pixelwise.classes import ClassTable
 from pixelwise.errors import ArrayError, UsageError
 from pixelwise.formats.files import named, write_atomic
-from pixelwise.formats.masks import encode_grey, encode_mask, encode_rgb
+from pixelwise.formats.masks import encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
+from pixelwise.layer import Layer, layer_file_names
 from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
 from pixelwise.temperature import (
     LocalTemperature,
     Temperature,
+    channels_of,
+    confidence_in,
     fits_classes,
     label_confidence,
     tempered,
@@ -57,6 +60,7 @@ class Provenance:
         source: the picture's name.
         version: of pixelwise.
         settings: how the picture was cut into tiles and augmented; empty where it was not.
+        refined: what was done to the result afterwards, in order; see `pixelwise.refine`.
     """
 
     model: str
@@ -66,70 +70,7 @@ class Provenance:
     source: str
     version: str
     settings: str = ""
-
-
-class Layer:
-    """One class of a `Segmentation`, by itself."""
-
-    def __init__(self, segmentation: Segmentation, index: int) -> None:
-        self._segmentation = segmentation
-        self._index = index
-        self.info = segmentation.classes.classes[index]
-
-    def __repr__(self) -> str:
-        return f"Layer({self.info.name!r}, {100 * self.share:.1f} %)"
-
-    @property
-    def share(self) -> float:
-        """Part of the picture that this class fills, 0..1."""
-        return self._segmentation.shares[self.info.name]
-
-    @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """bool `[H, W]`: where this class is the best one."""
-        return _read_only(self._segmentation.labels == self.info.id)
-
-    @cached_property
-    def probability(self) -> NDArray[np.float32]:
-        """float32 `[H, W]`, 0..1; calibrated where the model is."""
-        source = self._segmentation
-        return _read_only(
-            kernels.decode_probability(
-                source.calibrated_scores,
-                self._index,
-                source.geometry.rows,
-                source.geometry.columns,
-                threads=source.threads,
-            )
-        )
-
-    def save_mask(self, path: str | Path) -> None:
-        """Writes the mask as a grey PNG of 0 and 255.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        write_atomic(named(path, ".png"), self.encode_mask())
-
-    def save_heat_map(self, path: str | Path) -> None:
-        """Writes the probability as a colour PNG: black 0, red 0.5, pale yellow 1.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        write_atomic(named(path, ".png"), self.encode_heat_map())
-
-    def encode_mask(self, **facts: str) -> bytes:
-        """The PNG that `save_mask` writes; `facts` are added to its provenance."""
-        mask = self.mask.astype(np.uint8) * np.uint8(255)
-        return encode_grey(mask, text=self._segmentation.provenance_text(facts))
-
-    def encode_heat_map(self, **facts: str) -> bytes:
-        """The PNG that `save_heat_map` writes; `facts` are added to its provenance."""
-        from pixelwise.overlay import heat_map
-
-        colours = heat_map(self.probability)
-        return encode_rgb(colours, text=self._segmentation.provenance_text(facts))
+    refined: tuple[str, ...] = ()
 
 
 class Segmentation:
@@ -145,6 +86,8 @@ class Segmentation:
         temperature: what scores are divided by before they become probabilities, one for all
             classes, one for each, or one for each place; `labels` and `logits` never see it.
         set_threshold: probability from which a class is in `prediction_sets`; None: not known.
+        labels: uint8 or uint16 `[H, W]`, the label map where it was changed after the network: ids
+            of the table, or its ignored id. None: the best classes of the scores.
 
     Raises:
         ArrayError: an array has the wrong shape, type or values.
@@ -160,6 +103,7 @@ class Segmentation:
         threads: int = 0,
         temperature: Temperature = 1.0,
         set_threshold: float | None = None,
+        labels: Labels | None = None,
     ) -> None:
         faults = []
         if scores.dtype != np.float32 or scores.ndim != 3:
@@ -175,6 +119,8 @@ class Segmentation:
             faults.append(
                 f"image {image.dtype} {image.shape}, expected uint8 ({height}, {width}, 3)"
             )
+        if labels is not None:
+            faults += _faults_of_labels(labels, classes, geometry.size)
         if faults:
             raise ArrayError("a segmentation cannot be made of these arrays", got="; ".join(faults))
         self.scores = _read_only(np.ascontiguousarray(scores))
@@ -185,6 +131,7 @@ class Segmentation:
         self.temperature = temperature
         self.set_threshold = set_threshold
         self.image = None if image is None else _read_only(image)
+        self._labels = None if labels is None else _read_only(labels.copy())
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -200,8 +147,11 @@ class Segmentation:
     def labels(self) -> Labels:
         """The class id of every pixel, uint8 `[H, W]` (uint16 where an id exceeds 255).
 
-        The exact best class of the bilinearly interpolated scores; a tie takes the lowest id.
+        The exact best class of the bilinearly interpolated scores, a tie takes the lowest id; or
+        what refinement made of it, where pixels may have the table's ignored id.
         """
+        if self._labels is not None:
+            return self._labels
         rows, columns = self.geometry.rows, self.geometry.columns
         best = kernels.decode_labels(self.scores, rows, columns, threads=self.threads)
         ids = np.array(self.classes.ids)
@@ -220,9 +170,18 @@ class Segmentation:
     def confidence(self) -> NDArray[np.float32]:
         """Probability of the pixel's class, float32 `[H, W]`, 1/C..1.
 
-        A temperature for each class, or place, may make another class likelier than the label; then
-        this may be below 1/C.
+        A temperature for each class, or place, may make another class likelier than the label, and
+        refinement another label; then this may be below 1/C. Ignored pixels have 0.
         """
+        if self._labels is not None:
+            return _read_only(
+                confidence_in(
+                    self.calibrated_scores,
+                    self.geometry,
+                    channels_of(self._labels, self.classes),
+                    threads=self.threads,
+                )
+            )
         rows, columns = self.geometry.rows, self.geometry.columns
         decode = kernels.decode_confidence
         if not isinstance(self.temperature, tuple | LocalTemperature):
@@ -236,7 +195,8 @@ class Segmentation:
     @cached_property
     def shares(self) -> dict[str, float]:
         """Part of the picture that each class fills, 0..1, for every class of the table."""
-        counts = kernels.count_labels(self.labels, max(self.classes.ids) + 1, threads=self.threads)
+        values = int(np.iinfo(self.labels.dtype).max) + 1
+        counts = kernels.count_labels(self.labels, values, threads=self.threads)
         return {info.name: float(counts[info.id] / self.labels.size) for info in self.classes}
 
     @cached_property
@@ -244,6 +204,11 @@ class Segmentation:
         """The classes that occur, with their share of the picture, the largest first."""
         present = {name: share for name, share in self.shares.items() if share > 0}
         return dict(sorted(present.items(), key=lambda item: -item[1]))
+
+    @property
+    def changed(self) -> bool:
+        """Whether the label map is no more that of the scores."""
+        return self._labels is not None
 
     def logits(self, window: Window | None = None) -> NDArray[np.float32]:
         """Scores at the picture's size, float32 `[C, H, W]`, of the whole picture or a window.
@@ -488,10 +453,14 @@ class Segmentation:
         )
 
 
-def layer_file_names(info: ClassInfo) -> tuple[str, str]:
-    """Names of a class's mask and heat map: its id and name, with nothing a path stumbles over."""
-    name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in info.name)
-    return f"{info.id:03d}_{name}.mask.png", f"{info.id:03d}_{name}.heat.png"
+def _faults_of_labels(labels: Labels, classes: ClassTable, size: tuple[int, int]) -> list[str]:
+    if labels.dtype not in (np.uint8, np.uint16) or labels.shape != size:
+        return [f"labels {labels.dtype} {labels.shape}, expected uint8 or uint16 {size}"]
+    known = [*classes.ids, *([] if classes.ignore_index is None else [classes.ignore_index])]
+    counts = kernels.count_labels(labels, int(np.iinfo(labels.dtype).max) + 1)
+    counts[[number for number in known if number < len(counts)]] = 0
+    others = np.flatnonzero(counts).tolist()
+    return [f"labels of no class: {others[:10]}"] if others else []
 
 
 def _read_only(array: _Array) -> _Array:

@@ -20,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise import kernels
+from pixelwise.classes import ClassTable
 from pixelwise.geometry import Geometry, Window
 
 __all__ = [
     "LocalTemperature",
     "Temperature",
+    "channels_of",
+    "confidence_in",
     "fits_classes",
     "label_confidence",
     "local_features",
@@ -124,6 +127,39 @@ def tempered(scores: NDArray[np.float32], temperature: Temperature) -> NDArray[n
         return local
     divisor = np.array(temperature, np.float32).reshape(-1, *[1] * (scores.ndim - 1))
     return scores if (divisor == 1).all() else scores / divisor
+
+
+def channels_of(
+    labels: NDArray[np.uint8] | NDArray[np.uint16], classes: ClassTable
+) -> NDArray[np.uint16]:
+    """The channel of each label, uint16 `[H, W]`; C where it is of no class."""
+    table = np.full(int(np.iinfo(labels.dtype).max) + 1, len(classes), np.uint16)
+    table[list(classes.ids)] = np.arange(len(classes))
+    return kernels.relabel(labels, table)
+
+
+def confidence_in(
+    calibrated: NDArray[np.float32],
+    geometry: Geometry,
+    channels: NDArray[np.uint16],
+    *,
+    threads: int,
+) -> NDArray[np.float32]:
+    """Calibrated probability of a given class of each pixel, float32 `[H, W]`; 0 where none is.
+
+    Works in bands of rows, as `label_confidence`.
+    """
+    height, width = geometry.size
+    confidence = np.zeros((height, width), np.float32)
+    step = max(1, _VALUES_AT_ONCE // (len(calibrated) * width))
+    for top in range(0, height, step):
+        band = slice(top, min(height, top + step))
+        part = geometry.window(Window(0, band.start, width, band.stop))
+        values = kernels.decode_probabilities(calibrated, part.rows, part.columns, threads=threads)
+        known = channels[band] < len(calibrated)
+        places = np.where(known, channels[band], 0).astype(np.intp)
+        confidence[band] = np.take_along_axis(values, places[None], 0)[0] * known
+    return confidence
 
 
 def label_confidence(

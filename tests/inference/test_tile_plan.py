@@ -81,7 +81,7 @@ def test_memory_that_the_process_took_since_is_counted(known, monkeypatch):
 
 
 def test_a_cap_is_kept_with_smaller_tiles_and_strips(known):
-    size = (40_000, 40_000)
+    size = (40_000, 30_000)
     free = plan_tiles(size, known)
     previous = free
     for cap in (free.memory, free.memory - 1, 500 * MIB, 300 * MIB, 250 * MIB, 190 * MIB):
@@ -158,3 +158,10 @@ def test_settings_say_what_changes_results():
         describe_settings(tta="flips"),
     }
     assert len(texts) == 7
+
+
+def test_with_a_cap_memory_does_not_grow_with_the_width(known):
+    plans = [plan_tiles((9000, width), known, memory=1 << 34) for width in (30_000, 300_000)]
+    assert [len(plan.strips) for plan in plans] == [1, 10]
+    assert plans[1].memory < 1.05 * plans[0].memory
+    assert len(plan_tiles((90, 90_000), known).strips) == 1

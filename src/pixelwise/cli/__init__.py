@@ -20,7 +20,17 @@ from pixelwise.cli.ray_option import PredictCommand
 __all__ = ["main"]
 
 
-_LATER = ("data", "train", "evaluate", "compare", "report", "calibrate", "export", "bench")
+_LATER = (
+    "data",
+    "train",
+    "evaluate",
+    "compare",
+    "report",
+    "calibrate",
+    "classical",
+    "export",
+    "bench",
+)
 
 
 @contextmanager

@@ -23,7 +23,15 @@ from pixelwise.metrics import figures
 from pixelwise.metrics.bootstrap import LEAST_GROUPS, groups_suffice, interval_of
 from pixelwise.metrics.confusion import ConfusionMatrix
 
-__all__ = ["Estimate", "Evaluation", "Onlooker", "Units", "confusion_of", "evaluate"]
+__all__ = [
+    "Estimate",
+    "Evaluation",
+    "Onlooker",
+    "Units",
+    "confusion_of",
+    "evaluate",
+    "independent_units",
+]
 
 
 _SHARE = (0.0, 1.0)
@@ -250,7 +258,7 @@ def evaluate(
         confusion=confusion,
         sizes=tuple(each.size for each in counted),
         ignored=sum(each.ignored for each in counted),
-        units=_units(names, looks, held),
+        units=independent_units(names, looks, held),
         faults=tuple(faults),
     )
 
@@ -265,7 +273,9 @@ def confusion_of(judged: Judged, classes: int) -> NDArray[np.int64]:
     return matrix.counts[:classes]
 
 
-def _units(names: Sequence[str], looks: NDArray[np.uint64], held: NDArray[np.bool_]) -> Units:
+def independent_units(
+    names: Sequence[str], looks: NDArray[np.uint64], held: NDArray[np.bool_]
+) -> Units:
     """Groups of pictures where they suffice, as in training, else pictures.
 
     Args:

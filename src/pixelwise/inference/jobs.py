@@ -25,7 +25,8 @@ from pixelwise.formats.masks import read_png_text
 from pixelwise.formats.vectors import VECTOR_SUFFIXES, read_description
 from pixelwise.inference.job_list import Job
 from pixelwise.inference.remote import Place, RemotePath, read_limit, write_whole
-from pixelwise.segmentation import PROVENANCE_KEY, Segmentation, layer_file_names
+from pixelwise.layer import layer_file_names
+from pixelwise.segmentation import PROVENANCE_KEY, Segmentation
 
 __all__ = [
     "RESULT_FOLDERS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,6 +47,9 @@ _SLACK = 16 << 20
 _GPU_BATCH = 4
 # Strips of fewer tiles would work too much of the picture twice.
 _NARROWEST_STRIP = 4
+# Wider ones would take more memory the wider the picture; a column of tiles worked through twice in
+# so many pixels costs some 3 %.
+_WIDEST_STRIP = 32_768
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,8 @@ def plan_tiles(
             are those of the whole picture.
         batch: tiles that run together; None: one on a processor, up to four on a GPU.
         strips: columns of the picture that are worked through one after the other; None: as few
-            as fit. With it, `tile` and `batch` the plan is the same whatever the memory.
+            as fit, and with a cap none wider than 32,768 pixels. With it, `tile` and `batch` the
+            plan is the same whatever the memory.
         scale: how much larger the network sees the picture.
         tta: test-time augmentation: `"none"`, `"mirror"` (left and right), `"flips"` (and upside
             down) or `"scales"` (0.75, 1 and 1.25); the mean of the scores of all views.
@@ -273,12 +278,13 @@ def plan_tiles(
     sides = _sides(wish, tile)
     if memory is None:
         return _in_strips(_plan(wish, sides[0]), wish, strips or 1, strips or 1)
+    fewest = strips or math.ceil(wish.resized[1] / _WIDEST_STRIP)
     tried = []
     for side in sides:
         for together in {wish.batch: None, batch or 1: None}:
             plan = _plan(replace(wish, batch=together), side)
-            most = strips or plan.columns.tiles // _NARROWEST_STRIP
-            tried.append(_in_strips(plan, wish, strips or 1, most, memory))
+            most = strips or max(fewest, plan.columns.tiles // _NARROWEST_STRIP)
+            tried.append(_in_strips(plan, wish, fewest, most, memory))
             if tried[-1].memory <= memory:
                 return tried[-1]
     best = min(tried, key=lambda plan: plan.memory)

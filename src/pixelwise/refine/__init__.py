@@ -1,1 +1,247 @@
-"""Segmentations made better after the network."""
+"""Segmentations made better after the network, one step after the other.
+
+Each function takes a `Segmentation` and returns a new one, whose provenance records the step
+(`Provenance.refined`). `crf` and `guided` give new probabilities, and labels follow from them; the
+others change the label map, and probabilities stay. Ignored pixels stay as they are, and no class
+appears in the label map that was not among the classes of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelwise import kernels
+from pixelwise.errors import ArrayError, UsageError
+from pixelwise.geometry import Geometry
+from pixelwise.kernels.axis import Axis
+from pixelwise.refine.cleaning import (
+    filled_holes,
+    largest_alone,
+    smoothed,
+    taken_together,
+    without_specks,
+)
+from pixelwise.segmentation import Labels, Provenance, Segmentation
+from pixelwise.temperature import tempered
+
+__all__ = ["crf", "fill_holes", "guided", "keep_largest", "min_area", "smooth", "snap"]
+
+# Below the rounding of float32 beside a probability of 1.
+_LEAST_PROBABILITY = 1e-13
+_MOST_RADIUS = 1000
+
+
+def crf(
+    segmentation: Segmentation,
+    *,
+    iterations: int = 5,
+    colour_weight: float = 10.0,
+    colour_deviation: float = 13.0,
+    position_deviation: float = 80.0,
+    smooth_weight: float = 3.0,
+    smooth_deviation: float = 3.0,
+) -> Segmentation:
+    """A fully connected conditional random field: pixels of one colour agree on their class.
+
+    See `kernels.dense_crf`, which has the equations and the limits of the parameters. Takes some
+    14 floats of memory for each pixel and class.
+
+    Args:
+        segmentation: with its photo, and labels as the network gave them.
+        iterations: of mean field.
+        colour_weight: how much pixels near by and of the same colour count; 0 leaves them out.
+        colour_deviation: how different colours may be, 0..255.
+        position_deviation: how far apart these pixels may be.
+        smooth_weight: how much neighbours of any colour count; 0 leaves them out.
+        smooth_deviation: how far apart neighbours may be, in pixels.
+
+    Raises:
+        UsageError: there is no photo, labels were changed before, or a parameter is outside its
+            range.
+    """
+    image = _image_of(segmentation, "crf")
+    rows, columns = segmentation.geometry.rows, segmentation.geometry.columns
+    scores = kernels.decode_scores(
+        tempered(segmentation.scores, segmentation.temperature),
+        rows,
+        columns,
+        threads=segmentation.threads,
+    )
+    found = kernels.dense_crf(
+        scores,
+        image,
+        iterations=iterations,
+        colour_weight=colour_weight,
+        colour_deviation=colour_deviation,
+        position_deviation=position_deviation,
+        smooth_weight=smooth_weight,
+        smooth_deviation=smooth_deviation,
+        threads=segmentation.threads,
+    )
+    step = (
+        f"crf: {iterations} iterations, colour {colour_weight:g} × ({colour_deviation:g}, "
+        f"{position_deviation:g} px), smooth {smooth_weight:g} × {smooth_deviation:g} px"
+    )
+    return _with_probabilities(segmentation, found, step)
+
+
+def guided(segmentation: Segmentation, *, radius: int = 8, smoothing: float = 1e-3) -> Segmentation:
+    """The guided filter: probabilities follow the edges of the photo.
+
+    See `kernels.guided_filter`.
+
+    Args:
+        segmentation: with its photo, and labels as the network gave them.
+        radius: windows are 2 · radius + 1 pixels wide.
+        smoothing: edges of a smaller variance (of a photo in 0..1) are smoothed over.
+
+    Raises:
+        UsageError: there is no photo, labels were changed before, or a parameter is outside its
+            range.
+    """
+    image = _image_of(segmentation, "guided")
+    found = kernels.guided_filter(
+        segmentation.probabilities(),
+        image,
+        radius=radius,
+        smoothing=smoothing,
+        threads=segmentation.threads,
+    )
+    # A linear function of the photo may leave 0..1 a little.
+    np.maximum(found, np.float32(_LEAST_PROBABILITY), out=found)
+    found /= found.sum(0)
+    return _with_probabilities(segmentation, found, f"guided: radius {radius}, {smoothing:g}")
+
+
+def min_area(segmentation: Segmentation, pixels: int) -> Segmentation:
+    """Connected regions (8 neighbours) of fewer pixels go to the likeliest class beside them.
+
+    Raises:
+        UsageError: pixels is below 1.
+    """
+    _check("pixels", pixels, least=1)
+    labels = without_specks(
+        segmentation.labels,
+        pixels,
+        ids=segmentation.classes.ids,
+        probabilities=segmentation.probabilities,
+    )
+    return _with_labels(segmentation, labels, f"min_area: {pixels} pixels")
+
+
+def keep_largest(segmentation: Segmentation, name: str | int) -> Segmentation:
+    """Of a class the largest region stays, and the others go to the likeliest class beside them.
+
+    Raises:
+        ClassNameError: the table has no such class.
+    """
+    info = segmentation.classes.find(name)
+    labels = largest_alone(
+        segmentation.labels,
+        info.id,
+        ids=segmentation.classes.ids,
+        probabilities=segmentation.probabilities,
+    )
+    return _with_labels(segmentation, labels, f"keep_largest: {info.name}")
+
+
+def fill_holes(segmentation: Segmentation, name: str | int) -> Segmentation:
+    """What a class surrounds becomes that class, whatever it was.
+
+    Raises:
+        ClassNameError: the table has no such class.
+    """
+    info = segmentation.classes.find(name)
+    labels = filled_holes(segmentation.labels, info.id, ids=segmentation.classes.ids)
+    return _with_labels(segmentation, labels, f"fill_holes: {info.name}")
+
+
+def smooth(segmentation: Segmentation, radius: int) -> Segmentation:
+    """Each pixel takes the most frequent class of the 2 · radius + 1 pixels to all sides.
+
+    Raises:
+        UsageError: radius is not from 1 to 1000.
+    """
+    _check("radius", radius, least=1, most=_MOST_RADIUS)
+    labels = smoothed(segmentation.labels, radius, ids=segmentation.classes.ids)
+    return _with_labels(segmentation, labels, f"smooth: radius {radius}")
+
+
+def snap(segmentation: Segmentation, regions: NDArray[np.integer]) -> Segmentation:
+    """Each region takes its most frequent class, so that borders are those of the regions.
+
+    Args:
+        segmentation: what is snapped.
+        regions: whole numbers `[H, W]`, such as superpixels of `pixelwise.classical.superpixels`.
+
+    Raises:
+        ArrayError: the regions are of another size or type.
+    """
+    if regions.shape != segmentation.size or not np.issubdtype(regions.dtype, np.integer):
+        raise ArrayError(
+            "regions do not go with the segmentation",
+            where="argument regions",
+            got=f"{regions.dtype} {regions.shape}, expected whole numbers {segmentation.size}",
+        )
+    labels = taken_together(segmentation.labels, regions, ids=segmentation.classes.ids)
+    return _with_labels(segmentation, labels, f"snap: {len(np.unique(regions))} regions")
+
+
+def _image_of(segmentation: Segmentation, step: str) -> NDArray[np.uint8]:
+    if segmentation.image is None:
+        raise UsageError(
+            f"{step} needs the photo, and this segmentation was made without it",
+            fix="pass image= when making it",
+        )
+    if segmentation.changed:
+        raise UsageError(
+            f"{step} works on probabilities, and would lose what was done to the labels",
+            got="; ".join(segmentation.provenance.refined) or "labels of another source",
+            fix=f"take {step} first",
+        )
+    return segmentation.image
+
+
+def _with_probabilities(
+    segmentation: Segmentation, probabilities: NDArray[np.float32], step: str
+) -> Segmentation:
+    height, width = segmentation.size
+    return Segmentation(
+        # The softmax of logarithms gives the probabilities back.
+        scores=np.log(np.maximum(probabilities, np.float32(_LEAST_PROBABILITY))),
+        classes=segmentation.classes,
+        geometry=Geometry(Axis.half_pixel(height, height), Axis.half_pixel(width, width)),
+        provenance=_noted(segmentation, step),
+        image=segmentation.image,
+        threads=segmentation.threads,
+    )
+
+
+def _with_labels(segmentation: Segmentation, labels: Labels, step: str) -> Segmentation:
+    return Segmentation(
+        scores=segmentation.scores,
+        classes=segmentation.classes,
+        geometry=segmentation.geometry,
+        provenance=_noted(segmentation, step),
+        image=segmentation.image,
+        threads=segmentation.threads,
+        temperature=segmentation.temperature,
+        labels=labels,
+    )
+
+
+def _noted(segmentation: Segmentation, step: str) -> Provenance:
+    made = segmentation.provenance
+    return replace(made, refined=(*made.refined, step))
+
+
+def _check(name: str, value: int, *, least: int, most: int = 2**31) -> None:
+    if not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise UsageError(
+            f"{name} is not a whole number in its range",
+            where=f"argument {name}",
+            got=f"{value!r}, expected {least} to {most}",
+        )

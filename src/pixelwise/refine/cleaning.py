@@ -6,31 +6,38 @@ What is ignored stays, and no class appears that was not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelwise import kernels
 from pixelwise.geometry import Window
 from pixelwise.kernels import label_regions
-from pixelwise.kernels.types import Regions
+from pixelwise.kernels.types import Labels, Regions
 
-__all__ = ["Probabilities", "filled_holes", "largest_alone", "smoothed", "without_specks"]
+__all__ = [
+    "Probabilities",
+    "filled_holes",
+    "largest_alone",
+    "smoothed",
+    "taken_together",
+    "without_specks",
+]
 
 Probabilities = Callable[[Window], NDArray[np.float32]]
 """Probabilities `[C, h, w]` of a window."""
 
-_Labels = TypeVar("_Labels", NDArray[np.uint8], NDArray[np.uint16])
 _MOST_ROUNDS = 20
 
 
 def without_specks(
-    labels: _Labels,
+    labels: Labels,
     min_area: int,
     *,
     ids: Sequence[int],
     probabilities: Probabilities | None,
-) -> _Labels:
+) -> Labels:
     """Connected regions (8 neighbours) of fewer pixels go to the best of the classes around them.
 
     Best is the class of the highest mean probability over the region; without probabilities the one
@@ -51,12 +58,12 @@ def without_specks(
 
 
 def largest_alone(
-    labels: _Labels,
+    labels: Labels,
     class_id: int,
     *,
     ids: Sequence[int],
     probabilities: Probabilities | None,
-) -> _Labels:
+) -> Labels:
     """Of one class all but the largest region goes to the classes around; see `without_specks`."""
     regions = label_regions(labels)
     own = np.flatnonzero(regions.label == class_id)
@@ -73,7 +80,7 @@ def largest_alone(
     return _given_away(labels, is_another, ids, probabilities)
 
 
-def filled_holes(labels: _Labels, class_id: int, *, ids: Sequence[int]) -> _Labels:
+def filled_holes(labels: Labels, class_id: int, *, ids: Sequence[int]) -> Labels:
     """What a class surrounds becomes that class, whatever it was; ignored pixels stay.
 
     A hole is a connected region (4 neighbours) of other labels that does not touch the edge of the
@@ -88,7 +95,7 @@ def filled_holes(labels: _Labels, class_id: int, *, ids: Sequence[int]) -> _Labe
     return np.where(filled, np.asarray(class_id, labels.dtype), labels)
 
 
-def smoothed(labels: _Labels, radius: int, *, ids: Sequence[int]) -> _Labels:
+def smoothed(labels: Labels, radius: int, *, ids: Sequence[int]) -> Labels:
     """Each pixel takes the most frequent label around it; its own where that is as frequent.
 
     Args:
@@ -111,12 +118,29 @@ def smoothed(labels: _Labels, radius: int, *, ids: Sequence[int]) -> _Labels:
     return np.where(changes, winner, labels)
 
 
+def taken_together(
+    labels: Labels, regions: NDArray[np.integer[Any]], *, ids: Sequence[int]
+) -> Labels:
+    """Each region takes its most frequent label, of equals the lowest; ignored pixels stay."""
+    counted = kernels.count_overlaps(regions, labels)
+    numbers, found = counted.labels.T
+    known = np.isin(found, np.asarray(ids))
+    numbers, found, pixels = numbers[known], found[known], counted.pixels[known]
+    order = np.lexsort((found, -pixels, numbers))
+    firsts = np.unique(numbers[order], return_index=True)
+    best = dict(zip(firsts[0].tolist(), found[order][firsts[1]].tolist(), strict=True))
+    names, places = np.unique(regions, return_inverse=True)
+    table = np.array([best.get(name, 0) for name in names.tolist()], labels.dtype)
+    winners = table[places].reshape(labels.shape)
+    return np.where(np.isin(labels, np.asarray(ids)), winners, labels)
+
+
 def _given_away(
-    labels: _Labels,
+    labels: Labels,
     doomed: Callable[[Regions], NDArray[np.bool_]],
     ids: Sequence[int],
     probabilities: Probabilities | None,
-) -> _Labels:
+) -> Labels:
     labels = labels.copy()
     channels = {number: channel for channel, number in enumerate(ids)}
     for _ in range(_MOST_ROUNDS):
@@ -132,7 +156,7 @@ def _given_away(
 
 
 def _give(
-    labels: NDArray[np.uint8] | NDArray[np.uint16],
+    labels: Labels,
     regions: Regions,
     place: int,
     channels: dict[int, int],
