@@ -35,6 +35,7 @@ from pixelwise.overlay import LegendEntry, draw_overlay
 from pixelwise.segmentation import PROVENANCE_KEY, Provenance
 
 __all__ = [
+    "PROBABILITY_SCALE",
     "VECTOR_KINDS",
     "Areas",
     "ClassArea",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ def write_raster_polygons(
     classes: ClassTable,
     place: RasterFacts,
     *,
+    confidence: Path | None,
+    confidence_scale: float,
     nodata: int,
     facts: Mapping[str, str],
 ) -> int:
@@ -40,6 +43,9 @@ def write_raster_polygons(
         path: of the polygons, .gpkg or .geojson.
         classes: the class table.
         place: of the raster, where it lies.
+        confidence: a GeoTIFF of the labels' probabilities in whole numbers; None where there is
+            none.
+        confidence_scale: what such a number is times, for 0..1.
         nodata: the value of pixels that are in no polygon.
         facts: what the file says of where it came from.
 
@@ -52,7 +58,7 @@ def write_raster_polygons(
     """
     crs = place.crs if place.transform is not None else None
     return write_polygons(
-        _stripes(labels),
+        _stripes(labels, confidence, confidence_scale),
         path,
         classes,
         transform=place.transform,
@@ -64,19 +70,29 @@ def write_raster_polygons(
     )
 
 
-def _stripes(labels: Path) -> Iterator[Stripe]:
+def _stripes(labels: Path, confidence: Path | None, scale: float) -> Iterator[Stripe]:
     with extra("geo"):
         import rasterio
         from rasterio.errors import RasterioError
         from rasterio.windows import Window
     try:
-        with rasterio.open(labels.absolute(), driver="GTiff") as source:
+        with ExitStack() as files:
+            source, *others = (
+                files.enter_context(rasterio.open(path.absolute(), driver="GTiff"))
+                for path in (labels, confidence)
+                if path is not None
+            )
             side = int(source.block_shapes[0][0])
             row_bytes = source.width * np.dtype(source.dtypes[0]).itemsize
             rows = max(1, _BYTES_AT_ONCE // (row_bytes * side)) * side
             for top in range(0, source.height, rows):
                 count = min(rows, source.height - top)
-                yield Stripe(source.read(1, window=Window(0, top, source.width, count)))
+                window = Window(0, top, source.width, count)
+                shares = [
+                    other.read(1, window=window).astype(np.float32) * np.float32(scale)
+                    for other in others
+                ]
+                yield Stripe(source.read(1, window=window), *shares)
     except RasterioError as error:
         raise ImageFileError(
             "the label raster cannot be read", where=str(labels), got=str(error)

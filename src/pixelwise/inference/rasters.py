@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.errors import ImageFileError, MissingExtraError, OutOfMemoryError, UsageError
+from pixelwise.formats.files import make_folder
 from pixelwise.formats.geotiff import limit_cache
 from pixelwise.formats.raster_reader import (
     ZARR_MARKS,
@@ -31,6 +32,7 @@ from pixelwise.inference.jobs import Job, check_in_the_way, facts_in
 from pixelwise.inference.network import Network
 from pixelwise.inference.raster_journal import Journal, Progress
 from pixelwise.inference.raster_output import (
+    PROBABILITY_SCALE,
     Areas,
     RasterOutputs,
     Result,
@@ -153,6 +155,9 @@ def predict_raster(
         }
         for path in outputs.files():
             check_in_the_way(path, facts, overwrite=settings.overwrite)
+        if outputs.polygons is not None:
+            # Named by the user: better refused now than after the network.
+            make_folder(outputs.polygons.parent)
         if not settings.overwrite and all(path.exists() for path in outputs.pictures()):
             there = all(path.exists() for path in outputs.files())
             if not there:
@@ -188,6 +193,8 @@ def _write_polygons(
             outputs.polygons,
             model.classes,
             place,
+            confidence=outputs.confidence,
+            confidence_scale=1 / PROBABILITY_SCALE,
             nodata=labels_nodata(model.classes),
             facts=facts,
         )
