@@ -107,6 +107,28 @@ def test_polygons_need_a_name_that_tells(scene, predict):
     assert (code, "several rasters" in error) == (2, True)
 
 
+def test_polygons_have_the_confidence_that_is_asked_for(scene, predict):
+    pyogrio = pytest.importorskip("pyogrio")
+    scene()
+    wanted = ("--confidence", "--vector", "gpkg")
+    assert predict("scene.tif", "-o", "out", "--tile", "64", *wanted)[0] == 0
+    names, _, _, values = pyogrio.raw.read("out/polygons/scene.gpkg")
+    column = dict(zip(names["fields"].tolist(), values, strict=True))
+    with rasterio.open("out/confidence/scene.tif") as file:
+        whole = file.read(1).astype(float) / 250
+    mean = np.average(column["confidence"], weights=column["area_px"])
+    assert mean == pytest.approx(whole.mean(), abs=1e-5)
+
+
+def test_a_folder_that_cannot_be_is_told_before_the_network_runs(scene, predict, tmp_path):
+    scene()
+    (tmp_path / "file").write_text("x")
+    code, _, error = predict("scene.tif", "-o", "out", "--vector", "file/mine.gpkg")
+    assert code == 1
+    assert "file" in error
+    assert not Path("out/labels/scene.tif").exists()
+
+
 def test_photos_and_rasters_in_one_folder(scene, predict, make_photos, tmp_path):
     (tmp_path / "in").mkdir()
     scene("in/scene.tif")
