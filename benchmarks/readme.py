@@ -13,7 +13,6 @@ python -m benchmarks.polygons --json benchmarks/results/polygons.json
 python -m benchmarks.refine PHOTO --json benchmarks/results/refine.json
 python -m benchmarks.rasters --gigapixels 0.25 --large --json benchmarks/results/rasters.json
 python -m benchmarks.evaluation --json benchmarks/results/evaluation.json
-python -m benchmarks.export --json benchmarks/results/export.json
 python -m benchmarks.readme
 """
 
@@ -253,8 +252,8 @@ def max_threads(results: dict[str, Any]) -> int:
     return max(int(row["threads"]) for row in results["rows"])
 
 
-def size_text(rasters: dict[str, Any], evaluation: dict[str, Any], export: dict[str, Any]) -> str:
-    """Rasters, evaluation from disk, and exports, in sentences."""
+def size_text(rasters: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    """Rasters, and evaluation from disk, in sentences."""
     small, large = rasters["figures"][0], rasters["figures"][-1]
     judged = [row for row in evaluation["rows"] if row["measures"].startswith("overlap")]
     told = ", ".join(
@@ -262,20 +261,12 @@ def size_text(rasters: dict[str, Any], evaluation: dict[str, Any], export: dict[
         f"alone, {row['all_mib']:.0f} MiB)"
         for row in judged
     )
-    fast = max(
-        (row for row in export["rows"] if "int8" in row["export"]), key=lambda row: row["ratio"]
-    )
-    drop = export["verdicts"][fast["export"]]["drop"]
     return (
         f"`pixelwise predict --memory 1G` takes {large['peak_mib']:.0f} MiB for a raster of "
         f"{large['gigapixels']:g} gigapixels and {small['peak_mib']:.0f} for "
         f"{small['gigapixels']:g} (`python -m benchmarks.rasters --large`). Judging "
         f"{judged[0]['pictures']} label maps of 2 megapixels from disk: {told} "
-        "(`python -m benchmarks.evaluation`). "
-        f"`{export['model']}` as {fast['export']} is {fast['ratio']:.1f} times as fast as its "
-        f"float32 in the same engine, {export['bytes'][fast['export']] / 1e6:.1f} MB, and "
-        f"{100 * (drop['after'] - drop['before']):+.2f} points of mIoU "
-        "(`python -m benchmarks.export`)."
+        "(`python -m benchmarks.evaluation`)."
     )
 
 
@@ -311,7 +302,7 @@ def main() -> None:
         "",
         f"On white noise, {full_loop_text(decode)} {check_text(check)}",
         "",
-        size_text(read_results("rasters"), read_results("evaluation"), read_results("export")),
+        size_text(read_results("rasters"), read_results("evaluation")),
         "",
         f"Medians, side by side and in turns, {predict['machine']}; `import pixelwise` takes "
         f"{1000 * predict['import_seconds']:.0f} ms; samples: {loading['machine']}; "

@@ -341,3 +341,22 @@ def test_bf16_is_computed_where_the_card_permits_it_alone(make_model):
     error = np.abs(permitted.run(batch) - exact).max()
     assert (error > 1e-3) == able
     assert error < 5
+
+
+@needs_openvino
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are looked at as Linux shows them")
+@pytest.mark.skipif(usable_cores() < 2, reason="there is one core alone")
+def test_a_part_of_the_cores_is_any_part(run_python, make_model, convolution):
+    """Else two processes of one core each would both be bound to the first."""
+    code = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from pixelwise.inference.predictor import load
+model = load(sys.argv[1], engine="openvino", threads=1)
+model.run(np.zeros((1, 3, 64, 64), np.float32))
+tasks = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+print({len(os.sched_getaffinity(task)) for task in tasks} == {len(os.sched_getaffinity(0))})
+"""
+    done = run_python(code, make_model(network=convolution()))
+    assert done.stdout.strip() == "True", done.stderr

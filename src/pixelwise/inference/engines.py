@@ -206,6 +206,10 @@ class _OpenVino:
         }
         if device == "cpu":
             self._settings["INFERENCE_NUM_THREADS"] = threads * streams
+            if threads * streams < usable_cores():
+                # OpenVINO binds its threads to the first cores; so would the process beside this
+                # one that has the other part of the machine, and both would share them.
+                self._settings["ENABLE_CPU_PINNING"] = False
         self.description = f"openvino {device} {precision}"
         self._content = model.content
         self._where = str(model.path)
