@@ -20,6 +20,7 @@ __all__ = [
     "output_error",
     "replaced_whole",
     "sweep_leftovers",
+    "take_lock",
     "write_atomic",
 ]
 
@@ -227,3 +228,25 @@ def output_error(path: Path, error: OSError | ValueError, what: str) -> OutputEr
     number = error.errno if isinstance(error, OSError) else None
     reason, fix = _REASONS.get(number or 0, (str(error), "choose another folder or name"))
     return OutputError(f"{what}: {reason}", where=str(path), fix=fix)
+
+
+def take_lock(descriptor: int) -> bool:
+    """Takes the lock, if no other process has it; a killed process has none."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network file systems have no locks.
+        return True
+    return True

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from pixelwise.errors import OutputError
-from pixelwise.formats.files import make_folder, write_atomic
+from pixelwise.formats.files import make_folder, take_lock, write_atomic
 
 __all__ = ["Journal", "Progress"]
 
@@ -114,7 +113,7 @@ def _locked(folder: Path) -> IO[bytes]:
         raise OutputError(
             "the folder cannot be written to", where=str(folder), got=str(error)
         ) from error
-    if not _take(lock.fileno()):
+    if not take_lock(lock.fileno()):
         lock.close()
         raise OutputError(
             "another process works on this raster",
@@ -122,25 +121,3 @@ def _locked(folder: Path) -> IO[bytes]:
             fix="wait for it, or give another output folder",
         )
     return lock
-
-
-def _take(descriptor: int) -> bool:
-    """Takes the lock, if no other process has it; a killed process has none."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # Some network file systems have no locks.
-        return True
-    return True

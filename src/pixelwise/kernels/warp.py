@@ -353,6 +353,9 @@ def _reduction(
         steps = (across - place * horizon[0]) / w, (down - place * horizon[1]) / w
         factors.append(math.hypot(*steps))
     if max(factors) >= _MOST_REDUCED + 1:
+        beside = not (0 <= v / w <= image.shape[0] and 0 <= u / w <= image.shape[1])
+        if beside and not _is_straight(matrix):
+            return 1, 1  # as above: the centre is near the horizon, the picture elsewhere
         raise UsageError(
             "the matrix shrinks the picture too much",
             where="argument matrix",

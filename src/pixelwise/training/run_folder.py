@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pixelwise.errors import OutputError, OutputExistsError, PixelwiseError, UsageError
-from pixelwise.formats.files import make_folder, sweep_leftovers, write_atomic
+from pixelwise.formats.files import make_folder, sweep_leftovers, take_lock, write_atomic
 
 __all__ = ["Log", "RunFolder"]
 
@@ -131,7 +130,7 @@ class RunFolder:
             write_atomic(lock, b"")  # which tells what is wrong
             stream = lock.open("ab")
         with stream:
-            if not _lock(stream.fileno()):
+            if not take_lock(stream.fileno()):
                 raise UsageError(
                     "another process trains in this folder",
                     where=str(self.path),
@@ -169,28 +168,6 @@ class RunFolder:
                 fix="give the folder that an earlier `pixelwise train -o` made; if that was ended "
                 "before it had a plan, give the same command again",
             )
-
-
-def _lock(descriptor: int) -> bool:
-    """Takes the lock, if no other process has it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # Some network file systems have no locks.
-        return True
-    return True
 
 
 class Log:
