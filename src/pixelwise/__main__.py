@@ -16,6 +16,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+    finally:
+        # CPython notes an interrupt that passes through an exec of a string, as dataclasses use,
+        # and kills the process with SIGINT at its end, handled or not; the next exec clears that.
+        exec("")  # noqa: S102
 
 
 if __name__ == "__main__":

@@ -115,6 +115,26 @@ def test_ctrl_c_while_a_command_loads_is_one_line(tmp_path, command_environment,
     assert (process.returncode, told) == (130, ["interrupted"])
 
 
+def test_an_interrupt_within_generated_code_ends_with_130(tmp_path, command_environment):
+    """Run as `python -m`, as the command is."""
+    code = (
+        "import pixelwise.cli\n"
+        "pixelwise.cli.main = lambda: exec('raise KeyboardInterrupt')\n"
+        "from pixelwise.__main__ import main\n"
+        "main()\n"
+    )
+    (tmp_path / "interrupted_here.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted_here"],
+        cwd=tmp_path,
+        env=command_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("command", ["split", "colours"])
 def test_ctrl_c_says_that_nothing_was_written(tmp_path, command_environment, command):
     """The reading waits for the signal."""
