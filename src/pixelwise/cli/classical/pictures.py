@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections import defaultdict
@@ -18,13 +17,18 @@ from pixelwise.classical.motion import Background, background_of, motion, moving
 from pixelwise.classical.photo import open_photo
 from pixelwise.classical.results import GROUND
 from pixelwise.classical.seeds import Point
-from pixelwise.cli.output import error_facts, print_columns, print_error, print_json, print_line
+from pixelwise.cli.output import (
+    error_facts,
+    hits_every_picture,
+    print_columns,
+    print_error,
+    print_json,
+    print_line,
+)
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import (
     ImageFileError,
     MaskFileError,
-    OutputError,
-    PixelwiseError,
     SettingsError,
     UsageError,
 )
@@ -36,9 +40,6 @@ from pixelwise.version import VERSION
 __all__ = ["INTERRUPTED", "Done", "Request", "backgrounds", "print_finished", "work_through"]
 
 INTERRUPTED = "interrupted"
-
-# Reasons for a failed write that the next picture would meet too.
-_LASTING = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOSPC, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def work_through(
                 if outcome.error is None:
                     continue
                 print_error(outcome.error)
-                if _hits_every_picture(outcome.error):
+                if hits_every_picture(outcome.error):
                     return "stopped, since no result can be written"
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -187,11 +188,6 @@ def _on_disk(job: Job) -> Path:
             fix="copy them to a folder first",
         )
     return job.source
-
-
-def _hits_every_picture(error: PixelwiseError) -> bool:
-    cause = error.__cause__
-    return isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _LASTING
 
 
 def _work(job: Job, request: Request) -> Done:
