@@ -27,6 +27,9 @@ CORES = 2
 
 @pytest.fixture(scope="module")
 def cluster(cache_apart):
+    # As where another part of a program has loaded Ray: it must not listen elsewhere for that.
+    import ray  # noqa: F401
+
     with session(LOCAL, CORES) as within:
         yield within
 

@@ -81,11 +81,43 @@ class Placement:
 
 
 @contextmanager
+def _loopback_alone() -> Iterator[None]:
+    """Has Ray take the loopback interface, here and in processes started within, on any system."""
+    from ray._private import ray_constants
+
+    # The name is of the past. Ray reads the variable when it is loaded, which another part of the
+    # program may have done.
+    variable = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before = os.environ.get(variable), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[variable] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        value, ray_constants.ENABLE_RAY_CLUSTER = before
+        if value is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = value
+
+
+def _demand_loopback(address: str) -> None:
+    if not address.startswith("127.0.0.1:"):
+        raise ClusterError(
+            "Ray would be reachable from other machines",
+            where=LOCAL,
+            got=f"it listens on {address}",
+            fix="start one that asks for a token with `ray start --head`, and give its address",
+        )
+
+
+@contextmanager
 def session(address: str, cores: int) -> Iterator[Session]:
     """Starts a Ray of this machine's own, or connects to a running one; ends what it started.
 
     Ray's statistics of use are off. The local one listens on the loopback interface alone, asks
-    for a token, has no dashboard, and keeps its files in a temporary folder.
+    for a token (unless Ray was loaded before), has no dashboard, and keeps its files in a
+    temporary folder.
 
     Args:
         address: `"local"`, or what `ray.init` takes: `"auto"`, `HOST:PORT`, `ray://HOST:PORT`.
@@ -102,8 +134,6 @@ def session(address: str, cores: int) -> Iterator[Session]:
     options: dict[str, Any] = {"address": address}
     folder = ""
     if is_local:
-        # The name is of the past: it makes Ray take the loopback interface on any system.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Read once, when Ray is loaded; else it keeps a token in the user's home.
         if "ray" not in sys.modules:
             os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -116,9 +146,13 @@ def session(address: str, cores: int) -> Iterator[Session]:
             "object_store_memory": _LOCAL_STORE_BYTES,
             "_temp_dir": folder,
         }
-    try:
+    with contextlib.ExitStack() as started:
+        if folder:
+            started.callback(shutil.rmtree, folder, ignore_errors=True)
         with extra("ray"):
             import ray
+        if is_local:
+            started.enter_context(_loopback_alone())
         try:
             if ":" in address:
                 _knock(address)
@@ -132,13 +166,10 @@ def session(address: str, cores: int) -> Iterator[Session]:
                 fix="check `ray status --address ADDRESS`; both sides need the same versions of "
                 "Ray and Python",
             ) from error
-        try:
-            yield Session(ray, is_local)
-        finally:
-            ray.shutdown()
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        started.callback(ray.shutdown)
+        if is_local:
+            _demand_loopback(ray.get_runtime_context().gcs_address)
+        yield Session(ray, is_local)
 
 
 def _knock(address: str) -> None:
