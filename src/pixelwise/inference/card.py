@@ -33,6 +33,7 @@ _Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 _Temperature = Annotated[float, Field(ge=0.01, le=100)]
 _Side = Annotated[int, Field(ge=1, le=65_536)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Threshold = Annotated[float, Field(gt=0, lt=1)]
 
 # Not written where they say nothing new, so that cards of plain models stay as they were.
 _LATER = ("engine", "precision", "verdict")
@@ -151,19 +152,34 @@ class Postprocessing(_Part):
     Attributes:
         alignment: `"corners"`: the outer scores lie on the centres of the outer input pixels
             (`align_corners=True`); `"half_pixel"`: scores are the centres of equal cells.
-        activation: what makes probabilities of the scores.
+        activation: what makes probabilities of the scores: `"softmax"`, one class for each pixel,
+            or `"sigmoid"`, any number of them.
         temperature: what the scores are divided by before that, one for all classes, one for each,
             or one for each place; labels are those of the scores as they are.
         conformal: of prediction sets; None where no coverage was asked for.
+        thresholds: of a sigmoid: for each class the probability from which a pixel has it; empty
+            means 0.5.
     """
 
     alignment: Literal["corners", "half_pixel"]
-    activation: Literal["softmax"] = "softmax"
+    activation: Literal["softmax", "sigmoid"] = "softmax"
     temperature: _Temperature | tuple[_Temperature, ...] | LocalTemperature = 1.0
     conformal: Conformal | None = None
+    thresholds: tuple[_Threshold, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_what_its_activation_takes(self) -> Postprocessing:
+        if self.activation == "softmax" and self.thresholds:
+            raise ValueError("thresholds are of a sigmoid")
+        if self.activation == "sigmoid" and (self.temperature != 1 or self.conformal is not None):
+            raise ValueError("temperature and prediction sets are of a softmax")
+        return self
 
     def describe(self) -> str:
         """How scores become probabilities, in one line."""
+        if self.activation == "sigmoid":
+            limits = self.thresholds or (0.5,)
+            return f"sigmoid of each class, thresholds {min(limits):.3g} to {max(limits):.3g}"
         if isinstance(self.temperature, LocalTemperature):
             text = f"{self.activation}, calibrated: temperature {self.temperature} by place"
         elif self.temperature == 1:
@@ -309,6 +325,8 @@ class Card(_Part):
         for name in _LATER:
             if document[name] == type(self).model_fields[name].default:
                 del document[name]
+        if not self.postprocessing.thresholds:
+            del document["postprocessing"]["thresholds"]
         return json.dumps(document, ensure_ascii=False)
 
 
@@ -345,6 +363,14 @@ def read_card(text: str, *, where: str) -> Card:
             "the card of this model does not hold temperatures that can be",
             where=where,
             got=f"{card.postprocessing.temperature} for {classes} classes",
+            fix="calibrate the model again: pixelwise calibrate MODEL DATA",
+        )
+    thresholds = card.postprocessing.thresholds
+    if thresholds and len(thresholds) != classes:
+        raise CardError(
+            "the card of this model does not hold one threshold for each class",
+            where=where,
+            got=f"{len(thresholds)} thresholds for {classes} classes",
             fix="calibrate the model again: pixelwise calibrate MODEL DATA",
         )
     return card

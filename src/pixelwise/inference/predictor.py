@@ -23,6 +23,7 @@ from pixelwise.inference.picture_input import read_input
 from pixelwise.inference.preprocess import InputPlan, plan_input, score_geometry
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings, plan_tiles
 from pixelwise.inference.tiles import ArraySource, tiled_scores
+from pixelwise.multi_label import MultiLabelSegmentation
 from pixelwise.segmentation import Provenance, Segmentation
 from pixelwise.version import VERSION
 
@@ -112,6 +113,46 @@ class Model(Network):
         names = [describe_source(source) for source in sources]
         return self.predict_pixels(pictures, names, tile=tile, overlap=overlap, tta=tta)
 
+    def predict_multi_label(
+        self,
+        image: ImageSource,
+        *,
+        max_megapixels: float = DEFAULT_MEGAPIXELS,
+        timeout: float | None = None,
+        name: str = "",
+    ) -> MultiLabelSegmentation:
+        """Segments one picture by a model whose classes lie over each other.
+
+        Arguments and errors as in `predict`.
+
+        Raises:
+            UsageError: the model gives each pixel one class.
+        """
+        if not self.is_multi_label:
+            raise UsageError(
+                "this model gives each pixel one class", where=self.card.name, fix="call predict"
+            )
+        picture = self._read(image, max_megapixels, timeout, name)
+        plan = plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
+        scores = mean_scores(
+            [picture], [plan], self.card, self.views("none"), self.run, threads=self.threads
+        )[0]
+        card = self.card.postprocessing
+        return MultiLabelSegmentation(
+            scores=scores,
+            classes=self.classes,
+            geometry=score_geometry(plan, (scores.shape[1], scores.shape[2]), card),
+            provenance=self._provenance(name or describe_source(image), plan.padded, ""),
+            thresholds=card.thresholds or (0.5,) * len(self.classes),
+            image=viewable(picture),
+            threads=self.threads,
+        )
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether its classes lie over each other, so that `predict_multi_label` is the call."""
+        return self.card.postprocessing.activation == "sigmoid"
+
     def predict_pixels(
         self,
         pictures: Sequence[NDArray[Any]],
@@ -135,6 +176,12 @@ class Model(Network):
             EngineError: the network cannot be run.
             OutOfMemoryError: there is not enough memory to run it.
         """
+        if self.is_multi_label:
+            raise UsageError(
+                "classes of this model lie over each other, so no pixel has one label",
+                where=self.card.name,
+                fix="call predict_multi_label",
+            )
         if tile is None and overlap is not None:
             raise UsageError("an overlap needs tiles", got=f"overlap={overlap}", fix="give tile=")
         views = self.views(tta)
