@@ -5,9 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 
 #include "bindings.hpp"
+#include "outlines.hpp"
 #include "polygons.hpp"
 
 namespace pixelwise {
@@ -38,7 +40,7 @@ class Filled {
 nb::tuple arrays_of(const Polygons& all) {
     const std::size_t count = all.polygons.size();
     const Filled<std::int32_t> points(all.points.size(), 2);
-    const Filled<std::int64_t> rings(all.ring_ends.size() + 1, 1);
+    const Filled<std::int64_t> rings(all.rings.size() + 1, 1);
     const Filled<std::int64_t> polygons(count + 1, 1);
     const Filled<std::int32_t> label(count, 1);
     const Filled<std::int64_t> area(count, 1);
@@ -52,11 +54,10 @@ nb::tuple arrays_of(const Polygons& all) {
     for (std::size_t n = 0; n < count; ++n) {
         const Polygon& polygon = all.polygons[n];
         for (std::size_t r = polygon.first_ring; r < polygon.end_ring; ++r) {
-            for (std::size_t i = r ? all.ring_ends[r - 1] : 0; i < all.ring_ends[r]; ++i) {
-                points.data()[2 * point] = all.points[i].x;
-                points.data()[2 * point + 1] = all.points[i].y;
-                ++point;
-            }
+            const std::size_t length = all.rings[r].end - all.rings[r].begin;
+            std::memcpy(points.data() + 2 * point, all.points.data() + all.rings[r].begin,
+                        length * sizeof(Point));
+            point += length;
             rings.data()[++ring] = static_cast<std::int64_t>(point);
         }
         polygons.data()[n + 1] = static_cast<std::int64_t>(ring);
@@ -69,6 +70,18 @@ nb::tuple arrays_of(const Polygons& all) {
     }
     return nb::make_tuple(points.array(), rings.array(), polygons.array(), label.array(),
                           area.array(), weight.array(), value.array(), first.array());
+}
+
+template <class Label>
+nb::tuple outlines(const Input<Label, 2>& labels, bool ignores, std::int64_t ignored) {
+    require(labels.shape(0) > 0 && labels.shape(1) > 0, "an empty map");
+    Polygons found;
+    {
+        nb::gil_scoped_release release;
+        found = trace_outlines(labels.data(), static_cast<std::int64_t>(labels.shape(0)),
+                               static_cast<std::int64_t>(labels.shape(1)), ignores, ignored);
+    }
+    return arrays_of(found);
 }
 
 template <class Label>
@@ -93,6 +106,8 @@ void add_polygons(nb::module_& module) {
     tracer.def(nb::init<std::int32_t, bool, std::int64_t, double>(), "width"_a, "ignores"_a,
                "ignored"_a, "tolerance"_a);
     const auto add_for = [&](auto label) {
+        module.def("trace_outlines", &outlines<decltype(label)>, "labels"_a.noconvert(),
+                   "ignores"_a, "ignored"_a);
         tracer.def("add", &add<decltype(label)>, "labels"_a.noconvert(),
                    "weights"_a.noconvert().none(), "values"_a.noconvert().none());
     };

@@ -49,8 +49,6 @@ struct WaysOn {
 };
 constexpr WaysOn WAYS_ON;
 
-bool is_before(Point a, Point b) { return a.y != b.y ? a.y < b.y : a.x < b.x; }
-
 }  // namespace
 
 std::uint32_t Corners::add(std::int32_t x, std::int32_t y, std::uint8_t ways) {
@@ -323,11 +321,12 @@ void PolygonTracer::give_out(std::int32_t n) {
     }
     holes_.clear();
     Polygon polygon{piece.label, piece.area, piece.weight, piece.value, piece.x, piece.y,
-                    out_.ring_ends.size(), 0};
+                    out_.rings.size(), 0};
     const auto take_ring = [&](std::size_t ring) {
+        const std::size_t begin = out_.points.size();
         out_.points.insert(out_.points.end(), points_.begin() + starts_[ring],
                            points_.begin() + starts_[ring + 1]);
-        out_.ring_ends.push_back(out_.points.size());
+        out_.rings.push_back({begin, out_.points.size()});
     };
     for (std::size_t ring = 0; ring + 1 < starts_.size(); ++ring) {
         const Point* const points = points_.data() + starts_[ring];
@@ -356,7 +355,7 @@ void PolygonTracer::give_out(std::int32_t n) {
     };
     std::sort(holes_.begin(), holes_.end(), is_earlier);
     for (const std::size_t ring : holes_) take_ring(ring);
-    polygon.end_ring = out_.ring_ends.size();
+    polygon.end_ring = out_.rings.size();
     out_.polygons.push_back(polygon);
     free_pieces_.push_back(n);
 }

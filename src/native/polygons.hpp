@@ -4,6 +4,9 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <new>
+#include <utility>
 #include <vector>
 
 namespace pixelwise {
@@ -89,12 +92,38 @@ struct Point {
     std::int32_t x;
     std::int32_t y;
 };
+static_assert(sizeof(Point) == 2 * sizeof(std::int32_t));
 
-// Rings are stretches of `points`; the first of a polygon is its outline, the others are holes.
+inline bool is_before(Point a, Point b) { return a.y != b.y ? a.y < b.y : a.x < b.x; }
+
+// A stretch of points.
+struct Ring {
+    std::size_t begin;
+    std::size_t end;
+};
+
+// Leaves what a vector grows by as it is, for those who write it at once.
+template <class Value>
+struct Unset : std::allocator<Value> {
+    template <class Other>
+    struct rebind {
+        using other = Unset<Other>;
+    };
+    template <class Other>
+    void construct(Other* place) {
+        ::new (static_cast<void*>(place)) Other;
+    }
+    template <class Other, class... Arguments>
+    void construct(Other* place, Arguments&&... arguments) {
+        ::new (static_cast<void*>(place)) Other(std::forward<Arguments>(arguments)...);
+    }
+};
+
+// The first ring of a polygon is its outline, the others are holes.
 struct Polygons {
     std::vector<Polygon> polygons;
-    std::vector<std::size_t> ring_ends;  // in points
-    std::vector<Point> points;
+    std::vector<Ring> rings;
+    std::vector<Point, Unset<Point>> points;
 };
 
 // A row of pixels as runs: a last one of no region starts behind the picture.

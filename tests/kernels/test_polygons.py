@@ -190,6 +190,17 @@ def test_stripes_give_what_the_whole_gives(labels, tolerance, cuts):
     )
 
 
+@pytest.mark.parametrize("share", [0.03, 0.41, 0.59, 0.9])
+@pytest.mark.parametrize("ignore", [None, 0, 1])
+def test_a_map_without_weights_takes_another_way_to_the_same(share, ignore):
+    """Holes in holes, rings that touch themselves, and many holes along one border."""
+    labels = (np.random.default_rng(7).random((90, 131)) < share).astype(np.int32)
+    faster = kernels.trace_polygons(labels, ignore=ignore)
+    by_rows = kernels.trace_polygons(labels, ignore=ignore, weights=np.ones(90))
+    assert_equal(faster, by_rows)
+    np.testing.assert_array_equal(faster.weighted_area, by_rows.weighted_area)
+
+
 def test_stripes_of_a_high_raster_give_what_the_whole_gives():
     random = np.random.default_rng(3)
     labels = np.repeat(np.repeat(random.integers(0, 3, (280, 6), np.uint8), 4, axis=0), 3, axis=1)

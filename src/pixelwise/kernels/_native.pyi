@@ -226,6 +226,9 @@ def measure_regions(
     steps: npt.NDArray[np.int64],
     total: npt.NDArray[np.float64],
 ) -> bool: ...
+def trace_outlines(
+    labels: npt.NDArray[Any], ignores: bool, ignored: int
+) -> tuple[npt.NDArray[Any], ...]: ...
 def variants() -> list[str]: ...
 
 class PolygonTracer:
