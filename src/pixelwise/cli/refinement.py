@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from pixelwise.cli.output import fail
 from pixelwise.errors import PixelwiseError, UsageError
-from pixelwise.extras import extra
 from pixelwise.inference.card import Card
 from pixelwise.refine.flags import read_refinement
 from pixelwise.refine.options import METHODS
@@ -102,16 +100,16 @@ def for_model(refinement: Refinement, card: Card) -> Refinement:
             fix="leave these options away",
         )
     if refinement.snap:
-        with extra("classical"):
-            if find_spec("skimage") is None:
-                raise ModuleNotFoundError(name="skimage")
+        from pixelwise.classical.methods import check_installed
+
+        check_installed(("skimage",))
     return refinement.of_classes(card.classes)
 
 
 def superpixels(image: NDArray[np.uint8]) -> NDArray[np.int64]:
     """SLIC superpixels of some 256 pixels each, int64 `[H, W]`."""
-    from pixelwise import classical
+    from pixelwise.classical.methods import superpixels as regions_of
 
     height, width = image.shape[:2]
     regions = min(max(1, round(height * width / _PIXELS_OF_REGION)), _MOST_REGIONS)
-    return classical.superpixels(image, regions=regions)
+    return regions_of(image, regions=regions)
