@@ -213,3 +213,9 @@ def test_steps_come_in_their_order():
         refinement.apply(segmentation())
     untouched = segmentation()
     assert Refinement().apply(untouched) is untouched
+
+
+def test_names_of_classes_cannot_pass_for_other_steps():
+    one, other = Refinement(fill_holes=("a, smooth 2",)), Refinement(fill_holes=("a",), smooth=2)
+    assert one.describe() == "fill-holes 'a, smooth 2'"
+    assert one.describe() != other.describe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import signature
+from shlex import quote
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -137,7 +138,7 @@ class Refinement:
         """The flags of `pixelwise predict` that give it again, each followed by its value."""
         flags = []
         if self.method != "none":
-            flags += ["--refine", method_text(self.method, self.options)]
+            flags += ["--refine", _method_text(self.method, self.options)]
         flags += ["--snap", "superpixels"] if self.snap else []
         flags += ["--smooth", str(self.smooth)] if self.smooth else []
         for name in self.fill_holes:
@@ -155,10 +156,10 @@ class Refinement:
         whole = replace(self, options={**_DEFAULTS[self.method], **self.options})
         flags = whole.to_flags()
         pairs = zip(flags[::2], flags[1::2], strict=True)
-        return ", ".join(f"{flag.removeprefix('--')} {value}" for flag, value in pairs)
+        return ", ".join(f"{flag.removeprefix('--')} {quote(value)}" for flag, value in pairs)
 
 
-def method_text(method: str, options: Mapping[str, float]) -> str:
+def _method_text(method: str, options: Mapping[str, float]) -> str:
     """Such as "crf:iterations=3,colour_weight=4"; numbers to the last bit."""
     pairs = ",".join(f"{name}={_number_text(value)}" for name, value in options.items())
     return f"{method}:{pairs}" if pairs else method
