@@ -77,19 +77,25 @@ def test_a_result_of_another_refinement_is_in_the_way(work, predict):
         (("--fill-holes", "clas 1", "--keep-largest", "moon"), ("'clas 1': did you", "'moon'")),
         (("--refine", "crff:x=1", "--smooth", 1001), ("did you mean crf?", "smooth=1001")),
         (("--refine", "crf:iteration=1,smooth_weight=nan"), ("did you mean iter", "=nan")),
+        (("--refine", "crf:colour_deviation=0.001"), ("=0.001, expected a number from 0.01",)),
         (("--snap", "pixels"), ("did you mean superpixels",)),
         (("--min-area", -1), ("min_area=-1",)),
         (("--min-area", "many"), ("--min-area",)),
     ],
 )
-@pytest.mark.parametrize("ray", [(), ("--ray=local",)])
-def test_what_cannot_be_ends_before_anything_is_done(work, predict, flags, said, ray):
-    if ray:
-        pytest.importorskip("ray")
-        pytest.importorskip("pyarrow")
-    code, out, error = predict("a.png", *flags, *ray)
+def test_what_cannot_be_ends_before_anything_is_done(work, predict, flags, said):
+    code, out, error = predict("a.png", *flags)
     assert (code, out) == (2, "")
     assert all(each in error for each in said)
+    assert not (work / "out").exists()
+
+
+def test_classes_that_are_not_there_are_refused_before_ray_starts(work, predict):
+    pytest.importorskip("ray")
+    pytest.importorskip("pyarrow")
+    code, out, error = predict("a.png", "--fill-holes", "moon", "--ray=local")
+    assert (code, out) == (2, "")
+    assert "'moon'" in error
     assert not (work / "out").exists()
 
 

@@ -62,8 +62,8 @@ def crf(
         segmentation: with its photo, and labels as the network gave them.
         iterations: of mean field.
         colour_weight: how much pixels near by and of the same colour count; 0 leaves them out.
-        colour_deviation: how different colours may be, 0..255.
-        position_deviation: how far apart these pixels may be.
+        colour_deviation: how different colours may be, of 0..255; from 0.01.
+        position_deviation: how far apart these pixels may be, from 1 pixel.
         smooth_weight: how much neighbours of any colour count; 0 leaves them out.
         smooth_deviation: how far apart neighbours may be, in pixels.
 

@@ -15,8 +15,18 @@ from pixelwise.kernels.guided import GUIDED_RANGES
 
 __all__ = ["METHODS", "MOST_AREA", "MOST_RADIUS", "WHOLE", "number_fault", "option_faults"]
 
+# The kernel holds 100,000 deviations: colours of 0..255, and pictures of as many pixels a side.
+_LEAST_DEVIATIONS = {"colour_deviation": 0.01, "position_deviation": 1.0}
+
 METHODS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
-    {"none": {}, "crf": CRF_RANGES, "guided": GUIDED_RANGES}
+    {
+        "none": {},
+        "crf": {
+            name: (_LEAST_DEVIATIONS.get(name, least), most)
+            for name, (least, most) in CRF_RANGES.items()
+        },
+        "guided": GUIDED_RANGES,
+    }
 )
 """Of each method the least and the most that each option may be."""
 
