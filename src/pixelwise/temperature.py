@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _VALUES_AT_ONCE = 1 << 22
+LEAST_PROBABILITY = 1e-13
+"""Stands for 0 in scores that are logarithms of probabilities: nothing beside 1 in float32."""
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.05, 20.0
 _MOST_COEFFICIENT = 1e3
 

@@ -188,9 +188,10 @@ def predict(work, environment):
 
 
 def test_the_same_files_as_without_and_a_summary(work, predict, address):
-    plain = predict("-o", "plain", "--json")
+    steps = ("--refine", "guided:radius=2", "--min-area", "3")
+    plain = predict("-o", "plain", "--json", *steps)
     (work / "f" / "broken.png").write_bytes(b"no picture")
-    done = predict("-o", "out", "--ray", address)
+    done = predict("-o", "out", "--ray", address, *steps)
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1
     assert "broken.png" in done.stderr
@@ -213,13 +214,13 @@ def test_the_same_files_as_without_and_a_summary(work, predict, address):
             assert [ours[key] for key in ("x1", "y1", "x2", "y2")] == theirs["box"]
     # All but the broken one is known: a second run needs no worker, so no Ray either.
     (work / "f" / "broken.png").unlink()
-    again = predict("-o", "out", "--json", "--ray", "127.0.0.1:1")
+    again = predict("-o", "out", "--json", "--ray", "127.0.0.1:1", *steps)
     assert (again.returncode, again.stderr) == (0, "")
     document = json.loads(again.stdout)
     assert (document["done"], document["already_there"]) == (0, 30)
     assert not (work / "out" / "not_done.txt").exists()
     # What was made without Ray is taken into the summary.
-    known = predict("-o", "plain", "--threads", "1", "--ray", address)
+    known = predict("-o", "plain", "--threads", "1", "--ray", address, *steps)
     assert (known.returncode, known.stderr) == (0, "")
     assert "0 done, 30 already there" in known.stdout
     assert rows(work / "plain")[0].keys() == told.keys()

@@ -190,3 +190,20 @@ def test_parameters_have_limits(options, said):
 def test_other_arrays_are_refused(scores, image, keep, said):
     with pytest.raises(ArrayError, match=said):
         kernels.dense_crf(scores, image, keep=keep)
+
+
+def test_a_piece_that_knows_its_place_gives_what_the_whole_gives():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(3, 60, 70)).astype(np.float32)
+    image = rng.integers(0, 256, (60, 70, 3), np.uint8)
+    part = np.s_[13:, 17:]
+    numbers = {"colour_deviation": 60, "position_deviation": 3, "smooth_weight": 0, "iterations": 1}
+    whole = kernels.dense_crf(scores, image, **numbers)[:, 13:, 17:]
+
+    def differs(**origin):
+        piece = kernels.dense_crf(scores[:, *part], image[part], **numbers, **origin)
+        return np.abs(piece - whole)[:, 15:, 15:].max()
+
+    assert differs(origin=(13, 17)) < 1e-3 < differs()
+    with pytest.raises(UsageError, match="origin"):
+        differs(origin=(-1, 0))

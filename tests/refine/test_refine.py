@@ -155,3 +155,72 @@ def test_the_shipped_model_can_be_refined():
     better = pw.refine.min_area(pw.refine.guided(seg), 200)
     assert better.labels.shape == seg.labels.shape
     assert 0.9 < (better.labels == seg.labels).mean() < 1
+
+
+def scene(size=(120, 160)):
+    """Three areas, each of one colour with noise, and scores that are often wrong."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[: size[0], : size[1]]
+    truth = ((x - size[1] / 2) ** 2 + (y - size[0] / 2) ** 2 < 1600).astype(int)
+    truth[y > 90 + 6 * np.sin(x / 9)] = 2
+    image = np.array([(200, 60, 40), (60, 180, 70), (40, 80, 190)])[truth]
+    image = np.clip(image + random.normal(0, 20, image.shape), 0, 255).astype(np.uint8)
+    scores = random.normal(size=(3, size[0] // 2, size[1] // 2)).astype(np.float32)
+    scores += 0.5 * (truth[::2, ::2] == np.arange(3)[:, None, None])
+    return in_half(scores, image)
+
+
+def in_half(scores, image):
+    height, width = image.shape[:2]
+    rows = Axis.half_pixel(height, scores.shape[1])
+    columns = Axis.half_pixel(width, scores.shape[2])
+    return Segmentation(scores.astype(np.float32), TABLE, Geometry(rows, columns), MADE, image)
+
+
+FINE = {"position_deviation": 8, "smooth_deviation": 2}
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """From now on pictures are worked in pieces of few pixels."""
+
+    def use(pixels):
+        monkeypatch.setattr(refine, "_floats_of_crf", lambda _: 1)
+        monkeypatch.setattr(refine, "_floats_of_guided", lambda _: 1)
+        monkeypatch.setattr(refine, "_MOST_FLOATS", pixels)
+
+    return use
+
+
+def test_a_crf_in_pieces_gives_nearly_the_same_labels(small_pieces):
+    """At most 2 in 1,000 pixels are others, where the CRF itself changes more than 100."""
+    before = scene()
+    whole = refine.crf(before, **FINE)
+    small_pieces(3000)
+    pieces = refine.crf(before, **FINE)
+    assert (whole.labels != before.labels).mean() > 0.1
+    assert (pieces.probabilities() != whole.probabilities()).any()
+    assert (pieces.labels != whole.labels).mean() <= 0.002
+
+
+def test_a_crf_in_pieces_has_no_seams(small_pieces):
+    """Where photo and scores hardly change, the step from pixel to pixel stays as small."""
+    image = np.full((120, 160, 3), 128, np.uint8)
+    scores = np.zeros((3, 60, 80), np.float32)
+    scores[0] = np.linspace(-0.5, 0.5, 80)
+    weak = {**FINE, "colour_weight": 1.0, "smooth_weight": 0.5}
+    whole = refine.crf(in_half(scores, image), **weak).probabilities()
+    small_pieces(2000)
+    pieces = refine.crf(in_half(scores, image), **weak).probabilities()
+    for axis in (1, 2):
+        usual, found = (np.abs(np.diff(each, axis=axis)).max() for each in (whole, pieces))
+        assert found < 1.1 * usual
+
+
+def test_a_guided_filter_in_pieces_gives_the_same(small_pieces):
+    before = scene()
+    whole = refine.guided(before, radius=3)
+    small_pieces(3000)
+    pieces = refine.guided(before, radius=3)
+    np.testing.assert_allclose(pieces.probabilities(), whole.probabilities(), atol=1e-6)
+    np.testing.assert_array_equal(refine.guided(before, radius=0).labels, before.labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -101,14 +101,14 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def check_installed() -> None:
-    """Looks for the packages, and imports none.
+def check_installed(packages: Sequence[str] = ("cv2", "skimage", "sklearn")) -> None:
+    """Looks for packages of the extra `classical`, and imports none.
 
     Raises:
         MissingExtraError: one of them is not installed.
     """
     with extra("classical"):
-        for package in ("cv2", "skimage", "sklearn"):
+        for package in packages:
             if find_spec(package) is None:
                 raise ModuleNotFoundError(name=package)
 

@@ -24,12 +24,11 @@ from pixelwise.colours import distinct_colours
 from pixelwise.geometry import Geometry
 from pixelwise.kernels import Axis
 from pixelwise.segmentation import Provenance, Segmentation
+from pixelwise.temperature import LEAST_PROBABILITY
 from pixelwise.version import VERSION
 
 __all__ = ["GROUND", "Recipe", "certain", "likely", "named_classes", "numbered_classes"]
 
-# Below the rounding of float32 beside a probability of 1.
-_LEAST = 1e-13
 _TITLES = {
     "cv2": "OpenCV",
     "numpy": "NumPy",
@@ -108,7 +107,7 @@ def certain(
         photo: the picture.
         recipe: how it came about.
     """
-    scores = np.full((len(classes), *photo.size), np.log(_LEAST), np.float32)
+    scores = np.full((len(classes), *photo.size), np.log(LEAST_PROBABILITY), np.float32)
     for place, layer in enumerate(scores):
         layer[places == place] = 0
     return _segmentation(scores, classes, photo, recipe)
@@ -126,7 +125,7 @@ def likely(
         photo: the picture.
         recipe: how it came about.
     """
-    scores = np.log(np.clip(probabilities, _LEAST, 1)).astype(np.float32)
+    scores = np.log(np.clip(probabilities, LEAST_PROBABILITY, 1)).astype(np.float32)
     return _segmentation(scores, classes, photo, recipe)
 
 

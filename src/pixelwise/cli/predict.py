@@ -35,6 +35,17 @@ from pixelwise.cli.rasters import (
     raster_entries,
     run_rasters,
 )
+from pixelwise.cli.refinement import (
+    FillHolesOption,
+    KeepLargestOption,
+    MinAreaOption,
+    RefineOption,
+    SmoothOption,
+    SnapOption,
+    for_model,
+    superpixels,
+    wanted,
+)
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
@@ -60,6 +71,7 @@ from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.overlay import format_share
+from pixelwise.refine.plan import Refinement
 
 __all__ = ["Done", "Request", "predict", "work"]
 
@@ -80,6 +92,7 @@ class Request:
     tile: int | None
     overlap: float | None
     tta: str
+    refinement: Refinement
     max_megapixels: float
     decode_timeout: float | None
     facts: bool = False
@@ -88,7 +101,8 @@ class Request:
     def settings(self) -> str:
         """What a result depends on beside the picture and the model."""
         overlap = DEFAULT_OVERLAP if self.overlap is None else self.overlap
-        return describe_settings(tile=self.tile, overlap=overlap, tta=self.tta)
+        parts = describe_settings(tile=self.tile, overlap=overlap, tta=self.tta)
+        return ", ".join(filter(None, (parts, self.refinement.describe())))
 
 
 @dataclass(frozen=True)
@@ -181,6 +195,12 @@ def predict(
     tta: Annotated[
         str, typer.Option(help="Mean over several views: none, mirror, flips or scales.")
     ] = "none",
+    refine: RefineOption = "none",
+    snap: SnapOption = None,
+    smooth: SmoothOption = 0,
+    fill_holes: FillHolesOption = None,
+    keep_largest: KeepLargestOption = None,
+    min_area: MinAreaOption = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make results anew that are there already.")
     ] = False,
@@ -217,6 +237,7 @@ def predict(
             "--allow-references": allow_references,
         }
     )
+    refinement = wanted(refine, snap, smooth, fill_holes, keep_largest, min_area)
     if ray is not None:
         # Ray and what reads tables take a second to load.
         from pixelwise.cli.predict_on_ray import predict_on_ray
@@ -238,6 +259,7 @@ def predict(
             tile=tile,
             overlap=overlap,
             tta=tta,
+            refinement=refinement,
             for_rasters=for_rasters,
             address=ray,
         )
@@ -246,10 +268,12 @@ def predict(
         point = _parse_point(at)
         folder = place_of(output)
         file = read_model(model)
+        refinement = for_model(refinement, file.card)
         # A plain TIFF is a photo, but not to a model of other bands.
         every = memory is not None or not file.card.preprocessing.takes_photos
         jobs, rasters = _apart(collect_jobs(photos, folder), max_megapixels, every_tiff=every)
         for_photos = _given({"--layers": layers, "--at": point is not None})
+        for_photos += dict.fromkeys(refinement.to_flags()[::2])
         check_options(rasters, folder, for_rasters, for_photos)
         if tile is None and overlap is not None and not rasters:
             raise UsageError(
@@ -289,6 +313,7 @@ def predict(
         tile=tile,
         overlap=overlap,
         tta=tta,
+        refinement=refinement,
         max_megapixels=max_megapixels,
         decode_timeout=decode_timeout,
     )
@@ -367,6 +392,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
         timeout=request.decode_timeout,
         name=str(job.source),
     )
+    segmentation = request.refinement.apply(segmentation, superpixels)
     point = segmentation.at(*request.point) if request.point is not None else None
     outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(

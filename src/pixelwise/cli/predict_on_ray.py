@@ -27,6 +27,7 @@ from pixelwise.cli.output import (
 )
 from pixelwise.cli.predict import Done, Request, work
 from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.refinement import for_model
 from pixelwise.errors import OutputError, PixelwiseError, UsageError
 from pixelwise.formats.files import make_folder
 from pixelwise.formats.raster_reader import is_raster
@@ -40,6 +41,7 @@ from pixelwise.inference.predictor import Model
 from pixelwise.inference.remote import Place, RemotePath, is_address, place_of, write_whole
 from pixelwise.inference.summary import SUMMARY_FOLDER, Summary
 from pixelwise.overlay import format_share
+from pixelwise.refine.plan import Refinement
 
 __all__ = ["predict_on_ray"]
 
@@ -76,6 +78,7 @@ def predict_on_ray(
     tile: int | None,
     overlap: float | None,
     tta: str,
+    refinement: Refinement,
     for_rasters: Sequence[str],
     address: str,
 ) -> None:
@@ -106,6 +109,7 @@ def predict_on_ray(
             tile=tile,
             overlap=overlap,
             tta=tta,
+            refinement=for_model(refinement, file.card),
             max_megapixels=max_megapixels,
             decode_timeout=decode_timeout,
             facts=True,

@@ -8,6 +8,8 @@ near it, and of those that are near it and of its colour.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +24,25 @@ from pixelwise.kernels.types import Floats
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["dense_crf"]
+__all__ = ["CRF_RANGES", "dense_crf"]
 
 _MOST_BANDS = 30
 _MOST_ITERATIONS = 1000
-_MOST_DEVIATION = 1e6
-_MOST_WEIGHT = 1e4
+_WEIGHT = (0.0, 1e4)
+_DEVIATION = (1e-3, 1e6)
+
+CRF_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "iterations": (0, _MOST_ITERATIONS),
+        "colour_weight": _WEIGHT,
+        "colour_deviation": _DEVIATION,
+        "position_deviation": _DEVIATION,
+        "smooth_weight": _WEIGHT,
+        "smooth_deviation": _DEVIATION,
+    }
+)
+"""The least and the most that a parameter may be."""
+
 _MOST_SCORE = 1e6
 # Beyond it, float32 no longer tells a vertex of the lattice from the next.
 _MOST_DEVIATIONS = 1e5
@@ -46,6 +61,7 @@ def dense_crf(
     smooth_weight: float = 3.0,
     smooth_deviation: float = 3.0,
     keep: npt.NDArray[np.bool_] | None = None,
+    origin: tuple[int, int] = (0, 0),
     threads: int = 0,
 ) -> Floats:
     """Probabilities after some iterations of mean field.
@@ -67,6 +83,8 @@ def dense_crf(
         smooth_deviation: in pixels.
         keep: bool [H, W], pixels that count; others have no part in any sum, and their answer is
             the softmax of their scores. None: all.
+        origin: `(y, x)` of the first pixel within a larger picture; the lattice of a piece is then
+            a part of that of the whole.
         threads: 0 for every core that this process may use.
 
     Returns:
@@ -94,19 +112,20 @@ def dense_crf(
             fix=f"scores from -{_MOST_SCORE:g} to {_MOST_SCORE:g}, and finite values in the image",
         )
     iterations = whole_number("iterations", iterations, least=0, most=_MOST_ITERATIONS)
-    for name, weight in (("colour_weight", colour_weight), ("smooth_weight", smooth_weight)):
-        _check_range(name, weight, 0, _MOST_WEIGHT)
-    for name, deviation in (
+    for name, value in (
+        ("colour_weight", colour_weight),
+        ("smooth_weight", smooth_weight),
         ("colour_deviation", colour_deviation),
         ("position_deviation", position_deviation),
         ("smooth_deviation", smooth_deviation),
     ):
-        _check_range(name, deviation, 1e-3, _MOST_DEVIATION)
+        _check_range(name, value, *CRF_RANGES[name])
+    top, left = (whole_number("origin", place, least=0, most=2**31) for place in origin)
     kept = np.ones(size, np.bool_) if keep is None else keep
     check_array("keep", kept, ("bool",), 2, "[H, W]")
     if kept.shape != size:
         raise ArrayError("keep has another size than the scores", got=f"{kept.shape}, not {size}")
-    features = _features(image, position_deviation, colour_deviation)
+    features = _features(image, position_deviation, colour_deviation, (top, left))
     taps = _taps(smooth_deviation, max(size))
     workers = thread_count(threads)
     if not COMPILED:
@@ -128,12 +147,14 @@ def dense_crf(
     return out
 
 
-def _features(image: npt.NDArray[Any], position: float, colour: float) -> Floats:
+def _features(
+    image: npt.NDArray[Any], position: float, colour: float, origin: tuple[int, int] = (0, 0)
+) -> Floats:
     """Position and colour of each pixel in deviations, float32 [H, W, 2 + B]."""
     height, width, bands = image.shape
     features = np.empty((height, width, 2 + bands), np.float32)
-    features[..., 0] = (np.arange(width, dtype=np.float64) / position)[None, :]
-    features[..., 1] = (np.arange(height, dtype=np.float64) / position)[:, None]
+    features[..., 0] = (origin[1] + np.arange(width, dtype=np.float64))[None, :] / position
+    features[..., 1] = (origin[0] + np.arange(height, dtype=np.float64))[:, None] / position
     np.divide(image, colour, out=features[..., 2:], casting="unsafe")
     extent = float(np.abs(features).max())
     if extent > _MOST_DEVIATIONS:

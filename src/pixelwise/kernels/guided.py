@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +18,17 @@ from pixelwise.kernels.types import Floats
 if COMPILED or TYPE_CHECKING:
     from pixelwise.kernels import _native
 
-__all__ = ["guided_filter"]
+__all__ = ["GUIDED_RANGES", "guided_filter"]
 
 _MOST_BANDS = 16
+_MOST_RADIUS = 10_000
+_SMOOTHING = (1e-12, 1e12)
+
+GUIDED_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"radius": (0, _MOST_RADIUS), "smoothing": _SMOOTHING}
+)
+"""The least and the most that a parameter may be."""
+
 _LARGEST = 1e6
 
 
@@ -75,12 +85,14 @@ def guided_filter(
                 where=f"argument {name}",
                 got=f"{array.min()} to {array.max()}, expected -{_LARGEST:g} to {_LARGEST:g}",
             )
-    radius = whole_number("radius", radius, least=0, most=10_000)
-    if not isinstance(smoothing, (int, float, np.number)) or not 1e-12 <= smoothing <= 1e12:
+    radius = whole_number("radius", radius, least=0, most=_MOST_RADIUS)
+    if not isinstance(smoothing, (int, float, np.number)) or not (
+        _SMOOTHING[0] <= smoothing <= _SMOOTHING[1]
+    ):
         raise UsageError(
             "smoothing is outside its range",
             where="argument smoothing",
-            got=f"{smoothing!r}, expected 1e-12 to 1e12",
+            got=f"{smoothing!r}, expected {_SMOOTHING[0]:g} to {_SMOOTHING[1]:g}",
         )
     kept = np.ones(size, np.bool_) if keep is None else keep
     check_array("keep", kept, ("bool",), 2, "[H, W]")

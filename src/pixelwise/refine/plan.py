@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from inspect import signature
+from shlex import quote
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.errors import UsageError
+from pixelwise.class_entries import listed
+from pixelwise.classes import ClassTable
+from pixelwise.errors import ClassNameError, SettingsError, UsageError
 from pixelwise.refine import crf, fill_holes, guided, keep_largest, min_area, smooth, snap
+from pixelwise.refine.options import MOST_AREA, MOST_RADIUS, number_fault, option_faults
 from pixelwise.segmentation import Segmentation
 
 __all__ = ["Refinement", "Superpixels"]
@@ -32,6 +37,9 @@ class Refinement:
         fill_holes: names of classes whose holes are filled.
         keep_largest: names of classes of which the largest region stays.
         min_area: pixels of the smallest region that stays; 0 leaves it out.
+
+    Raises:
+        SettingsError: lists everything that is wrong.
     """
 
     method: Literal["none", "crf", "guided"] = "none"
@@ -41,6 +49,28 @@ class Refinement:
     fill_holes: tuple[str, ...] = ()
     keep_largest: tuple[str, ...] = ()
     min_area: int = 0
+
+    def __post_init__(self) -> None:
+        faults = option_faults(self.method, self.options)
+        faults += number_fault("smooth", self.smooth, 0, MOST_RADIUS, whole=True)
+        faults += number_fault("min_area", self.min_area, 0, MOST_AREA, whole=True)
+        if faults:
+            raise SettingsError(
+                "results cannot be refined so", got=listed(faults), fix="correct all that is listed"
+            )
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A view of a dictionary cannot be sent to another process.
+        return Refinement, (
+            self.method,
+            dict(self.options),
+            self.snap,
+            self.smooth,
+            self.fill_holes,
+            self.keep_largest,
+            self.min_area,
+        )
 
     def __bool__(self) -> bool:
         return self != Refinement()
@@ -72,3 +102,79 @@ class Refinement:
         if self.min_area:
             segmentation = min_area(segmentation, self.min_area)
         return segmentation
+
+    def of_classes(self, classes: ClassTable) -> Refinement:
+        """The same with the classes by the names of the table, each once.
+
+        Raises:
+            ClassNameError: lists all classes that the table does not have.
+        """
+        faults: list[str] = []
+
+        def found(step: str, names: tuple[str, ...]) -> tuple[str, ...]:
+            known = []
+            for name in names:
+                try:
+                    known.append(classes.find(name).name)
+                except ClassNameError as error:
+                    faults.append(f"{step} {error.got}: {error.fix}")
+            return tuple(dict.fromkeys(known))
+
+        renamed = replace(
+            self,
+            fill_holes=found("fill_holes", self.fill_holes),
+            keep_largest=found("keep_largest", self.keep_largest),
+        )
+        if faults:
+            raise ClassNameError(
+                "no such class",
+                where=f"class table {classes.name}",
+                got=listed(faults),
+                fix="correct all that is listed",
+            )
+        return renamed
+
+    def to_flags(self) -> tuple[str, ...]:
+        """The flags of `pixelwise predict` that give it again, each followed by its value."""
+        flags = []
+        if self.method != "none":
+            flags += ["--refine", _method_text(self.method, self.options)]
+        flags += ["--snap", "superpixels"] if self.snap else []
+        flags += ["--smooth", str(self.smooth)] if self.smooth else []
+        for name in self.fill_holes:
+            flags += ["--fill-holes", name]
+        for name in self.keep_largest:
+            flags += ["--keep-largest", name]
+        flags += ["--min-area", str(self.min_area)] if self.min_area else []
+        return tuple(flags)
+
+    def describe(self) -> str:
+        """What a result says of it, with every option of the method; empty where it does nothing.
+
+        Two refinements of the same text do the same.
+        """
+        whole = replace(self, options={**_DEFAULTS[self.method], **self.options})
+        flags = whole.to_flags()
+        pairs = zip(flags[::2], flags[1::2], strict=True)
+        return ", ".join(f"{flag.removeprefix('--')} {quote(value)}" for flag, value in pairs)
+
+
+def _method_text(method: str, options: Mapping[str, float]) -> str:
+    """Such as "crf:iterations=3,colour_weight=4"; numbers to the last bit."""
+    pairs = ",".join(f"{name}={_number_text(value)}" for name, value in options.items())
+    return f"{method}:{pairs}" if pairs else method
+
+
+def _number_text(value: float) -> str:
+    number = float(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def _defaults(method: Callable[..., Segmentation]) -> Mapping[str, float]:
+    parameters = list(signature(method).parameters.values())[1:]
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+_DEFAULTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {"none": {}, "crf": _defaults(crf), "guided": _defaults(guided)}
+)
