@@ -52,9 +52,7 @@ class Presence:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls, labels: NDArray[np.uint8] | NDArray[np.uint16], *, threads: int = 0
-    ) -> Presence:
+    def of(cls, labels: NDArray[np.uint8] | NDArray[np.uint16], *, threads: int = 0) -> Presence:
         """Counts a label map, uint8 or uint16 `[H, W]`, in one pass.
 
         Args:
@@ -149,11 +147,11 @@ class Presence:
         """
         counts = self.level(number)
         height, width = (np.diff(cell_edges(side, 2**number)) for side in self.size)
-        return counts / np.maximum(height[:, None] * width, 1)
+        parts: NDArray[np.float64] = counts / np.maximum(height[:, None] * width, 1)
+        return parts
 
 
 def _count_type(height: int, width: int) -> np.dtype[np.unsignedinteger]:
     """Wide enough for the pixels of the largest cell."""
     most = -(-height // CELL_SIDE) * -(-width // CELL_SIDE)
     return np.dtype("<u2") if most < 2**16 else np.dtype("<u4") if most < 2**32 else np.dtype("<u8")
-
