@@ -25,7 +25,8 @@ CELL_SIDE = 2 ** (LEVELS - 1)
 CELLS = CELL_SIDE**2
 
 _HEAD = struct.Struct("<III")
-_MOST_BYTES = _HEAD.size + 65_536 * (2 + 8 + 8 * CELLS)
+_MOST_IDS = 65_536
+_MOST_BYTES = _HEAD.size + _MOST_IDS * (2 + 8 + 8 * CELLS)
 
 
 def cell_edges(side: int, cells: int = CELL_SIDE) -> NDArray[np.int64]:
@@ -94,6 +95,8 @@ class Presence:
     @classmethod
     def _unpacked(cls, content: bytes) -> Presence:
         height, width, number = _HEAD.unpack_from(content)
+        if number > _MOST_IDS:
+            raise ValueError("more ids than there can be")
         ids = np.frombuffer(content, "<u2", number, _HEAD.size)
         masks = np.frombuffer(content, "<u8", number, _HEAD.size + ids.nbytes)
         there = np.unpackbits(masks.view(np.uint8), bitorder="little").astype(np.bool_)
@@ -103,8 +106,10 @@ class Presence:
         counts[there] = stored
         cells = counts.reshape(number, CELL_SIDE, CELL_SIDE)
         rows, columns = np.diff(cell_edges(height)), np.diff(cell_edges(width))
-        if place + stored.nbytes != len(content) or (cells > rows[:, None] * columns).any():
-            raise ValueError("a cell holds more pixels than it has")
+        outside = (cells < 0) | (cells > rows[:, None] * columns)
+        rises = (np.diff(ids.astype(np.int64)) > 0).all()
+        if place + stored.nbytes != len(content) or outside.any() or not rises:
+            raise ValueError("not what encode writes")
         return cls((height, width), ids.astype(np.int64), cells)
 
     def encode(self) -> str:

@@ -83,14 +83,14 @@ def read_entry(folder: Path, path: str, length: int, changed: int) -> Entry:
         return Entry(path, length, UNSETTLED, UNREADABLE)
     try:
         return _result(facts, Entry(path, length, changed))
-    except (UsageError, KeyError, TypeError, ValueError, OverflowError):
+    except (UsageError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return Entry(path, length, changed)
 
 
 def _result(facts: dict[str, Any], file: Entry) -> Entry:
     """The entry of a label map of ours; raises whatever comes where it is none."""
     presence = Presence.decode(facts["presence"])
-    classes = {int(id_): _name(name) for id_, name in json.loads(facts["classes"]).items()}
+    classes = {int(id_): _name(name) for id_, name in dict(json.loads(facts["classes"])).items()}
     is_raster = "result" in facts
     names, rows = [], []
     for row, id_ in enumerate(presence.ids.tolist()):

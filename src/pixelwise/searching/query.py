@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pixelwise.errors import UsageError
 from pixelwise.searching.places import CELL_COUNTS, Place, cell_place, named_place
 
-__all__ = ["All", "Any", "Condition", "Not", "Query", "conditions_of", "holds", "parse"]
+__all__ = ["AllOf", "AnyOf", "Condition", "Not", "Query", "conditions_of", "holds", "parse"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -80,20 +80,20 @@ class Not:
 
 
 @dataclass(frozen=True)
-class All:
+class AllOf:
     """What must hold together."""
 
     parts: tuple[Query, ...]
 
 
 @dataclass(frozen=True)
-class Any:
+class AnyOf:
     """Of which one must hold."""
 
     parts: tuple[Query, ...]
 
 
-Query: TypeAlias = Condition | Not | All | Any
+Query: TypeAlias = Condition | Not | AllOf | AnyOf
 
 
 def conditions_of(query: Query) -> list[Condition]:
@@ -113,8 +113,8 @@ def holds(query: Query, shares: Callable[[Condition], NDArray[np.float64]]) -> N
     """
     if isinstance(query, Not):
         return ~holds(query.part, shares)
-    if isinstance(query, All | Any):
-        join = np.logical_and if isinstance(query, All) else np.logical_or
+    if isinstance(query, AllOf | AnyOf):
+        join = np.logical_and if isinstance(query, AllOf) else np.logical_or
         found: NDArray[np.bool_] = join.reduce([holds(part, shares) for part in query.parts])
         return found
     compare = {
@@ -185,13 +185,13 @@ class _Parser:
         parts = [self._all()]
         while self._takes("or"):
             parts.append(self._all())
-        return parts[0] if len(parts) == 1 else Any(tuple(parts))
+        return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
 
     def _all(self) -> Query:
         parts = [self._one()]
         while self._takes("and"):
             parts.append(self._one())
-        return parts[0] if len(parts) == 1 else All(tuple(parts))
+        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
     def _one(self) -> Query:
         self._depth += 1
@@ -218,10 +218,11 @@ class _Parser:
             self._refuse("here the name of a class is expected", "such as: car > 5%")
         name = self._take().text
         name = name[1:-1] if token.kind == "quoted" else name
-        if self._next.kind == "word" and self._next.text.lower() not in _KEYWORDS:
+        follows = self._next
+        if follows.kind in {"word", "number"} and follows.text.lower() not in _KEYWORDS:
             self._refuse(
-                "a name with spaces stands in quotes, and and or or between conditions",
-                f'such as: "{name} {self._next.text}" > 5%',
+                "a name with spaces, or a condition after another",
+                f'quotes or an "and": "{name} {follows.text}", or {name} and {follows.text}',
             )
         compare, share = ">", 0.0
         if self._next.kind == "compare":
@@ -245,7 +246,7 @@ class _Parser:
             self._at -= 2 if percent else 1
             self._refuse(
                 "a share of a picture is 0 … 100 %, or 0 … 1",
-                "" if percent else f"if per cent is meant: {token.text}%",
+                "at most 100%" if percent else f"if per cent is meant: {token.text}%",
             )
         return float(share)
 

@@ -242,14 +242,14 @@ class _Best:
         return tuple(found for _, _, found in rows)
 
 
-def _overview(index: Path) -> tuple[set[str], NDArray[np.int64]]:
+def _overview(index: Path) -> tuple[set[str], list[int]]:
     """Names of all classes, and how many files there are of each kind."""
     known: set[str] = set()
     kinds = np.zeros(3, np.int64)
     for _, facts, _ in read_index(index, places=False):
         known.update(facts.names)
         kinds += np.bincount(facts.kind, minlength=3)
-    return known - {NOTHING}, kinds
+    return known - {NOTHING}, kinds.tolist()
 
 
 def _meant(conditions: list[Condition], known: set[str], text: str) -> dict[str, frozenset[str]]:
