@@ -20,7 +20,8 @@ def map_bytes(labels, names=NAMES, source="photo.jpg", **facts):
         "classes": json.dumps(names),
         "presence": Presence.of(labels).encode(),
     }
-    return encode_mask(labels, text={"pixelwise": json.dumps(said | facts)})
+    said = {key: value for key, value in (said | facts).items() if value is not None}
+    return encode_mask(labels, text={"pixelwise": json.dumps(said)})
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -215,6 +216,10 @@ def test_other_files_are_counted(tmp_path, write_map):
     "facts",
     [
         {"presence": "no"},
+        {"presence": None},
+        {"presence": None, "shares": "[3]"},
+        {"presence": None, "shares": '{"car": "much"}'},
+        {"presence": None, "result": "{}"},
         {"classes": "[1]"},
         {"classes": '{"a": "b"}'},
         {"classes": '{"1": "a\\u0000b"}'},
@@ -243,6 +248,31 @@ def test_another_name_for_a_class(tmp_path, write_map):
     write_map(tmp_path / "a.png", np.ones((4, 4), np.uint8))
     # ADE20K calls its car "auto" too.
     assert pw.search(tmp_path, "auto > 50%").matches == 1
+
+
+def test_older_results_tell_shares_but_no_places(tmp_path, write_map):
+    labels = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], np.uint8)
+    shares = json.dumps({"road": 0.625, "car": 0.375})
+    older = {"presence": None, "classes": None}
+    write_map(tmp_path / "a.png", labels, shares=shares, **older)
+    write_map(tmp_path / "b.png", labels)
+    write_map(tmp_path / "c.png", labels, **older)
+    answer = pw.search(tmp_path, "car > 30%")
+    assert [found.shares for found in answer.found] == [{"car": 0.375}] * 2
+    assert answer.skipped == {"not a label map of pixelwise": 1}
+    assert answer.found[0].size == (2, 4)
+    placed = pw.search(tmp_path, "not sky in left")
+    assert [found.labels.name for found in placed.found] == ["b.png"]
+    assert placed.pictures == 1
+    assert placed.skipped["does not tell where classes are: predict it again"] == 1
+
+
+def test_older_rasters_tell_what_has_data(tmp_path, write_map):
+    classes = [{"name": "car", "pixels": 2}, {"name": "road", "pixels": 6}]
+    result = json.dumps({"size": [3, 4], "classes": classes, "nodata_pixels": 4})
+    older = {"presence": None, "classes": None, "result": result}
+    write_map(tmp_path / "a.png", np.zeros((3, 4), np.uint8), **older)
+    assert pw.search(tmp_path, "car >= 25%").found[0].shares == {"car": 0.25}
 
 
 def test_ignored_pixels_are_part_of_the_picture_but_no_class(tmp_path, write_map):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ NOTHING = ""
 
 UNSETTLED = -1
 """The time of a file that may be written again without its time changing."""
+
+_PNG_SIZE = slice(16, 24)
+_TWO_SIDES = struct.Struct(">II")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +81,29 @@ def read_entry(folder: Path, path: str, length: int, changed: int) -> Entry:
     try:
         if not stat.S_ISREG(place.stat().st_mode):
             return Entry(path, length, changed)
-        with place.open("rb"):
+        with place.open("rb") as file:
             facts = facts_in(place)
+            head = file.read(_PNG_SIZE.stop)
     except OSError:
         return Entry(path, length, UNSETTLED, UNREADABLE)
     try:
-        return _result(facts, Entry(path, length, changed))
-    except (UsageError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        file_alone = Entry(path, length, changed)
+        if "presence" in facts:
+            return _result(facts, file_alone)
+        return (
+            _older_raster(facts, file_alone)
+            if "result" in facts
+            else _older(facts, head, file_alone)
+        )
+    except (
+        UsageError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+        struct.error,
+    ):
         return Entry(path, length, changed)
 
 
@@ -99,10 +119,8 @@ def _result(facts: dict[str, Any], file: Entry) -> Entry:
             names.append(classes.get(id_, NOTHING))
             rows.append(row)
     cells = presence.counts.reshape(-1, CELLS)[rows]
-    return Entry(
-        path=file.path,
-        length=file.length,
-        changed=file.changed,
+    return replace(
+        file,
         kind=RESULT,
         source=_name(facts["source"]) if facts["source"] else "",
         size=presence.size,
@@ -110,6 +128,39 @@ def _result(facts: dict[str, Any], file: Entry) -> Entry:
         names=tuple(names),
         pixels=cells.sum(axis=1),
         cells=cells,
+    )
+
+
+def _older_raster(facts: dict[str, Any], file: Entry) -> Entry:
+    """The entry of a label raster that tells how much there is of every class, and not where."""
+    said = json.loads(facts["result"])
+    height, width = map(int, said["size"])
+    counts = {_name(entry["name"]): int(entry["pixels"]) for entry in said["classes"]}
+    names = tuple(counts)
+    return replace(
+        file,
+        kind=RESULT,
+        source=_name(facts["source"]),
+        size=(height, width),
+        known=names,
+        names=(*names, NOTHING),
+        pixels=np.array([*counts.values(), int(said["nodata_pixels"])], np.int64),
+    )
+
+
+def _older(facts: dict[str, Any], head: bytes, file: Entry) -> Entry:
+    """The entry of a label map that tells shares alone."""
+    width, height = _TWO_SIDES.unpack(head[_PNG_SIZE])
+    shares = dict(json.loads(facts["shares"]))
+    names = tuple(map(_name, shares))
+    return replace(
+        file,
+        kind=RESULT,
+        source=_name(facts["source"]) if facts["source"] else "",
+        size=(height, width),
+        known=names,
+        names=names,
+        pixels=np.array([round(shares[name] * height * width) for name in names], np.int64),
     )
 
 

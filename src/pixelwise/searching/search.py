@@ -149,14 +149,20 @@ def _answer(
         raise _no_results(folder, skipped)
     meant = _meant(conditions, known, text)
     best = _Best(folder, conditions, limit)
+    unplaced = 0
     for files, facts, places in read_index(index, places=placed):
         block = _Block(facts, places, meant)
         wanted = holds(query, block.shares) & (facts.kind == RESULT)
+        if placed:
+            unplaced += int(((facts.kind == RESULT) & ~facts.placed).sum())
+            wanted &= facts.placed
         best.add(files, facts, np.flatnonzero(wanted), block)
+    if unplaced:
+        skipped["does not tell where classes are: predict it again"] = unplaced
     return SearchAnswer(
         found=best.sorted(),
         matches=best.matches,
-        pictures=kinds[RESULT],
+        pictures=kinds[RESULT] - unplaced,
         classes=tuple(sorted(known)),
         skipped=skipped,
         notes=tuple(notes),
