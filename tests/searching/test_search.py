@@ -6,11 +6,13 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from xml.sax import saxutils as xml
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import pixelwise as pw
 from pixelwise.errors import ClassNameError, UsageError
@@ -270,9 +272,14 @@ def test_older_results_tell_shares_but_no_places(tmp_path, write_map):
 def test_older_rasters_tell_what_has_data(tmp_path, write_map):
     classes = [{"name": "car", "pixels": 2}, {"name": "road", "pixels": 6}]
     result = json.dumps({"size": [3, 4], "classes": classes, "nodata_pixels": 4})
-    older = {"presence": None, "classes": None, "result": result}
-    write_map(tmp_path / "a.png", np.zeros((3, 4), np.uint8), **older)
-    assert pw.search(tmp_path, "car >= 25%").found[0].shares == {"car": 0.25}
+    said = xml.quoteattr(json.dumps({"source": "scene.tif", "result": result}))[1:-1]
+    for name, more in (("labels.tif", '<Item name="CLASS_1">car</Item>'), ("confidence.tif", "")):
+        items = f'<GDALMetadata><Item name="pixelwise">{said}</Item>{more}</GDALMetadata>'
+        Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / name, tiffinfo={42112: items})
+    write_map(tmp_path / "overlay.png", np.zeros((3, 4), np.uint8), presence=None, result=result)
+    answer = pw.search(tmp_path, "car >= 25%")
+    assert [found.shares for found in answer.found] == [{"car": 0.25}]
+    assert answer.skipped == {"not a label map of pixelwise": 2}
 
 
 def test_ignored_pixels_are_part_of_the_picture_but_no_class(tmp_path, write_map):
@@ -309,3 +316,4 @@ def test_what_cannot_be_searched(tmp_path):
     with pytest.raises(UsageError, match="no results") as caught:
         pw.search(tmp_path, "car")
     assert caught.value.got == "1 × not a label map of pixelwise"
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]

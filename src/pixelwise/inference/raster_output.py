@@ -281,13 +281,14 @@ class Areas:
         """Puts the next tile of a row of tiles into the cells; gives its pixels of each class."""
         self._column = self._column + 1 if row == self._row else 0
         self._row = row
-        edges = []
-        for number, side, all_edges in zip(
-            (row, self._column), channels.shape, self._edges, strict=True
-        ):
-            first = number * side
-            edges.append(np.clip(all_edges, first, first + side) - first)
-        found = kernels.count_cells(channels, *edges, len(self._classes) + 1, threads=1)
+        first = [
+            number * side for number, side in zip((row, self._column), channels.shape, strict=True)
+        ]
+        rows, columns = (
+            np.clip(edges, start, start + side) - start
+            for edges, start, side in zip(self._edges, first, channels.shape, strict=True)
+        )
+        found = kernels.count_cells(channels, rows, columns, len(self._classes) + 1, threads=1)
         self._cells += found
         counts: NDArray[np.int64] = found.sum(axis=(0, 1))[:-1]
         return counts

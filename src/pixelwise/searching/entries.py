@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import struct
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.errors import UsageError
+from pixelwise.formats.cog import read_cog_facts
 from pixelwise.formats.raster_reader import TIFF_SUFFIXES
 from pixelwise.inference.jobs import facts_in
 from pixelwise.presence import CELLS, Presence
@@ -41,6 +42,8 @@ UNSETTLED = -1
 
 _PNG_SIZE = slice(16, 24)
 _TWO_SIDES = struct.Struct(">II")
+_CLASS_ITEM = re.compile(r"CLASS_\d+").fullmatch
+_NO_SENSE = (KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,34 +80,25 @@ def read_entry(folder: Path, path: str, length: int, changed: int) -> Entry:
 
     Only its header is read. A file that says nothing, or nothing that makes sense, is no result.
     """
-    place = folder / path
+    place, file = folder / path, Entry(path, length, changed)
     try:
         if not stat.S_ISREG(place.stat().st_mode):
-            return Entry(path, length, changed)
-        with place.open("rb") as file:
+            return file
+        with place.open("rb") as stream:
             facts = facts_in(place)
-            head = file.read(_PNG_SIZE.stop)
+            head = stream.read(_PNG_SIZE.stop)
     except OSError:
-        return Entry(path, length, UNSETTLED, UNREADABLE)
+        return replace(file, changed=UNSETTLED, kind=UNREADABLE)
     try:
-        file_alone = Entry(path, length, changed)
         if "presence" in facts:
-            return _result(facts, file_alone)
-        return (
-            _older_raster(facts, file_alone)
-            if "result" in facts
-            else _older(facts, head, file_alone)
-        )
-    except (
-        UsageError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        RecursionError,
-        struct.error,
-    ):
-        return Entry(path, length, changed)
+            return _result(facts, file)
+        if "result" not in facts:
+            return _older(facts, head, file)
+        # All rasters and overlays of a result say this; the names of ids stand in its labels.
+        items = read_cog_facts(place) if place.suffix == ".tif" else {}
+        return _older_raster(facts, file) if any(map(_CLASS_ITEM, items)) else file
+    except _NO_SENSE:
+        return file
 
 
 def _result(facts: dict[str, Any], file: Entry) -> Entry:

@@ -146,6 +146,8 @@ def _answer(
     }
     skipped = {reason: count for reason, count in skipped.items() if count}
     if not kinds[RESULT]:
+        # In a folder of something else nothing is left behind.
+        index.unlink(missing_ok=True)
         raise _no_results(folder, skipped)
     meant = _meant(conditions, known, text)
     best = _Best(folder, conditions, limit)
