@@ -307,6 +307,8 @@ def test_what_cannot_be_searched(tmp_path):
     for folder, what in ((tmp_path, "no results"), (tmp_path / "absent", "cannot be listed")):
         with pytest.raises(UsageError, match=what):
             pw.search(folder, "car")
+    with pytest.raises(UsageError, match="empty"):
+        pw.search("", "car")
     with pytest.raises(UsageError, match="on a disk"):
         pw.search("s3://bucket/out", "car")
     for limit in (0, 1.5, "3"):

@@ -99,6 +99,8 @@ def search(
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise UsageError("the limit is a whole number above 0", got=repr(limit))
     query = parse(text)
+    if not str(folder):
+        raise UsageError("a folder to search in has a name that is empty")
     if is_address(str(folder)):
         raise UsageError(
             "a search needs the results on a disk",
