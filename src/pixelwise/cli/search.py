@@ -53,7 +53,6 @@ def search(
         _print_table(answer, labels=labels)
     else:
         for found in answer.found:
-            # Whole, whatever letters it has: the name is for a program.
             sys.stdout.write(_name(found, labels=labels) + "\n")
         for reason, count in answer.skipped.items():
             sys.stderr.write(f"passed over: {count:,} × {reason}\n")

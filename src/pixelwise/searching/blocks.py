@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, fields
 from typing import Any, BinaryIO, TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.presence import CELLS
-from pixelwise.searching.entries import Entry
+from pixelwise.searching.entries import UNREADABLE, Entry
 
 __all__ = [
     "DamagedError",
@@ -21,6 +21,7 @@ __all__ = [
     "Files",
     "Places",
     "block_of",
+    "check_sections",
     "entries_of",
     "pack",
     "read_head",
@@ -171,6 +172,34 @@ def entries_of(files: Files, facts: Facts, places: Places) -> dict[str, Entry]:
             cells=cells[part] if facts.placed[row] else None,
         )
     return found
+
+
+def check_sections(files: Files, facts: Facts, places: Places | None) -> None:
+    """Whether three sections are of one block.
+
+    Raises:
+        DamagedError: they are not, or name classes that there are none of.
+    """
+    of_files: list[Sized] = [
+        files.length,
+        files.changed,
+        facts.kind,
+        facts.sources,
+        facts.size,
+        facts.count,
+    ]
+    of_files += [facts.table, facts.placed]
+    of_classes = [facts.name, facts.pixels, *([] if places is None else [places.mask])]
+    fits = (
+        all(len(each) == len(files.paths) for each in of_files)
+        and all(len(each) == facts.count.sum() for each in of_classes)
+        and (facts.count >= 0).all()
+        and all(0 <= name < len(facts.names) for name in np.unique(facts.name))
+        and all(0 <= table < len(facts.tables) for table in np.unique(facts.table))
+        and facts.kind.max(initial=0) <= UNREADABLE
+    )
+    if not fits:
+        raise DamagedError
 
 
 def pack(section: Files | Facts | Places) -> bytes:

@@ -29,6 +29,7 @@ from pixelwise.searching.blocks import (
     Files,
     Places,
     block_of,
+    check_sections,
     entries_of,
     pack,
     read_head,
@@ -42,7 +43,17 @@ INDEX_NAME = ".pixelwise-search"
 _MAGIC = b"pwsearc\x01"
 _Kind = TypeVar("_Kind", Files, Facts, Places)
 # What files that are damaged or made to break readers raise on their way through.
-_DAMAGE = (DamagedError, OSError, ValueError, TypeError, struct.error, zlib.error)
+_DAMAGE = (
+    DamagedError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _BLOCK = 4096
 # Clocks of file systems are as coarse as two seconds (FAT).
 _SETTLING = 2_000_000_000
@@ -166,6 +177,7 @@ def read_index(index: Path, *, places: bool) -> Iterator[tuple[Files, Facts, Pla
                     _pass_over(file)
                 if facts is None or (places and where is None):
                     raise DamagedError
+                check_sections(files, facts, where)
                 yield files, facts, where
     except _DAMAGE as error:
         raise DamagedError from error
@@ -222,6 +234,7 @@ class _Writer:
                 places = _section(Places, file)
                 if files is None or facts is None or places is None:
                     raise DamagedError
+                check_sections(files, facts, places)
                 return entries_of(files, facts, places)
         except _DAMAGE:
             return {}

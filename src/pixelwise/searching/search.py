@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.class_entries import key_of
+from pixelwise.class_entries import is_whole, key_of
 from pixelwise.classes import ClassTable
 from pixelwise.errors import ClassNameError, OutputError, UsageError, did_you_mean
 from pixelwise.inference.remote import is_address
@@ -96,7 +95,7 @@ def search(
             results.
         ClassNameError: lists the classes that none of the pictures could show.
     """
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
+    if limit is not None and not (is_whole(limit) and limit >= 1):
         raise UsageError("the limit is a whole number above 0", got=repr(limit))
     query = parse(text)
     if not str(folder):
@@ -109,31 +108,26 @@ def search(
         )
     place = Path(folder)
     paths = find_files(place)
-    with _index_of(place, paths, progress(len(paths))) as (index, notes):
-        try:
-            return _answer(place, index, text, query, limit, notes)
-        except DamagedError:
-            update_index(place, paths, index, anew=True)
-            return _answer(place, index, text, query, limit, notes)
-
-
-@contextmanager
-def _index_of(
-    folder: Path, paths: list[str], progress: Callable[[int], object]
-) -> Iterator[tuple[Path, list[str]]]:
-    """An index that is true now: the folder's own, or one for this search alone."""
-    own = folder / INDEX_NAME
     if not paths:
-        raise _no_results(folder, {})
-    try:
-        update_index(folder, paths, own, progress=progress)
-    except OutputError as error:
-        with tempfile.TemporaryDirectory(prefix="pixelwise-") as other:
-            index = Path(other) / INDEX_NAME
-            update_index(folder, paths, index)
-            yield index, [f"the index cannot be kept, so every search reads all: {error.what}"]
-        return
-    yield own, []
+        raise _no_results(place, {})
+    own = place / INDEX_NAME
+    tell = progress(len(paths))
+    for anew in (False, True):
+        try:
+            update_index(place, paths, own, anew=anew, progress=tell)
+            return _answer(place, own, text, query, limit, [])
+        except DamagedError:
+            continue
+        except OutputError as error:
+            reason = error.what
+            break
+    else:
+        reason = "another program changes it"
+    with tempfile.TemporaryDirectory(prefix="pixelwise-") as other:
+        index = Path(other) / INDEX_NAME
+        update_index(place, paths, index)
+        note = f"the index cannot be kept, so every search reads all: {reason}"
+        return _answer(place, index, text, query, limit, [note])
 
 
 def _answer(
