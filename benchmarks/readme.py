@@ -13,6 +13,7 @@ python -m benchmarks.polygons --json benchmarks/results/polygons.json
 python -m benchmarks.refine PHOTO --json benchmarks/results/refine.json
 python -m benchmarks.rasters --gigapixels 0.25 --large --json benchmarks/results/rasters.json
 python -m benchmarks.evaluation --json benchmarks/results/evaluation.json
+python -m benchmarks.search --json benchmarks/results/search.json
 python -m benchmarks.readme
 """
 

@@ -29,6 +29,7 @@ def test_the_public_names_are_pinned():
         "read_image",
         "read_mask",
         "refine",
+        "search",
         "stream",
     ]
     assert sorted(pixelwise.__all__) == pixelwise.__all__

@@ -18,6 +18,7 @@ from pixelwise.formats.png import read_png_text
 from pixelwise.geometry import Geometry, Window
 from pixelwise.kernels import Axis
 from pixelwise.layer import layer_file_names
+from pixelwise.presence import Presence
 from pixelwise.segmentation import Provenance, Segmentation
 
 PROVENANCE = Provenance(
@@ -305,8 +306,17 @@ def test_the_file_says_where_it_came_from(seg, tmp_path):
         expected = json.loads(json.dumps(asdict(PROVENANCE)))
         # What has no settings says nothing of them, as before there were any.
         assert expected.pop("settings") == ""
-        assert facts == expected
         assert json.loads(opened((tmp_path / "a.png").read_bytes()).text["pixelwise"]) == facts
+        of_labels = {key: facts.pop(key, None) for key in ("shares", "classes", "presence")}
+        assert facts == expected
+        if save == seg.save:
+            assert json.loads(of_labels["shares"]) == pytest.approx(seg.tags, abs=1e-6)
+            names = {str(info.id): info.name for info in seg.classes}
+            assert json.loads(of_labels["classes"]) == names
+            presence = Presence.decode(of_labels["presence"])
+            np.testing.assert_array_equal(presence.counts, Presence.of(seg.labels).counts)
+        else:
+            assert not any(of_labels.values())
 
 
 def test_facts_are_added_to_the_provenance(seg):

@@ -54,6 +54,9 @@ class Workspaces {
     char* base_;
 };
 
+// Adds the function of cell_bindings.cpp.
+void add_cells(nb::module_& module);
+
 // Adds the functions of crf_bindings.cpp.
 void add_crf(nb::module_& module);
 

@@ -314,6 +314,7 @@ NB_MODULE(_native, module) {
     normalise_function(float{});
     module.def("undo_png_filters", &undo_png_filters_of, "filtered"_a.noconvert(),
                "pixel_bytes"_a, "out"_a.noconvert());
+    add_cells(module);
     add_crf(module);
     add_fade(module);
     add_upsampled_loss(module);

@@ -34,19 +34,14 @@ Label highest_of(const Label* labels, std::int64_t count) {
     return highest;
 }
 
-}  // namespace
-
+// Two tables: a counter that was just written is slow to read again. All labels without a class
+// share the last entry, `classes`.
 template <class Label>
-std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t classes,
-                          std::int64_t* counts) {
-    // Two tables: a counter that was just written is slow to read again.
-    const std::size_t entries = static_cast<std::size_t>(classes) + 1;
-    std::vector<std::int64_t> even(entries), odd(entries);
-    const auto entry = [&](Label label) {  // all labels without a class share the last entry
-        return std::min<std::size_t>(label, static_cast<std::size_t>(classes));
-    };
+void count_run(const Label* labels, std::int64_t count, std::int64_t classes, std::int64_t* even,
+               std::int64_t* odd) {
+    const auto entry = [&](Label label) { return std::min<std::int64_t>(label, classes); };
     std::int64_t i = 0;
-    for (; i + PACK<Label> <= pixels; i += PACK<Label>) {
+    for (; i + PACK<Label> <= count; i += PACK<Label>) {
         if (pack_of(labels + i) == pack_filled_with(labels[i])) {
             even[entry(labels[i])] += PACK<Label>;
         } else {
@@ -56,7 +51,17 @@ std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t
             }
         }
     }
-    for (; i < pixels; ++i) ++even[entry(labels[i])];
+    for (; i < count; ++i) ++even[entry(labels[i])];
+}
+
+}  // namespace
+
+template <class Label>
+std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t classes,
+                          std::int64_t* counts) {
+    const std::size_t entries = static_cast<std::size_t>(classes) + 1;
+    std::vector<std::int64_t> even(entries), odd(entries);
+    count_run(labels, pixels, classes, even.data(), odd.data());
     for (std::int64_t c = 0; c < classes; ++c) counts[c] += even[c] + odd[c];
     if (even.back() + odd.back() == 0) return classes - 1;
     return highest_of(labels, pixels);
@@ -64,6 +69,43 @@ std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t
 
 template std::int64_t count_labels(const std::uint8_t*, std::int64_t, std::int64_t, std::int64_t*);
 template std::int64_t count_labels(const std::uint16_t*, std::int64_t, std::int64_t, std::int64_t*);
+
+template <class Label>
+std::int64_t count_cells(const CellsJob& job, const Label* labels, int first, int last) {
+    const std::size_t entries = static_cast<std::size_t>(job.classes) + 1;
+    const std::size_t line = entries * static_cast<std::size_t>(job.columns);
+    std::vector<std::int64_t> even(line), odd(line);
+    std::int64_t highest = job.classes - 1;
+    for (int r = first; r < last; ++r) {
+        std::fill(even.begin(), even.end(), 0);
+        std::fill(odd.begin(), odd.end(), 0);
+        for (std::int64_t y = job.row_edges[r]; y < job.row_edges[r + 1]; ++y) {
+            for (std::int32_t c = 0; c < job.columns; ++c) {
+                count_run(labels + y * job.width + job.column_edges[c],
+                          job.column_edges[c + 1] - job.column_edges[c], job.classes,
+                          even.data() + entries * c, odd.data() + entries * c);
+            }
+        }
+        std::int64_t* out = job.counts + job.classes * job.columns * r;
+        bool all_known = true;
+        for (std::int32_t c = 0; c < job.columns; ++c, out += job.classes) {
+            const std::int64_t* const one = even.data() + entries * c;
+            const std::int64_t* const other = odd.data() + entries * c;
+            for (std::int64_t k = 0; k < job.classes; ++k) out[k] = one[k] + other[k];
+            all_known &= one[job.classes] + other[job.classes] == 0;
+        }
+        if (all_known) continue;
+        for (std::int64_t y = job.row_edges[r]; y < job.row_edges[r + 1]; ++y) {
+            const Label found = highest_of(labels + y * job.width + job.column_edges[0],
+                                           job.column_edges[job.columns] - job.column_edges[0]);
+            highest = std::max<std::int64_t>(highest, found);
+        }
+    }
+    return highest;
+}
+
+template std::int64_t count_cells(const CellsJob&, const std::uint8_t*, int, int);
+template std::int64_t count_cells(const CellsJob&, const std::uint16_t*, int, int);
 
 template <class Label, class Entry>
 std::int64_t relabel(const Label* labels, std::int64_t pixels, const Entry* table,

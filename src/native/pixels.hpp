@@ -11,6 +11,21 @@ template <class Label>
 std::int64_t count_labels(const Label* labels, std::int64_t pixels, std::int64_t classes,
                           std::int64_t* counts);
 
+struct CellsJob {
+    std::int64_t width;  // of the map
+    const std::int64_t* row_edges;  // [rows + 1], never falling: cell row r has rows edge[r] up to
+                                    // before edge[r + 1]
+    const std::int64_t* column_edges;  // [columns + 1]
+    std::int32_t columns;
+    std::int64_t classes;
+    std::int64_t* counts;  // [rows, columns, classes]
+};
+
+// The number of pixels of each class in the cells of the cell rows first <= r < last. Returns the
+// highest label in them if it is no class, else a number below `classes`.
+template <class Label>
+std::int64_t count_cells(const CellsJob& job, const Label* labels, int first, int last);
+
 // out[i] = table[labels[i]], 0 where the table is too short. Returns the highest label if it is too
 // short for one, else a number below `entries`.
 template <class Label, class Entry>

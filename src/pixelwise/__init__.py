@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         model_cards,
         read_image,
         read_mask,
+        search,
         stream,
     )
 
@@ -51,6 +52,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "refine",
+    "search",
     "stream",
 ]
 

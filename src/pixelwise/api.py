@@ -16,6 +16,7 @@ from pixelwise.inference.card import Card
 from pixelwise.inference.model_file import read_model, shipped_models
 from pixelwise.inference.predictor import Model, load
 from pixelwise.inference.streaming import stream
+from pixelwise.searching.search import search
 from pixelwise.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "model_cards",
     "read_image",
     "read_mask",
+    "search",
     "stream",
 ]
 

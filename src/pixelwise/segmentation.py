@@ -25,6 +25,7 @@ from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
 from pixelwise.layer import Layer, layer_file_names
+from pixelwise.presence import Presence
 from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
 from pixelwise.temperature import (
     LocalTemperature,
@@ -205,6 +206,11 @@ class Segmentation:
         present = {name: share for name, share in self.shares.items() if share > 0}
         return dict(sorted(present.items(), key=lambda item: -item[1]))
 
+    @cached_property
+    def presence(self) -> Presence:
+        """How many pixels each id has in 1, 2 × 2, 4 × 4 and 8 × 8 cells of the picture."""
+        return Presence.of(self.labels, threads=self.threads)
+
     @property
     def changed(self) -> bool:
         """Whether the label map is no more that of the scores."""
@@ -350,7 +356,7 @@ class Segmentation:
         """Writes the label map as a PNG: indexed, palette = class colours, index = class id.
 
         Ids above 255 make it a 16-bit grey PNG. A text chunk named `pixelwise` says where the map
-        came from.
+        came from, and for `pixelwise search` what its ids mean and where in the picture they are.
 
         Raises:
             OutputError: the file cannot be written.
@@ -361,7 +367,12 @@ class Segmentation:
     def encode(self, **facts: str) -> bytes:
         """The PNG that `save` writes; `facts` are added to its provenance."""
         palette = self.classes.palette if self.labels.dtype == np.uint8 else None
-        return encode_mask(self.labels, palette=palette, text=self.provenance_text(facts))
+        said = {
+            "shares": json.dumps({name: round(share, 6) for name, share in self.tags.items()}),
+            "classes": json.dumps({info.id: info.name for info in self.classes}),
+            "presence": self.presence.encode(),
+        }
+        return encode_mask(self.labels, palette=palette, text=self.provenance_text(facts | said))
 
     def encode_overlay(self, **facts: str) -> bytes:
         """The PNG that `save_overlay` writes; `facts` are added to its provenance."""

@@ -29,6 +29,7 @@ flat = kernels.decode_probabilities(*case).reshape(3, -1)
 image, palette = np.zeros((11, 13, 3), np.uint8), np.zeros((3, 3), np.uint8)
 for call in (
     lambda: kernels.count_labels(labels, 1),
+    lambda: kernels.count_cells(labels, [0, 11], [0, 13], 1),
     lambda: kernels.blend(image, labels, palette[:1], opacity=0.5),
     lambda: kernels.confusion_counts(labels, labels, 1),
     lambda: kernels.calibration_sums(flat, 3 + labels.reshape(-1), bins=5),
@@ -44,6 +45,7 @@ for call in (
         continue
     raise SystemExit("what cannot be counted was accepted")
 assert kernels.count_labels(labels, 3).sum() == labels.size
+assert kernels.count_cells(labels, [0, 5, 11], [0, 13], 3).sum() == labels.size
 assert kernels.label_regions(labels).area.sum() == labels.size
 assert kernels.count_overlaps(labels, image[..., 0]).pixels.sum() == labels.size
 assert kernels.blend(image, labels, palette, opacity=0.5).shape == image.shape
@@ -121,6 +123,7 @@ def test_public_names_are_pinned():
         "contour_distances",
         "contour_points",
         "contours_near",
+        "count_cells",
         "count_labels",
         "count_overlaps",
         "decode_confidence",

@@ -30,6 +30,7 @@ _LATER = (
     "classical",
     "export",
     "bench",
+    "search",
 )
 
 

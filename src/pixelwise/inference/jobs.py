@@ -147,8 +147,7 @@ class Outputs:
         if self.probabilities is not None and "probabilities" in wanted:
             write_whole(self.probabilities, segmentation.encode_probabilities(**facts))
         if "labels" in wanted:
-            shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
-            write_whole(self.labels, segmentation.encode(**facts, shares=json.dumps(shares)))
+            write_whole(self.labels, segmentation.encode(**facts))
 
     def lacks(self, classes: ClassTable) -> bool:
         """Whether any file that is asked for is not there."""

@@ -32,6 +32,7 @@ from pixelwise.formats.viewable import viewable
 from pixelwise.inference.jobs import Job
 from pixelwise.inference.tiles import Stripe
 from pixelwise.overlay import LegendEntry, draw_overlay
+from pixelwise.presence import CELL_SIDE, Presence, cell_edges
 from pixelwise.segmentation import PROVENANCE_KEY, Provenance
 
 __all__ = [
@@ -247,24 +248,50 @@ class Areas:
         places = facts.crs is not None and facts.transform is not None
         self._row_areas = pixel_areas(facts.transform, facts.crs, height) if places else None
         self._pixels = np.zeros(len(classes), np.int64)
+        self._edges = [cell_edges(side) for side in facts.size]
+        # All values of no class together, after the classes.
+        self._cells = np.zeros((CELL_SIDE, CELL_SIDE, len(classes) + 1), np.int64)
+        self._row, self._column = -1, 0
         self._square_metres = np.zeros(len(classes))
 
     def add(self, row: int, tile: NDArray[Any]) -> None:
         """Counts a tile `[side, side, 1]` of a row of tiles."""
         side, kinds = len(tile), len(self._classes) + 1
-        if self._row_areas is None or np.ptp(self._row_areas) == 0:
-            values = len(self._channels)
-            counts = kernels.count_labels(tile[..., 0], values, threads=1)[list(self._classes.ids)]
-            if self._row_areas is not None:
-                self._square_metres += counts * self._row_areas[0]
-            self._pixels += counts
+        counts = self._count_cells(row, kernels.relabel(tile[..., 0], self._channels))
+        self._pixels += counts
+        if self._row_areas is None:
+            return
+        if np.ptp(self._row_areas) == 0:
+            self._square_metres += counts * self._row_areas[0]
             return
         channels = self._channels[tile[..., 0]].astype(np.int64)
         channels += np.arange(side)[:, None] * kinds
         counts = np.bincount(channels.ravel(), minlength=side * kinds).reshape(side, kinds)[:, :-1]
         areas = self._row_areas[row * side : (row + 1) * side]
         self._square_metres += areas @ counts[: len(areas)]
-        self._pixels += counts.sum(axis=0)
+
+    def presence(self) -> Presence:
+        """In which cells of the raster the classes are, and what has no data."""
+        ids = np.array([*self._classes.ids, labels_nodata(self._classes)], np.int64)
+        order = [place for place in np.argsort(ids) if self._cells[..., place].any()]
+        counts = np.moveaxis(self._cells[..., order], -1, 0)
+        return Presence(self._facts.size, ids[order], np.ascontiguousarray(counts))
+
+    def _count_cells(self, row: int, channels: NDArray[np.uint16]) -> NDArray[np.int64]:
+        """Puts the next tile of a row of tiles into the cells; gives its pixels of each class."""
+        self._column = self._column + 1 if row == self._row else 0
+        self._row = row
+        first = [
+            number * side for number, side in zip((row, self._column), channels.shape, strict=True)
+        ]
+        rows, columns = (
+            np.clip(edges, start, start + side) - start
+            for edges, start, side in zip(self._edges, first, channels.shape, strict=True)
+        )
+        found = kernels.count_cells(channels, rows, columns, len(self._classes) + 1, threads=1)
+        self._cells += found
+        counts: NDArray[np.int64] = found.sum(axis=(0, 1))[:-1]
+        return counts
 
     def result(self, outputs: RasterOutputs) -> Result:
         """What was counted."""
@@ -340,6 +367,7 @@ def overlay_level(size: tuple[int, int]) -> int:
 def write_results(
     levels: Mapping[str, list[Level]],
     result: Result,
+    presence: Presence,
     preview: NDArray[Any],
     classes: ClassTable,
     source: RasterFacts,
@@ -353,11 +381,17 @@ def write_results(
     """
     said = asdict(provenance) | dict(facts) | {"result": json.dumps(result.summary())}
     text = {PROVENANCE_KEY: json.dumps(said, ensure_ascii=False)}
+    for_search = {
+        "classes": json.dumps({info.id: info.name for info in classes}),
+        "presence": presence.encode(),
+    }
+    of_labels = {PROVENANCE_KEY: json.dumps(said | for_search, ensure_ascii=False)}
     labels = levels["labels"][overlay_level(source.size)].whole()[..., 0]
     overlay = _overlay(labels, preview, result, classes)
     write_atomic(result.outputs.overlay, encode_rgb(overlay, text))
     for kind, path in result.outputs.rasters().items():
-        write_atomic(path, cog_pieces(levels[kind], _cog_facts(kind, classes, source, text)))
+        items = of_labels if kind == "labels" else text
+        write_atomic(path, cog_pieces(levels[kind], _cog_facts(kind, classes, source, items)))
 
 
 def _cog_facts(

@@ -243,6 +243,7 @@ class _Run:
             write_results(
                 levels,
                 result,
+                areas.presence(),
                 preview.pixels,
                 classes,
                 facts,

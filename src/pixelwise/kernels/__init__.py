@@ -13,6 +13,7 @@ from pixelwise.kernels.calibration import (
     calibration_sums_of_scores,
     threshold_counts,
 )
+from pixelwise.kernels.cells import count_cells
 from pixelwise.kernels.confusion import confusion_counts
 from pixelwise.kernels.decode import (
     decode_confidence,
@@ -61,6 +62,7 @@ __all__ = [
     "contour_distances",
     "contour_points",
     "contours_near",
+    "count_cells",
     "count_labels",
     "count_overlaps",
     "decode_confidence",

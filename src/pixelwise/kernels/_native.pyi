@@ -37,6 +37,13 @@ def label_regions(
     npt.NDArray[np.float64],
 ]: ...
 def count_labels(labels: Labels, counts: npt.NDArray[np.int64], threads: int) -> int: ...
+def count_cells(
+    labels: Labels,
+    row_edges: npt.NDArray[np.int64],
+    column_edges: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    threads: int,
+) -> int: ...
 def guided_filter(
     values: Floats,
     guide: Floats,

@@ -1,0 +1,1 @@
+"""Searching results for pictures by what is in them, and where."""
