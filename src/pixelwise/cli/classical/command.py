@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pixelwise.classical.benchmark import scorable
 from pixelwise.classical.clusters import MOST_SEED
 from pixelwise.classical.methods import METHODS, check_installed, find_method
 from pixelwise.classical.motion import motion
@@ -176,7 +177,7 @@ def classical(
             wanted = Wanted(
                 data=Path(photos[0]),
                 opening=opening,
-                methods=chosen or [each for each in METHODS.values() if each.alone],
+                methods=chosen or [each for each in METHODS.values() if scorable(each)],
                 model=model,
                 rules=map_ or [],
                 split=split,
