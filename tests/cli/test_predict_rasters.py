@@ -120,6 +120,32 @@ def test_polygons_have_the_confidence_that_is_asked_for(scene, predict):
     assert mean == pytest.approx(whole.mean(), abs=1e-5)
 
 
+def test_polygons_without_the_confidence_that_is_asked_for_later_are_made_anew(scene, predict):
+    pyogrio = pytest.importorskip("pyogrio")
+    scene()
+    usual = ("scene.tif", "-o", "out", "--tile", "64")
+    assert predict(*usual, "--vector", "gpkg")[0] == 0
+    assert predict(*usual, "--confidence")[0] == 0
+    code, out, _ = predict(*usual, "--vector", "gpkg", "--confidence")
+    assert code == 0
+    assert "already there" not in out
+    assert "confidence" in pyogrio.raw.read("out/polygons/scene.gpkg")[0]["fields"]
+    assert "already there" in predict(*usual, "--vector", "gpkg", "--confidence")[1]
+    assert "already there" in predict(*usual, "--vector", "gpkg")[1]
+
+
+def test_what_is_removed_is_told(scene, predict, make_photos, tmp_path):
+    scene()
+    make_photos(tmp_path, "photo.png")
+    usual = ("scene.tif", "photo.png", "-o", "out", "--tile", "64")
+    assert predict(*usual, "--probabilities")[0] == 0
+    code, _, error = predict(*usual, "--tta", "mirror", "--overwrite")
+    assert code == 0
+    for path in ("out/probabilities/photo.npz", "out/probabilities/scene.tif"):
+        assert f"made by another model or setting than the labels: {path}" in error
+        assert not Path(path).exists()
+
+
 def test_a_folder_that_cannot_be_is_told_before_the_network_runs(scene, predict, tmp_path):
     scene()
     (tmp_path / "file").write_text("x")

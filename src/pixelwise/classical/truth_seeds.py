@@ -80,7 +80,7 @@ def _largest_region(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _foreground(channels: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    found = (channels != 0) & (channels != IGNORED)
+    found: NDArray[np.bool_] = (channels != 0) & (channels != IGNORED)
     if not found.any():
         raise UsageError("there is no object to point at")
     return found

@@ -23,6 +23,7 @@ from pixelwise.cli.output import (
     print_error,
     print_json,
     print_line,
+    print_removed,
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.cli.rasters import (
@@ -102,6 +103,7 @@ class Done:
     summary: dict[str, Any] | None
     facts: PictureFacts | None
     source_hash: str
+    removed: tuple[Place, ...]
 
 
 def predict(
@@ -332,6 +334,8 @@ def _run(
             for outcome in outcomes:
                 finished.append(outcome)
                 advance(1)
+                if outcome.result is not None:
+                    print_removed(outcome.result.removed)
                 if outcome.error is None:
                     continue
                 print_error(outcome.error)
@@ -357,7 +361,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         facts_there = _facts_there(outputs, model) if request.facts else None
-        return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"])
+        return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"], ())
     segmentation = model.predict(
         content,
         tile=request.tile,
@@ -368,7 +372,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
         name=str(job.source),
     )
     point = segmentation.at(*request.point) if request.point is not None else None
-    outputs.save(segmentation, facts, overwrite=request.overwrite)
+    removed = outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
         outputs=outputs,
         shares=segmentation.tags,
@@ -377,6 +381,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
         summary=segmentation.summary() if request.summary else None,
         facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
         source_hash=facts["source_hash"],
+        removed=removed,
     )
 
 

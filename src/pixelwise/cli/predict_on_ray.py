@@ -24,6 +24,7 @@ from pixelwise.cli.output import (
     print_error,
     print_json,
     print_line,
+    print_removed,
 )
 from pixelwise.cli.predict import Done, Request, work
 from pixelwise.cli.progress import progress_bar
@@ -235,6 +236,8 @@ def _run(
 def _note(outcome: Outcome[Done], summary: Summary, tally: _Tally) -> bool:
     """Counts and records an outcome; says whether all others would fail as it did."""
     done, error = outcome.result, outcome.error
+    if done is not None:
+        print_removed(done.removed)
     if done is not None and done.facts is not None:
         summary.add(outcome.job, done.facts, done.source_hash)
         tally.there += done.skipped

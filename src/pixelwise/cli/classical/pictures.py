@@ -24,6 +24,7 @@ from pixelwise.cli.output import (
     print_error,
     print_json,
     print_line,
+    print_removed,
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import (
@@ -33,6 +34,7 @@ from pixelwise.errors import (
     UsageError,
 )
 from pixelwise.inference.jobs import Job, Outcome, Outputs, read_job, run_jobs, source_facts
+from pixelwise.inference.remote import Place
 from pixelwise.overlay import format_share
 from pixelwise.segmentation import Segmentation
 from pixelwise.version import VERSION
@@ -79,6 +81,7 @@ class Done:
     shares: dict[str, float]
     skipped: bool
     summary: dict[str, Any] | None
+    removed: tuple[Place, ...] = ()
 
 
 def backgrounds(
@@ -130,6 +133,8 @@ def work_through(
                     raise outcome.error
                 finished.append(outcome)
                 advance(1)
+                if outcome.result is not None:
+                    print_removed(outcome.result.removed)
                 if outcome.error is None:
                     continue
                 print_error(outcome.error)
@@ -200,12 +205,13 @@ def _work(job: Job, request: Request) -> Done:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         return Done(outputs, shares, skipped=True, summary=None)
     segmentation = _segmented(job, request, seeds)
-    outputs.save(segmentation, facts, overwrite=request.overwrite)
+    removed = outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
         outputs=outputs,
         shares=segmentation.tags,
         skipped=done,
         summary=segmentation.summary() if request.summary else None,
+        removed=removed,
     )
 
 
