@@ -261,6 +261,17 @@ def test_a_photo_is_streamed_where_memory_is_capped(tmp_path, monkeypatch, predi
     np.testing.assert_array_equal(read("b/labels/photo.tif"), whole)
 
 
+def test_rasters_alone_are_refused_before_ray_is_looked_for(scene, predict):
+    pytest.importorskip("pyarrow")
+    scene("a.tif")
+    scene("b.tif")
+    code, _, error = predict("a.tif", "b.tif", "-o", "out", "--ray", "127.0.0.1:1")
+    assert code == 2
+    assert "2 rasters and no photo, the first a.tif" in error
+    assert "leave --ray away" in error
+    assert not Path("out").exists()
+
+
 def test_faults_of_one_raster_leave_the_others(scene, predict, tmp_path):
     scene("good.tif")
     (tmp_path / "refers.vrt").write_text("<VRTDataset/>")
