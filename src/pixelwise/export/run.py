@@ -20,7 +20,7 @@ from pixelwise.evaluation.predictions import Subject
 from pixelwise.export.calibration import calibrate
 from pixelwise.export.gate import Agreement, Blame, agreement_of, blame, drop_of, faults_of
 from pixelwise.export.network import Network, read_network, stored_model
-from pixelwise.export.pictures import Pictures, network_inputs
+from pixelwise.export.pictures import Pictures, check_readable, network_inputs
 from pixelwise.export.quantise import quantised, scheme_of
 from pixelwise.export.sensitivity import Search, search
 from pixelwise.export.targets import Target
@@ -158,6 +158,7 @@ def export(
 
     Raises:
         ExportRefusedError: the export differs too much; nothing is written.
+        ImageFileError: lists pictures that cannot be read.
         ModelFileError: the network is quantised already, or its weights are not finite.
         MissingExtraError: the engine that it is for is not installed.
         EngineError: a network cannot be run.
@@ -166,6 +167,8 @@ def export(
     engines = _engines(target)
     # A network that no engine takes is told before the work.
     make_engine(original, engine=_REFERENCE)
+    parts = [samples] if calibration is None else [samples, calibration]
+    check_readable(*parts, progress=_counter(progress, "reading", sum(map(len, parts))))
     network = read_network(original.content, where=str(original.path))
     model, found = stored_model(network), None
     if target.precision == "int8":
