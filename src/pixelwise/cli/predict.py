@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,18 +13,13 @@ import typer
 
 from pixelwise.cli.output import (
     INTERRUPTED,
-    UNWRITABLE,
     ExitCode,
     error_facts,
     fail,
-    hits_every_picture,
     print_columns,
-    print_error,
     print_json,
-    print_line,
-    print_removed,
 )
-from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.picture_report import gather, print_shares
 from pixelwise.cli.rasters import (
     check_options,
     parse_bands,
@@ -60,7 +54,6 @@ from pixelwise.inference.raster_output import Result
 from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
-from pixelwise.overlay import format_share
 
 __all__ = ["Done", "Request", "predict", "work"]
 
@@ -329,21 +322,7 @@ def _run(
 ) -> str:
     """Works through the jobs into `finished`; returns why it ended early, or nothing."""
     outcomes = run_jobs(jobs, lambda job: work(model, job, request), workers=workers)
-    try:
-        with closing(outcomes), progress_bar(len(jobs)) as advance:
-            for outcome in outcomes:
-                finished.append(outcome)
-                advance(1)
-                if outcome.result is not None:
-                    print_removed(outcome.result.removed)
-                if outcome.error is None:
-                    continue
-                print_error(outcome.error)
-                if hits_every_picture(outcome.error):
-                    return UNWRITABLE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return ""
+    return gather(outcomes, len(jobs), finished)
 
 
 def work(model: Model, job: Job, request: Request) -> Done:
@@ -448,25 +427,8 @@ def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
                 [(name, f"{value:.3f}") for name, value in result.point.items()],
                 title=f"{job.source} at x={request.point[0]}, y={request.point[1]}",
             )
-    if not results:
-        return
-    totals: dict[str, list[float]] = {}
-    for _, result in results:
-        for name, share in result.shares.items():
-            totals.setdefault(name, []).append(share)
-    rows = [
-        (name, format_share(sum(shares) / len(results)), str(len(shares)))
-        for name, shares in sorted(totals.items(), key=lambda item: -sum(item[1]))
-    ]
-    print_columns(("class", "share", "pictures"), rows)
-    skipped = sum(result.skipped for _, result in results)
-    failed = len(finished) - len(results)
-    parts = [f"{len(results) - skipped} done"]
-    parts += [f"{skipped} already there"] if skipped else []
-    parts += [f"{failed} failed"] if failed else []
-    where = ", ".join(results[0][1].outputs.paths().values())
-    if len(results) > 1:
-        where = ", ".join(
-            str(request.output / folder) for folder in results[0][1].outputs.folders()
-        )
-    print_line(f"{', '.join(parts)}: {where}")
+    print_shares(
+        [result for _, result in results],
+        failed=len(finished) - len(results),
+        output=request.output,
+    )

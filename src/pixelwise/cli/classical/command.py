@@ -15,7 +15,6 @@ from pixelwise.classical.motion import motion
 from pixelwise.cli.classical.benchmark import Wanted, run_benchmark
 from pixelwise.cli.classical.options import method_options, read_seeds
 from pixelwise.cli.classical.pictures import (
-    INTERRUPTED,
     Done,
     Request,
     backgrounds,
@@ -34,7 +33,7 @@ from pixelwise.cli.data.options import (
     ValidOption,
 )
 from pixelwise.cli.judging import MapOption, Opening, SplitOption, ThreadsOption, Work
-from pixelwise.cli.output import ExitCode, fail
+from pixelwise.cli.output import INTERRUPTED, ExitCode, fail
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
