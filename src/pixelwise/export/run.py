@@ -31,6 +31,7 @@ from pixelwise.inference.engines import installed_engines, make_engine, usable_c
 from pixelwise.inference.model_file import ModelFile, check_model
 from pixelwise.inference.onnx_file import with_metadata
 from pixelwise.inference.predictor import Model
+from pixelwise.percentages import percent
 from pixelwise.version import VERSION
 
 __all__ = ["Exported", "Gate", "Progress", "Subjects", "export", "let_out"]
@@ -303,14 +304,14 @@ def _refusal(
 ) -> ExportRefusedError:
     worst = agreement.worst
     shown = [
-        f"{each.layer} ({each.before:.1%} of error in, {each.after:.1%} out)"
+        f"{each.layer} ({percent(each.before)} of error in, {percent(each.after)} out)"
         for each in layers[:_SHOWN]
         if each.after > each.before
     ]
     lines = [
         *faults,
         f"worst picture: {worst.name}, {worst.size[1]}×{worst.size[0]} (width × height): "
-        f"{worst.agreement:.2%} of the labels agree",
+        f"{percent(worst.agreement, 2)} of the labels agree",
         f"worst layers: {', '.join(shown) or 'none: the network is the same, the engine differs'}",
     ]
     return ExportRefusedError(
