@@ -8,12 +8,15 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from pixelwise.errors import OutputError, PixelwiseError
-from pixelwise.inference.remote import Place
+
+if TYPE_CHECKING:
+    # Every command loads this module, and few need arrays.
+    from pixelwise.inference.remote import Place
 
 __all__ = [
     "INTERRUPTED",
