@@ -184,7 +184,7 @@ def test_tags_are_the_classes_that_occur_the_largest_first(painted):
     seg = painted([[5, 5, 5, 1], [5, 5, 1, 90]])
     assert list(seg.tags.items()) == [("class 5", 0.625), ("class 1", 0.25), ("class 90", 0.125)]
     assert seg.shares["class 0"] == 0
-    assert repr(seg) == "Segmentation(2×4: class 5 62%, class 1 25%, class 90 12%)"
+    assert repr(seg) == "Segmentation(2×4: class 5 62 %, class 1 25 %, class 90 12 %)"
 
 
 def test_segments_are_the_connected_regions(painted):

@@ -25,6 +25,7 @@ from pixelwise.formats.files import named, write_atomic
 from pixelwise.formats.masks import encode_mask, encode_rgb
 from pixelwise.geometry import Geometry, Window
 from pixelwise.layer import Layer, layer_file_names
+from pixelwise.percentages import percent
 from pixelwise.presence import Presence
 from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
 from pixelwise.temperature import (
@@ -136,7 +137,7 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.size
-        parts = ", ".join(f"{name} {share:.0%}" for name, share in self.tags.items())
+        parts = ", ".join(f"{name} {percent(share, 0)}" for name, share in self.tags.items())
         return f"Segmentation({height}×{width}: {parts})"
 
     @property

@@ -103,10 +103,21 @@ def test_unreadable_pictures_are_left_out_and_told(tmp_path):
         scored(truth, "otsu")
 
 
-def test_methods_that_must_be_shown_something_are_refused(tmp_path):
-    with pytest.raises(UsageError) as caught:
+def test_a_method_that_needs_a_sequence_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="sequence") as caught:
         scored(make_set(tmp_path / "set"), "otsu", "snake", "motion")
-    assert caught.value.got == "snake, motion"
+    assert caught.value.got == "motion"
+
+
+def test_methods_that_must_be_shown_something_are_shown_it_from_the_truth(tmp_path):
+    found = scored(make_set(tmp_path / "set"), "otsu", "grabcut", "random-walker", "snake")
+    assert [score.from_truth for score in found.scores] == [False, True, True, True]
+    assert [score.failed for score in found.scores] == [0, 0, 0, 0]
+    for score in found.scores[:3]:
+        assert score.by_set.mean_iou.value > 0.95
+    assert found.scores[2].regions == ("background", "foreground")
+    again = scored(make_set(tmp_path / "again"), "snake")
+    assert again.scores[0].by_set.mean_iou == found.scores[3].by_set.mean_iou
 
 
 def test_clusters_are_as_many_as_classes():

@@ -58,7 +58,7 @@ def test_a_new_file_is_written_and_the_old_one_stays(work, calibrate):
     assert (code, error) == (0, "")
     assert (work / "toy.onnx").read_bytes() == before
     assert "data, all pictures, 12 pictures in 12 groups" in out
-    assert "prediction sets for 80.0%" in out
+    assert "prediction sets for 80.0 %" in out
     assert "written: new.onnx" in out
     card = read_model(work / "new.onnx").card
     assert card.postprocessing.temperature == pytest.approx(3, rel=0.1)

@@ -89,6 +89,16 @@ def test_a_picture_that_cannot_be_judged_is_told_and_left_out(work, export):
     assert "7 pictures" in json.loads(out)["verdict"]["drop"]["protocol"]
 
 
+def test_all_pictures_that_cannot_be_read_are_told_before_the_work(work, export):
+    names = sorted(path.name for path in (work / "data" / "images").iterdir())[:2]
+    for name in names:
+        (work / "data" / "images" / name).write_bytes(b"no picture")
+    code, out, error = export("--to", "onnx-int8", "--pictures", "data/images")
+    assert (code, out) == (2, "")
+    assert "2 of the 8 pictures that were drawn cannot be read" in error
+    assert all(name in error for name in names)
+
+
 def test_a_run_folder_is_a_model(work, export):
     (work / "run").mkdir()
     (work / "toy.onnx").rename(work / "run" / "model.onnx")

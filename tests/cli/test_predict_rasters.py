@@ -120,6 +120,32 @@ def test_polygons_have_the_confidence_that_is_asked_for(scene, predict):
     assert mean == pytest.approx(whole.mean(), abs=1e-5)
 
 
+def test_polygons_without_the_confidence_that_is_asked_for_later_are_made_anew(scene, predict):
+    pyogrio = pytest.importorskip("pyogrio")
+    scene()
+    usual = ("scene.tif", "-o", "out", "--tile", "64")
+    assert predict(*usual, "--vector", "gpkg")[0] == 0
+    assert predict(*usual, "--confidence")[0] == 0
+    code, out, _ = predict(*usual, "--vector", "gpkg", "--confidence")
+    assert code == 0
+    assert "already there" not in out
+    assert "confidence" in pyogrio.raw.read("out/polygons/scene.gpkg")[0]["fields"]
+    assert "already there" in predict(*usual, "--vector", "gpkg", "--confidence")[1]
+    assert "already there" in predict(*usual, "--vector", "gpkg")[1]
+
+
+def test_what_is_removed_is_told(scene, predict, make_photos, tmp_path):
+    scene()
+    make_photos(tmp_path, "photo.png")
+    usual = ("scene.tif", "photo.png", "-o", "out", "--tile", "64")
+    assert predict(*usual, "--probabilities")[0] == 0
+    code, _, error = predict(*usual, "--tta", "mirror", "--overwrite")
+    assert code == 0
+    for path in ("out/probabilities/photo.npz", "out/probabilities/scene.tif"):
+        assert f"made by another model or setting than the labels: {path}" in error
+        assert not Path(path).exists()
+
+
 def test_a_folder_that_cannot_be_is_told_before_the_network_runs(scene, predict, tmp_path):
     scene()
     (tmp_path / "file").write_text("x")
@@ -233,6 +259,17 @@ def test_a_photo_is_streamed_where_memory_is_capped(tmp_path, monkeypatch, predi
     assert predict("photo.tif", "-o", "b", "--memory", "2G", "--tile", "32")[0] == 0
     whole = np.asarray(Image.open("a/labels/photo.png"))
     np.testing.assert_array_equal(read("b/labels/photo.tif"), whole)
+
+
+def test_rasters_alone_are_refused_before_ray_is_looked_for(scene, predict):
+    pytest.importorskip("pyarrow")
+    scene("a.tif")
+    scene("b.tif")
+    code, _, error = predict("a.tif", "b.tif", "-o", "out", "--ray", "127.0.0.1:1")
+    assert code == 2
+    assert "2 rasters and no photo, the first a.tif" in error
+    assert "leave --ray away" in error
+    assert not Path("out").exists()
 
 
 def test_faults_of_one_raster_leave_the_others(scene, predict, tmp_path):

@@ -162,7 +162,7 @@ def test_what_groups_do_not_allow_is_told():
     result = split(*make(images, counts), by="tile")
     notes = "\n".join(result.notes)
     assert [len(names) for names in result.names.values()] == [3, 3, 3]
-    assert "val has 33.3% of the pictures, asked for were 15.0%" in notes
+    assert "val has 33.3 % of the pictures, asked for were 15.0 %" in notes
     assert "no 'car' in" in notes
     assert "one picture or group only" in notes
 

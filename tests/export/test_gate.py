@@ -108,11 +108,11 @@ def test_each_limit_is_kept():
 
     assert faults(compared("a", 0.95)) == []
     (fault,) = faults(compared("a", 0.95), compared("b", 0.79, size=(2, 2)))
-    assert "79.00% of the labels agree in b" in fault
+    assert "79.00 % of the labels agree in b" in fault
     (fault,) = faults(compared("a", 0.89))
-    assert "89.00% of the labels agree, at least 90.00%" in fault
+    assert "89.00 % of the labels agree, at least 90.00 %" in fault
     (fault,) = faults(compared("a", 0.95, error=0.5))
-    assert "25.00% of their spread" in fault
+    assert "25.00 % of their spread" in fault
     lost = Drop(before=0.744, after=0.74, low=-0.006, high=-0.002, protocol="toys")
     (fault,) = faults(compared("a", 0.95), drop=lost)
     assert "difference -0.40 (95 % interval -0.60 to -0.20)" in fault

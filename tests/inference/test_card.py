@@ -291,7 +291,7 @@ def test_cards_of_plain_models_stay_as_older_versions_read_them(card):
 
 def test_a_verdict_is_told_in_words(verdict):
     assert verdict.describe() == (
-        "onnx-int8: 99.00% of the labels agree with the original's, 98.00% in the worst of 6 "
+        "onnx-int8: 99.00 % of the labels agree with the original's, 98.00 % in the worst of 6 "
         "pictures; scores differ by 0.5 at most, of a spread of 20; in float32: stem; toys"
     )
     assert verdict.drop.describe() == (

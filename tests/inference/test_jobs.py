@@ -167,7 +167,8 @@ def test_parts_of_another_model_do_not_count(result, kind):
     segmentation, facts = model.predict(job.source), facts_of(job, model.sha256)
     more = outputs_of(job, **{kind: True})
     more.save(segmentation, facts | {"model_hash": "another"}, overwrite=False)
-    outputs_of(job).save(segmentation, facts, overwrite=True)
+    more.labels.unlink()
+    outputs_of(job).save(segmentation, facts, overwrite=False)
     with pytest.raises(OutputExistsError, match=kind):
         more.are_done(facts, model.classes)
     more.save(segmentation, facts, overwrite=True)
@@ -261,3 +262,36 @@ def test_a_photo_that_is_gone_is_an_image_error(work):
     with pytest.raises(ImageFileError) as caught:
         facts_of(Job(Path("absent.jpg"), Path("absent")), "0")
     assert "absent.jpg" in caught.value.where
+
+
+def test_what_an_earlier_run_made_otherwise_does_not_stay_beside_new_labels(result):
+    job, model = result
+    first = outputs_of(job, layers=True, probabilities=True)
+    segmentation = model.predict(job.source)
+    first.save(segmentation, facts_of(job, model.sha256, "mirror"), overwrite=False)
+    mine = [first.layers / "notes.png", first.layers / "000_mine.mask.png"]
+    mine[0].write_bytes(next(first.layers.iterdir()).read_bytes())
+    mine[1].write_bytes(b"drawn by hand")
+    made = {path for path in first.layers.iterdir() if path not in mine}
+    facts = facts_of(job, model.sha256)
+    plain = outputs_of(job)
+    removed = plain.save(segmentation, facts, overwrite=True)
+    assert set(removed) == {first.probabilities, *made}
+    assert not any(path.exists() for path in removed)
+    assert all(path.exists() for path in mine)
+    first.save(segmentation, facts, overwrite=False)
+    assert plain.save(segmentation, facts, overwrite=True) == ()
+    assert first.probabilities.exists()
+
+
+def test_layers_of_classes_that_are_no_more_go_and_an_empty_folder_too(result, monkeypatch):
+    job, model = result
+    outputs = outputs_of(job, layers=True)
+    segmentation = model.predict(job.source)
+    outputs.save(segmentation, facts_of(job, model.sha256, "mirror"), overwrite=False)
+    old = outputs.layers / "077_gone.mask.png"
+    old.write_bytes(next(outputs.layers.iterdir()).read_bytes())
+    assert outputs.save(segmentation, facts_of(job, model.sha256), overwrite=True) == (old,)
+    assert len(list(outputs.layers.iterdir())) == 2 * len(model.classes)
+    outputs_of(job).save(segmentation, facts_of(job, model.sha256, "flips"), overwrite=True)
+    assert not outputs.layers.exists()

@@ -69,6 +69,31 @@ def test_a_raster_gives_its_bands_by_name_and_nan_without_data(raster):
     np.testing.assert_array_equal(found, expected)
 
 
+PLACED = {"crs": "EPSG:32640", "transform": (0.5, 0, 3e5, 0, -0.5, 2.8e6)}
+
+
+def test_a_placed_photo_is_one_only_where_it_has_data_everywhere(raster):
+    pixels = values("uint8", 3)
+    np.testing.assert_array_equal(read(raster(pixels, nodata=0, **PLACED), PHOTOS), pixels)
+    pixels[1, 2:4] = 0
+    path = raster(pixels, nodata=0, **PLACED)
+    with pytest.raises(UsageError, match="without data") as caught:
+        read(path, PHOTOS)
+    assert caught.value.got == "2 of 30 pixels without data"
+    assert "predict_raster" in caught.value.fix
+    assert str(path) == caught.value.where
+
+
+def test_transparent_pixels_of_a_placed_photo_have_no_data(raster):
+    pixels = values("uint8", 4)
+    pixels[..., 3] = 255
+    path = raster(pixels, photometric="RGB", ALPHA="YES", **PLACED)
+    np.testing.assert_array_equal(read(path, PHOTOS), pixels[..., :3])
+    pixels[0, 0, 3] = 0
+    with pytest.raises(UsageError, match="without data"):
+        read(raster(pixels, photometric="RGB", ALPHA="YES", **PLACED), PHOTOS)
+
+
 def test_a_raster_for_a_model_of_photos_is_sent_to_where_rasters_are_read(raster, tmp_path):
     with pytest.raises(ImageFileError) as caught:
         read(raster(values()), PHOTOS)

@@ -207,6 +207,34 @@ def test_a_second_run_finds_its_result_and_leaves_others_alone(tmp_path, write, 
         predict_raster(model, job, tmp_path / "out", replace(TILES, overwrite=True))
 
 
+def test_nothing_of_other_settings_stays_beside_new_labels(tmp_path, write, model):
+    job, out = write(blobs(60, 70)), tmp_path / "out"
+    rich = replace(TILES, confidence=True, probabilities=True, vector="gpkg")
+    first = predict_raster(model, job, out, rich).outputs
+    same = predict_raster(model, job, out, replace(TILES, overwrite=True))
+    assert same.removed == ()
+    other = replace(TILES, tta="flips", overwrite=True)
+    assert set(predict_raster(model, job, out, other).removed) == {
+        first.confidence,
+        first.probabilities,
+        first.polygons,
+    }
+    assert not first.polygons.exists()
+    first.confidence.write_bytes(b"somebody's own file")
+    assert predict_raster(model, job, out, replace(TILES, overwrite=True)).removed == ()
+    assert first.confidence.read_bytes() == b"somebody's own file"
+
+
+def test_polygons_that_are_made_anew_are_not_told_as_removed(tmp_path, write, model):
+    pytest.importorskip("pyogrio")
+    job, out = write(blobs(60, 70)), tmp_path / "out"
+    predict_raster(model, job, out, replace(TILES, vector="geojson"))
+    other = replace(TILES, tta="flips", vector="geojson", overwrite=True)
+    result = predict_raster(model, job, out, other)
+    assert result.removed == ()
+    assert result.outputs.polygons.exists()
+
+
 def test_a_raster_that_changes_leaves_no_result(tmp_path, write, model):
     job = write(blobs(200, 200))
     changed = []

@@ -122,6 +122,14 @@ def test_an_unknown_loss_offers_the_right_one(tmp_path):
         prepared(write(tmp_path / "data"), loss="cross-entropy + dise")
 
 
+def test_a_data_set_that_is_named_twice_is_refused(tmp_path):
+    root, link = write(tmp_path / "data"), tmp_path / "link"
+    link.symlink_to(root)
+    with pytest.raises(UsageError, match="named twice") as caught:
+        prepared(root, data=[{"path": str(root)}, {"path": str(link)}])
+    assert caught.value.got == str(link)
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="no such folder") as caught:
         prepared(tmp_path / "none")

@@ -3,7 +3,8 @@
 Regions have no names, so a method is judged by the best assignment of its regions to the classes
 of the truth, and twice: with one assignment for all pictures, which is what a user can have who
 looks at a few of them, and with another in every picture, which only its truth can tell: where that
-is much higher, the method finds the parts, and does not know which is which.
+is much higher, the method finds the parts, and does not know which is which. Methods that must be
+shown where to look are shown it from the truth, and their scores say so.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pixelwise.classical.assignment import assign, counts_of
 from pixelwise.classical.clusters import MOST_CLUSTERS
 from pixelwise.classical.methods import Method
 from pixelwise.classical.photo import Photo
+from pixelwise.classical.truth_seeds import SHOWN, seeds_of_truth
 from pixelwise.data.drawing import IGNORED
 from pixelwise.data.duplicates import perceptual_hash
 from pixelwise.data.faults import Fault
@@ -42,6 +44,7 @@ __all__ = [
     "Scores",
     "benchmark",
     "compared",
+    "scorable",
     "settings_for",
 ]
 
@@ -72,6 +75,7 @@ class MethodScore:
     Attributes:
         method: its name.
         settings: what it was told.
+        from_truth: whether it was shown where to look, by the truth: it is no automatic method.
         regions: by class of the truth the region that stands for it in all pictures; "" for none.
         by_set: with that assignment.
         by_picture: with the best assignment of every picture by itself.
@@ -81,6 +85,7 @@ class MethodScore:
 
     method: str
     settings: Mapping[str, Any]
+    from_truth: bool
     regions: tuple[str, ...]
     by_set: Scores
     by_picture: Scores
@@ -135,6 +140,11 @@ class _Seen:
     seconds: tuple[float, ...]
 
 
+def scorable(method: Method) -> bool:
+    """Whether it can be run on a single picture, if need be with seeds from the truth."""
+    return method.alone or method.name in SHOWN
+
+
 def settings_for(method: Method, classes: int, seed: int) -> dict[str, Any]:
     """As many clusters as there are classes, where it can, so that each has its own; the seed."""
     settings: dict[str, Any] = {}
@@ -160,22 +170,23 @@ def benchmark(
     Args:
         truth: pictures and their truth.
         match: which classes of it are judged.
-        methods: those that need nothing shown.
+        methods: those of one picture; seeds of those that must be shown where to look are drawn
+            from the truth, see `seeds_of_truth`.
         seed: of the methods that draw.
         workers: threads; 0 works in the calling one.
         progress: called with 1 for every picture.
 
     Raises:
-        UsageError: lists methods that must be shown where to look.
+        UsageError: lists methods that need more than one picture.
         DatasetError: no picture can be read; lists what is wrong with each.
         OutOfMemoryError: a picture needs more memory than there is.
     """
-    helpless = [method.name for method in methods if not method.alone]
+    helpless = [method.name for method in methods if not scorable(method)]
     if helpless:
         raise UsageError(
-            "these methods must be shown where to look, or several frames",
+            "a method that needs a sequence cannot be scored on single pictures",
             got=", ".join(helpless),
-            fix="leave them out; seeds taken from the truth would be no fair trial",
+            fix="leave it out",
         )
     classes = len(match.classes)
     settings = [settings_for(method, classes, seed) for method in methods]
@@ -214,7 +225,7 @@ def benchmark(
         names=names,
         units=units,
         scores=tuple(
-            _score(number, method.name, settings[number], seen, units)
+            _score(number, method, settings[number], seen, units)
             for number, method in enumerate(methods)
         ),
         faults=tuple(faults),
@@ -251,10 +262,14 @@ def _seen(
     for method, settings in methods:
         begun = time.perf_counter()
         try:
+            drawn = {}
+            if not method.alone:
+                drawn = seeds_of_truth(method.name, channels, match.classes.names)
+                begun = time.perf_counter()
             # A picture of its own for each, so that none is spared what another worked out.
-            found = method.run(Photo(photo.pixels, photo.name), **settings)
+            found = method.run(Photo(photo.pixels, photo.name), **settings, **drawn)
         except UsageError:
-            # Fewer colours than clusters: nothing is found here.
+            # Fewer colours than clusters, or nothing to point at: nothing is found here.
             confusions.append(None)
             names.append(())
             continue
@@ -286,7 +301,7 @@ def _confusion(
 
 
 def _score(
-    number: int, name: str, settings: Mapping[str, Any], seen: Sequence[_Seen], units: Units
+    number: int, method: Method, settings: Mapping[str, Any], seen: Sequence[_Seen], units: Units
 ) -> MethodScore:
     """The figures of one method from what was seen of it."""
     longest = max((each.regions[number] for each in seen), key=len)
@@ -294,8 +309,9 @@ def _score(
     confusions = [_padded(each, number, width) for each in seen]
     regions = assign(np.sum(confusions, axis=0))
     return MethodScore(
-        method=name,
+        method=method.name,
         settings=settings,
+        from_truth=not method.alone,
         regions=tuple("" if region < 0 else longest[region] for region in regions),
         by_set=_figures([counts_of(each, regions) for each in confusions], units),
         by_picture=_figures([counts_of(each, assign(each)) for each in confusions], units),

@@ -38,6 +38,7 @@ from pixelwise.cli.output import (
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import OutputExistsError, PixelwiseError
 from pixelwise.formats.files import named, write_atomic
+from pixelwise.percentages import percent
 from pixelwise.temperature import LocalTemperature, Temperature
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _print(result: CalibrationResult, sample: PixelSample, target: Path) -> None
     if result.helps:
         print_wrapped(
             f"{result.kind} temperature {_told(result.temperature)}; the likelihood of other "
-            f"pictures rises with a probability of {result.better:.1%}"
+            f"pictures rises with a probability of {percent(result.better)}"
         )
     else:
         print_wrapped(
@@ -243,15 +244,17 @@ def _print_coverage(result: CalibrationResult) -> None:
     if result.coverage is None:
         return
     found = result.coverage
-    text = f"prediction sets for {found.wanted:.1%}: the label, and classes from a probability of "
-    text += f"{found.threshold:.4g} on"
+    text = (
+        f"prediction sets for {percent(found.wanted)}: the label, and classes from a probability "
+    )
+    text += f"of {found.threshold:.4g} on"
     if found.measured is None or found.size is None:
         text += "; too few pictures to measure it on others"
     else:
         text += (
-            f"; on other pictures {found.measured.value:.1%} covered (95 % interval "
-            f"{found.measured.low:.1%} to {found.measured.high:.1%}), {found.size.value:.2f} "
-            "classes on the mean"
+            f"; on other pictures {percent(found.measured.value)} covered (95 % interval "
+            f"{percent(found.measured.low)} to {percent(found.measured.high)}), "
+            f"{found.size.value:.2f} classes on the mean"
         )
     print_wrapped(text)
 

@@ -39,6 +39,7 @@ from pixelwise.cli.output import (
 from pixelwise.errors import ExportRefusedError, PixelwiseError, UsageError
 from pixelwise.extras import extra
 from pixelwise.formats.files import named
+from pixelwise.percentages import percent
 
 if TYPE_CHECKING:
     from pixelwise.export.pictures import Pictures
@@ -291,7 +292,7 @@ def _print(result: Exported, original: ModelFile) -> None:
             (
                 each.name,
                 f"{each.size[1]}×{each.size[0]}",
-                f"{each.agreement:.2%}",
+                percent(each.agreement, 2),
                 f"{each.score_error:.3g}",
             )
             for each in result.agreement.pictures
@@ -309,8 +310,8 @@ def _print(result: Exported, original: ModelFile) -> None:
             [
                 (
                     each.layer,
-                    f"{each.error:.1%}",
-                    f"{each.agreement:.2%}",
+                    percent(each.error),
+                    percent(each.agreement, 2),
                     "stays in float32" if each.layer in kept else "",
                 )
                 for each in result.search.sensitivities[: max(_LAYERS_SHOWN, len(kept))]
@@ -318,8 +319,8 @@ def _print(result: Exported, original: ModelFile) -> None:
         )
         print_line("")
     print_wrapped(
-        f"{verdict.agreement:.2%} of the labels agree, {verdict.worst:.2%} in the worst picture; "
-        f"scores differ by {verdict.score_error:.3g} at most, of a spread of "
+        f"{percent(verdict.agreement, 2)} of the labels agree, {percent(verdict.worst, 2)} "
+        f"in the worst picture; scores differ by {verdict.score_error:.3g} at most, of a spread of "
         f"{verdict.score_spread:.3g}"
     )
     if verdict.drop is not None:

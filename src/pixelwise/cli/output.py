@@ -8,11 +8,15 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from pixelwise.errors import OutputError, PixelwiseError
+
+if TYPE_CHECKING:
+    # Every command loads this module, and few need arrays.
+    from pixelwise.inference.remote import Place
 
 __all__ = [
     "INTERRUPTED",
@@ -25,6 +29,7 @@ __all__ = [
     "print_error",
     "print_json",
     "print_line",
+    "print_removed",
     "print_wrapped",
 ]
 
@@ -88,6 +93,23 @@ def print_columns(
 def print_error(error: PixelwiseError) -> None:
     """Writes an error to standard error."""
     sys.stderr.write(_printable(f"error: {error}", kept="\n") + "\n")
+
+
+def print_removed(files: Sequence[Place]) -> None:
+    """Says on standard error what of earlier runs was removed; of many in a folder how many."""
+    if not files:
+        return
+    folders: dict[str, list[str]] = {}
+    for file in files:
+        folders.setdefault(str(file.parent), []).append(str(file))
+    told = [
+        names[0] if len(names) == 1 else f"{folder} ({len(names)} files)"
+        for folder, names in folders.items()
+    ]
+    sys.stderr.write(
+        _printable(f"removed, made by another model or setting than the labels: {', '.join(told)}")
+        + "\n"
+    )
 
 
 def _printable(text: str, *, kept: str = "") -> str:

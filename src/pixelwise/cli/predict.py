@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,17 +13,13 @@ import typer
 
 from pixelwise.cli.output import (
     INTERRUPTED,
-    UNWRITABLE,
     ExitCode,
     error_facts,
     fail,
-    hits_every_picture,
     print_columns,
-    print_error,
     print_json,
-    print_line,
 )
-from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.picture_report import gather, print_shares
 from pixelwise.cli.rasters import (
     check_options,
     parse_bands,
@@ -70,7 +65,6 @@ from pixelwise.inference.raster_output import Result
 from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
-from pixelwise.overlay import format_share
 from pixelwise.refine.plan import Refinement
 
 __all__ = ["Done", "Request", "predict", "work"]
@@ -116,6 +110,7 @@ class Done:
     summary: dict[str, Any] | None
     facts: PictureFacts | None
     source_hash: str
+    removed: tuple[Place, ...]
 
 
 def predict(
@@ -352,19 +347,7 @@ def _run(
 ) -> str:
     """Works through the jobs into `finished`; returns why it ended early, or nothing."""
     outcomes = run_jobs(jobs, lambda job: work(model, job, request), workers=workers)
-    try:
-        with closing(outcomes), progress_bar(len(jobs)) as advance:
-            for outcome in outcomes:
-                finished.append(outcome)
-                advance(1)
-                if outcome.error is None:
-                    continue
-                print_error(outcome.error)
-                if hits_every_picture(outcome.error):
-                    return UNWRITABLE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return ""
+    return gather(outcomes, len(jobs), finished)
 
 
 def work(model: Model, job: Job, request: Request) -> Done:
@@ -382,7 +365,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         facts_there = _facts_there(outputs, model) if request.facts else None
-        return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"])
+        return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"], ())
     segmentation = model.predict(
         content,
         tile=request.tile,
@@ -394,7 +377,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
     )
     segmentation = request.refinement.apply(segmentation, superpixels)
     point = segmentation.at(*request.point) if request.point is not None else None
-    outputs.save(segmentation, facts, overwrite=request.overwrite)
+    removed = outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
         outputs=outputs,
         shares=segmentation.tags,
@@ -403,6 +386,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
         summary=segmentation.summary() if request.summary else None,
         facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
         source_hash=facts["source_hash"],
+        removed=removed,
     )
 
 
@@ -469,25 +453,8 @@ def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
                 [(name, f"{value:.3f}") for name, value in result.point.items()],
                 title=f"{job.source} at x={request.point[0]}, y={request.point[1]}",
             )
-    if not results:
-        return
-    totals: dict[str, list[float]] = {}
-    for _, result in results:
-        for name, share in result.shares.items():
-            totals.setdefault(name, []).append(share)
-    rows = [
-        (name, format_share(sum(shares) / len(results)), str(len(shares)))
-        for name, shares in sorted(totals.items(), key=lambda item: -sum(item[1]))
-    ]
-    print_columns(("class", "share", "pictures"), rows)
-    skipped = sum(result.skipped for _, result in results)
-    failed = len(finished) - len(results)
-    parts = [f"{len(results) - skipped} done"]
-    parts += [f"{skipped} already there"] if skipped else []
-    parts += [f"{failed} failed"] if failed else []
-    where = ", ".join(results[0][1].outputs.paths().values())
-    if len(results) > 1:
-        where = ", ".join(
-            str(request.output / folder) for folder in results[0][1].outputs.folders()
-        )
-    print_line(f"{', '.join(parts)}: {where}")
+    print_shares(
+        [result for _, result in results],
+        failed=len(finished) - len(results),
+        output=request.output,
+    )

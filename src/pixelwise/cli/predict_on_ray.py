@@ -24,6 +24,7 @@ from pixelwise.cli.output import (
     print_error,
     print_json,
     print_line,
+    print_removed,
 )
 from pixelwise.cli.predict import Done, Request, work
 from pixelwise.cli.progress import progress_bar
@@ -120,6 +121,7 @@ def predict_on_ray(
             folder, model=file.card.name, model_hash=file.sha256, asked=" ".join(asked)
         )
         jobs = collect_jobs(photos, folder)
+        _refuse_rasters(jobs, max_megapixels)
         if isinstance(folder, Path):
             make_folder(folder)
         sweep_results(folder)
@@ -174,6 +176,20 @@ def _refuse_memory(places: Iterable[str]) -> None:
             )
 
 
+def _refuse_rasters(jobs: JobList, max_megapixels: float) -> None:
+    """Refuses a run of nothing else; rasters among photos are told in their turn."""
+    if jobs and all(_is_raster_on_disk(job, max_megapixels) for job in jobs):
+        raise UsageError(
+            "rasters are worked through one by one",
+            got=f"{len(jobs):,} rasters and no photo, the first {jobs[0].source}",
+            fix="leave --ray away",
+        )
+
+
+def _is_raster_on_disk(job: Job, max_megapixels: float) -> bool:
+    return isinstance(job.source, Path) and is_raster(job.source, max_megapixels=max_megapixels)
+
+
 def _not_done(jobs: JobList, summary: Summary, request: Request, file: ModelFile) -> Iterable[Job]:
     """Jobs that are not recorded as done, and those whose files on disk are gone since."""
     for job in jobs:
@@ -194,9 +210,7 @@ def _make_work(
     model.views(request.tta)
 
     def work_on(job: Job) -> Done:
-        if isinstance(job.source, Path) and is_raster(
-            job.source, max_megapixels=request.max_megapixels
-        ):
+        if _is_raster_on_disk(job, request.max_megapixels):
             raise UsageError(
                 "rasters are worked through one by one",
                 where=str(job.source),
@@ -239,6 +253,8 @@ def _run(
 def _note(outcome: Outcome[Done], summary: Summary, tally: _Tally) -> bool:
     """Counts and records an outcome; says whether all others would fail as it did."""
     done, error = outcome.result, outcome.error
+    if done is not None:
+        print_removed(done.removed)
     if done is not None and done.facts is not None:
         summary.add(outcome.job, done.facts, done.source_hash)
         tally.there += done.skipped

@@ -18,6 +18,7 @@ from pixelwise.cli.output import (
     print_columns,
     print_error,
     print_line,
+    print_removed,
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import PixelwiseError, UsageError
@@ -155,6 +156,8 @@ def run_rasters(
     try:
         for outcome in run_jobs(jobs, lambda job: _run(model, job, folder, settings), workers=1):
             finished.append(outcome)
+            if outcome.result is not None:
+                print_removed(outcome.result.removed)
             if outcome.error is None:
                 continue
             print_error(outcome.error)

@@ -22,6 +22,7 @@ from pixelwise.data.split_files import (
 from pixelwise.data.statistics import Statistics
 from pixelwise.data.stratify import stratify
 from pixelwise.errors import UsageError, did_you_mean
+from pixelwise.percentages import percent
 from pixelwise.version import VERSION
 
 __all__ = ["Split", "SplitBy", "read_split", "split", "wanted_shares", "write_split"]
@@ -330,8 +331,9 @@ def _notes(
         reached, asked = len(names) / len(dataset), result.fractions[name]
         if abs(reached - asked) > max(_TOLERANCE, 0.5 / len(dataset)):
             notes.append(
-                f"{name} has {reached:.1%} of the pictures, asked for were {asked:.1%}: the "
-                f"{len(groups.sizes)} groups are of {_range(groups.sizes)} pictures"
+                f"{name} has {percent(reached)} of the pictures, asked for were "
+                f"{percent(asked)}: the {len(groups.sizes)} groups are of "
+                f"{_range(groups.sizes)} pictures"
             )
     notes += _notes_on_classes(result, groups_of_class)
     unreadable = int((~statistics.readable).sum())

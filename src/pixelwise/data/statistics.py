@@ -324,7 +324,7 @@ def _fault(error: Exception, file: str) -> Fault:
             "there is not enough memory for this picture",
             file,
             got=str(error),
-            fix="use fewer --workers, or cut the picture into tiles",
+            fix="use fewer --threads, or cut the picture into tiles",
         )
     if not isinstance(error, PixelwiseError):
         reason = error.strerror if isinstance(error, OSError) else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 
+from pixelwise.percentages import percent
+
 __all__ = ["counted", "duration", "escaped", "percent", "printable"]
 
 
@@ -18,11 +20,6 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes:02d} min"
     return f"{hours // 24} d {hours % 24} h"
-
-
-def percent(share: float | None) -> str:
-    """A share of 0 … 1 with one decimal; an en dash where there is none."""
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def counted(count: int, what: str) -> str:

@@ -27,6 +27,7 @@ from pixelwise.evaluation.temperatures import (
 from pixelwise.inference.card import Card, Conformal, Score
 from pixelwise.metrics.bootstrap import Paired, interval, paired
 from pixelwise.metrics.calibration import Calibration
+from pixelwise.percentages import percent
 from pixelwise.temperature import LocalTemperature, Temperature
 from pixelwise.version import VERSION
 
@@ -232,7 +233,7 @@ def calibrated_card(card: Card, result: CalibrationResult) -> Card:
         told = ""
         if found.measured is not None and found.size is not None:
             told = (
-                f"; measured on pictures that had no part in it: {found.measured.value:.1%} "
+                f"; measured on pictures that had no part in it: {percent(found.measured.value)} "
                 f"covered by sets of {found.size.value:.2f} classes on the mean"
             )
         conformal = Conformal(

@@ -14,6 +14,7 @@ from pixelwise.export.network import DEQUANTISED, Network, runner, with_outputs
 from pixelwise.export.pictures import Pictures, odd_crops
 from pixelwise.inference.card import Drop
 from pixelwise.inference.predictor import Model
+from pixelwise.percentages import percent
 from pixelwise.segmentation import Segmentation
 
 __all__ = [
@@ -176,18 +177,19 @@ def faults_of(
     worst = agreement.worst
     if agreement.share < limits.agreement:
         faults.append(
-            f"{agreement.share:.2%} of the labels agree, at least {limits.agreement:.2%} must"
+            f"{percent(agreement.share, 2)} of the labels agree, at least "
+            f"{percent(limits.agreement, 2)} must"
         )
     if worst.agreement < limits.worst:
         faults.append(
-            f"{worst.agreement:.2%} of the labels agree in {worst.name}, at least "
-            f"{limits.worst:.2%} must"
+            f"{percent(worst.agreement, 2)} of the labels agree in {worst.name}, at least "
+            f"{percent(limits.worst, 2)} must"
         )
     share = agreement.score_error / max(agreement.score_spread, _TINY)
     if share > limits.score_error:
         faults.append(
-            f"scores differ by {agreement.score_error:.3g}, {share:.2%} of their spread, at most "
-            f"{limits.score_error:.2%} may"
+            f"scores differ by {agreement.score_error:.3g}, {percent(share, 2)} of their "
+            f"spread, at most {percent(limits.score_error, 2)} may"
         )
     return faults
 

@@ -18,6 +18,7 @@ from pixelwise.inference.engines import make_engine
 from pixelwise.inference.model_file import ModelFile, check_model
 from pixelwise.inference.onnx_file import with_metadata
 from pixelwise.models.network import SegmentationNetwork
+from pixelwise.percentages import percent
 
 __all__ = ["TRACED_SIZE", "export_model", "store_as_float16", "to_onnx", "write_card"]
 
@@ -131,7 +132,8 @@ def export_model(
             raise EngineError(
                 "the exported network does not give the same answers; nothing is written",
                 where=str(path),
-                got=f"{agreement:.2%} of the labels agree at {size}, least {_LEAST_AGREEMENT:.2%}",
+                got=f"{percent(agreement, 2)} of the labels agree at {size}, least "
+                f"{percent(_LEAST_AGREEMENT, 2)}",
                 fix="export with storage='float32'",
             )
     write_atomic(path, file.content)

@@ -11,16 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.dataset import Dataset
-from pixelwise.errors import UsageError
+from pixelwise.errors import ImageFileError, PixelwiseError, UsageError
 from pixelwise.formats.images import IMAGE_SUFFIXES, read_image
 from pixelwise.inference.card import Preprocessing
 from pixelwise.inference.model_file import shipped_models
 from pixelwise.inference.preprocess import plan_input, prepare
 
-__all__ = ["Pictures", "from_dataset", "from_folder", "network_inputs", "odd_crops", "shipped"]
+__all__ = [
+    "Pictures",
+    "check_readable",
+    "from_dataset",
+    "from_folder",
+    "network_inputs",
+    "odd_crops",
+    "shipped",
+]
 
 _SEED = 0
 _MOST_COMPARED = 6
+_MOST_TOLD = 50
 _LARGEST_SIDE = 1024
 # Of the height and the width: what is cut out of every picture beside the whole.
 _CROP = (0.7, 0.8)
@@ -120,6 +129,35 @@ def shipped(model: str) -> Pictures | None:
 def _of_files(files: Sequence[Path], what: str) -> Pictures:
     names = tuple(file.stem for file in files)
     return Pictures(what, names, lambda place: read_image(files[place]))
+
+
+def check_readable(*parts: Pictures, progress: Callable[[int], object] | None = None) -> None:
+    """Reads all pictures once: one that cannot be read would end the work long after its start.
+
+    Args:
+        parts: those that will be needed.
+        progress: called with 1 for every picture.
+
+    Raises:
+        ImageFileError: lists those that cannot be read.
+    """
+    faults = []
+    for pictures in parts:
+        for place, name in enumerate(pictures.names):
+            try:
+                pictures.read(place)
+            except PixelwiseError as error:
+                faults.append(f"{error.where or name}: {error.what}")
+            if progress is not None:
+                progress(1)
+    if faults:
+        told = list(dict.fromkeys(faults))
+        count = sum(map(len, parts))
+        raise ImageFileError(
+            f"{len(told):,} of the {count:,} pictures that were drawn cannot be read",
+            got="\n  ".join(told[:_MOST_TOLD]) + ("\n  …" if len(told) > _MOST_TOLD else ""),
+            fix="repair them, or take them out of the folder",
+        )
 
 
 def network_inputs(pictures: Pictures, card: Preprocessing) -> Iterator[NDArray[np.float32]]:

@@ -20,7 +20,7 @@ from pixelwise.evaluation.predictions import Subject
 from pixelwise.export.calibration import calibrate
 from pixelwise.export.gate import Agreement, Blame, agreement_of, blame, drop_of, faults_of
 from pixelwise.export.network import Network, read_network, stored_model
-from pixelwise.export.pictures import Pictures, network_inputs
+from pixelwise.export.pictures import Pictures, check_readable, network_inputs
 from pixelwise.export.quantise import quantised, scheme_of
 from pixelwise.export.sensitivity import Search, search
 from pixelwise.export.targets import Target
@@ -31,6 +31,7 @@ from pixelwise.inference.engines import installed_engines, make_engine, usable_c
 from pixelwise.inference.model_file import ModelFile, check_model
 from pixelwise.inference.onnx_file import with_metadata
 from pixelwise.inference.predictor import Model
+from pixelwise.percentages import percent
 from pixelwise.version import VERSION
 
 __all__ = ["Exported", "Gate", "Progress", "Subjects", "export", "let_out"]
@@ -158,6 +159,7 @@ def export(
 
     Raises:
         ExportRefusedError: the export differs too much; nothing is written.
+        ImageFileError: lists pictures that cannot be read.
         ModelFileError: the network is quantised already, or its weights are not finite.
         MissingExtraError: the engine that it is for is not installed.
         EngineError: a network cannot be run.
@@ -166,6 +168,8 @@ def export(
     engines = _engines(target)
     # A network that no engine takes is told before the work.
     make_engine(original, engine=_REFERENCE)
+    parts = [samples] if calibration is None else [samples, calibration]
+    check_readable(*parts, progress=_counter(progress, "reading", sum(map(len, parts))))
     network = read_network(original.content, where=str(original.path))
     model, found = stored_model(network), None
     if target.precision == "int8":
@@ -300,14 +304,14 @@ def _refusal(
 ) -> ExportRefusedError:
     worst = agreement.worst
     shown = [
-        f"{each.layer} ({each.before:.1%} of error in, {each.after:.1%} out)"
+        f"{each.layer} ({percent(each.before)} of error in, {percent(each.after)} out)"
         for each in layers[:_SHOWN]
         if each.after > each.before
     ]
     lines = [
         *faults,
         f"worst picture: {worst.name}, {worst.size[1]}×{worst.size[0]} (width × height): "
-        f"{worst.agreement:.2%} of the labels agree",
+        f"{percent(worst.agreement, 2)} of the labels agree",
         f"worst layers: {', '.join(shown) or 'none: the network is the same, the engine differs'}",
     ]
     return ExportRefusedError(

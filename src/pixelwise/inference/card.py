@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import CardError, ClassTableError
+from pixelwise.percentages import percent
 from pixelwise.temperature import LocalTemperature, fits_classes
 
 __all__ = [
@@ -266,8 +267,8 @@ class Verdict(_Part):
     def describe(self) -> str:
         """Without the drop, in one line."""
         text = (
-            f"{self.target}: {self.agreement:.2%} of the labels agree with the original's, "
-            f"{self.worst:.2%} in the worst of {self.pictures} pictures; scores differ by "
+            f"{self.target}: {percent(self.agreement, 2)} of the labels agree with the original's, "
+            f"{percent(self.worst, 2)} in the worst of {self.pictures} pictures; scores differ by "
             f"{self.score_error:.3g} at most, of a spread of {self.score_spread:.3g}"
         )
         if self.float_layers:

@@ -6,10 +6,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pixelwise.classes import ClassTable
-from pixelwise.errors import OutOfMemoryError, OutputExistsError, PixelwiseError
+from pixelwise.errors import OutOfMemoryError, OutputError, OutputExistsError, PixelwiseError
 from pixelwise.formats.cog import read_cog_facts
 from pixelwise.formats.files import sweep_leftovers
 from pixelwise.formats.images import read_image
@@ -36,6 +38,7 @@ __all__ = [
     "check_in_the_way",
     "facts_in",
     "read_job",
+    "remove_stale",
     "run_jobs",
     "source_facts",
     "sweep_results",
@@ -45,6 +48,7 @@ _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
 RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons")
+_LAYER_FILE = re.compile(r"\d{3,}_.*\.(?:mask|heat)\.png")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
@@ -76,12 +80,14 @@ class Outputs:
         overlay: the overlay, always written.
         layers: folder of masks and heat maps, or None where not asked for.
         probabilities: `.npz` file, or None where not asked for.
+        others: the last two, asked for or not: an earlier run may have made them.
     """
 
     labels: Place
     overlay: Place
     layers: Place | None
     probabilities: Place | None
+    others: tuple[Place, Place]
 
     @staticmethod
     def of(job: Job, folder: Place, *, layers: bool, probabilities: bool) -> Outputs:
@@ -90,11 +96,13 @@ class Outputs:
         def path(kind: str, suffix: str) -> Place:
             return folder / kind / job.name.with_name(job.name.name + suffix)
 
+        others = path("layers", ""), path("probabilities", ".npz")
         return Outputs(
             labels=path("labels", ".png"),
             overlay=path("overlays", ".png"),
-            layers=path("layers", "") if layers else None,
-            probabilities=path("probabilities", ".npz") if probabilities else None,
+            layers=others[0] if layers else None,
+            probabilities=others[1] if probabilities else None,
+            others=others,
         )
 
     def paths(self) -> dict[str, str]:
@@ -131,12 +139,21 @@ class Outputs:
             check_in_the_way(path, facts, overwrite=overwrite)
         return not overwrite and not self._missing(classes)
 
-    def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
+    def save(
+        self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool
+    ) -> tuple[Place, ...]:
         """Writes what is asked for; of a result that is marked as whole, only what it lacks.
 
+        With `overwrite`, what an earlier run made of another picture, model or setting, and this
+        one does not make anew, goes before labels come that it does not belong to.
+
+        Returns:
+            The files that were removed.
+
         Raises:
-            OutputError: a file cannot be written.
+            OutputError: a file cannot be written or removed.
         """
+        removed: tuple[Place, ...] = ()
         whole = self.labels.exists() and not overwrite
         wanted = self._missing(segmentation.classes) if whole else set(self.paths())
         if "overlay" in wanted:
@@ -146,8 +163,11 @@ class Outputs:
                 write_whole(self.layers / name, content)
         if self.probabilities is not None and "probabilities" in wanted:
             write_whole(self.probabilities, segmentation.encode_probabilities(**facts))
+        if overwrite:
+            removed = remove_stale(self._of_earlier_runs(segmentation.classes), facts)
         if "labels" in wanted:
             write_whole(self.labels, segmentation.encode(**facts))
+        return removed
 
     def lacks(self, classes: ClassTable) -> bool:
         """Whether any file that is asked for is not there."""
@@ -156,6 +176,12 @@ class Outputs:
     def _missing(self, classes: ClassTable) -> set[str]:
         files = self._files(classes)
         return {kind for kind in files if not all(path.exists() for path in files[kind])}
+
+    def _of_earlier_runs(self, classes: ClassTable) -> list[Place]:
+        """Files, where results of ours may lie, that are not asked for."""
+        layers, probabilities = self.others
+        asked = {path for files in self._files(classes).values() for path in files}
+        return [path for path in (*_layer_files(layers), probabilities) if path not in asked]
 
     def _files(self, classes: ClassTable) -> dict[str, list[Place]]:
         """Kind and files of everything asked for."""
@@ -194,6 +220,56 @@ def check_in_the_way(path: Place, facts: dict[str, str], *, overwrite: bool) -> 
             where=str(path),
             fix="pass --overwrite, or give another output folder",
         )
+
+
+def remove_stale(paths: Iterable[Place], facts: dict[str, str]) -> tuple[Place, ...]:
+    """Removes results of ours that say otherwise, and their folder of layers once it is empty.
+
+    Args:
+        paths: of results; one that is not there, or is none of ours, is left as it is.
+        facts: what a result says of itself that may stay.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    removed = []
+    for path in paths:
+        found = facts_in(path) if path.exists() else {}
+        if facts.keys() - {_SETTINGS} <= found.keys() and not _agree(facts, found):
+            _remove(path)
+            removed.append(path)
+    return tuple(removed)
+
+
+def _remove(path: Place) -> None:
+    if isinstance(path, RemotePath):
+        path.remove()
+        return
+    try:
+        path.unlink()
+    except OSError as error:
+        raise OutputError(
+            "a result of an earlier run that does not belong to the new labels cannot be removed",
+            where=str(path),
+            got=str(error),
+            fix="remove it, or give another output folder",
+        ) from error
+    if _LAYER_FILE.fullmatch(path.name):
+        # Only an empty folder can be removed so.
+        with suppress(OSError):
+            path.parent.rmdir()
+
+
+def _layer_files(folder: Place) -> list[Place]:
+    """Files in a folder that are named as layers are."""
+    if isinstance(folder, RemotePath):
+        names = [entry.name for entry in folder.entries()] if folder.exists() else []
+    else:
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208 - as text
+    return [folder / name for name in names if _LAYER_FILE.fullmatch(name)]
 
 
 def read_job(job: Job, *, max_megapixels: float) -> bytes:

@@ -20,6 +20,8 @@ from pixelwise.inference.remote import read_source
 
 __all__ = ["read_input"]
 
+_AS_RASTER = "predict it as a raster: `pixelwise predict`, or `predict_raster` in Python"
+
 
 def read_input(
     source: ImageSource,
@@ -31,24 +33,30 @@ def read_input(
 ) -> NDArray[Any]:
     """The picture, whole, `[H, W, B]`.
 
-    For models of photos as `read_source`, with `name` for what is no path. For others a path of a
+    For models of photos as `read_source`, with `name` for what is no path; a path of a raster must
+    have data everywhere, since a photo has a class at every pixel. For others a path of a
     raster, whose bands are found as `band_rule` does and whose pixels without data become NaN, or
     an array `[H, W, B]`.
 
     Raises:
         ImageFileError: the picture cannot be read, or is larger than `max_megapixels`.
         ArrayError: an array has other bands or another type than the model's.
-        UsageError: the raster's bands do not fit the model, or the source is no raster.
+        UsageError: the raster's bands do not fit the model; a raster for a model of photos has
+            pixels without data; or the source is no raster.
         MissingExtraError: what reads this raster is not installed.
     """
     if card.takes_photos:
         try:
-            return read_source(source, max_megapixels=max_megapixels, timeout=timeout, name=name)
+            pixels = read_source(source, max_megapixels=max_megapixels, timeout=timeout, name=name)
         except ImageFileError as error:
             if not _is_raster(source, max_megapixels):
                 raise
-            fix = "predict it as a raster: `pixelwise predict`, or `predict_raster` in Python"
-            raise ImageFileError(error.what, where=error.where, got=error.got, fix=fix) from error
+            raise ImageFileError(
+                error.what, where=error.where, got=error.got, fix=_AS_RASTER
+            ) from error
+        if isinstance(source, str | os.PathLike) and _is_raster(source, max_megapixels):
+            _refuse_missing(Path(source), card)
+        return pixels
     if isinstance(source, np.ndarray):
         return _of_array(source, card)
     if not isinstance(source, str | os.PathLike):
@@ -71,6 +79,24 @@ def read_input(
         window = Window(0, 0, width, height)
         values, _ = network_values(reader.read(window, rule.indices), reader.absent(window), rule)
         return values
+
+
+def _refuse_missing(path: Path, card: Preprocessing) -> None:
+    """Refuses a raster with pixels that would get a class, and have no data."""
+    with closing(open_raster(path)) as reader:
+        height, width = reader.facts.size
+        window = Window(0, 0, width, height)
+        missing = reader.absent(window)
+        if any(value is not None for value in reader.facts.nodata):
+            rule = band_rule(reader, card)
+            _, missing = network_values(reader.read(window, rule.indices), missing, rule)
+    if missing is not None and missing.any():
+        raise UsageError(
+            "pixels without data would get a class",
+            where=str(path),
+            got=f"{int(missing.sum()):,} of {missing.size:,} pixels without data",
+            fix=_AS_RASTER,
+        )
 
 
 def _is_raster(source: ImageSource, max_megapixels: float) -> bool:

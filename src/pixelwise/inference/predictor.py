@@ -64,7 +64,8 @@ class Model(Network):
         Args:
             image: a path, an address in an object store (`s3://…`), the bytes of an image file, a
                 PIL image, or an array `[H, W, 3]` RGB; for models of other bands or types the path
-                of a raster, or an array `[H, W, B]`.
+                of a raster, or an array `[H, W, B]`. A GeoTIFF may be a photo if it has data
+                everywhere; `predict_raster` takes others too.
             tile: side of overlapping tiles in pixels; the network then sees the picture at its own
                 scale, not at the one of the card. None: the picture as a whole.
             overlap: part of a tile that its neighbour covers too, 0 to 0.5; None: 0.25.
@@ -77,7 +78,7 @@ class Model(Network):
 
         Raises:
             ImageFileError: the picture cannot be read.
-            UsageError: an address of no object store.
+            UsageError: an address of no object store; or a GeoTIFF with pixels without data.
             ArrayError: an array is no picture.
             UsageError: tile, overlap or tta cannot be.
             EngineError: the network cannot be run.

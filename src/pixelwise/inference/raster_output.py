@@ -29,7 +29,8 @@ from pixelwise.formats.png import encode_rgb
 from pixelwise.formats.raster_reader import RasterFacts
 from pixelwise.formats.stripe_file import StripeFile
 from pixelwise.formats.viewable import viewable
-from pixelwise.inference.jobs import Job
+from pixelwise.inference.jobs import Job, remove_stale
+from pixelwise.inference.remote import Place
 from pixelwise.inference.tiles import Stripe
 from pixelwise.overlay import LegendEntry, draw_overlay
 from pixelwise.presence import CELL_SIDE, Presence, cell_edges
@@ -64,13 +65,22 @@ _NOTHING = (24, 24, 27)
 
 @dataclass(frozen=True)
 class RasterOutputs:
-    """The files of one raster; None where not asked for."""
+    """The files of one raster; None where not asked for.
+
+    Attributes:
+        labels: of class ids.
+        overlay: a small picture.
+        confidence, probabilities: rasters in steps of `PROBABILITY_SCALE`.
+        polygons: of the labels.
+        others: where the last three are, asked for or not: an earlier run may have made them.
+    """
 
     labels: Path
     overlay: Path
     confidence: Path | None
     probabilities: Path | None
-    polygons: Path | None = None
+    polygons: Path | None
+    others: tuple[Path, ...]
 
     @staticmethod
     def of(
@@ -88,12 +98,16 @@ class RasterOutputs:
         polygons = Path(vector) if vector else None
         if vector in VECTOR_KINDS:
             polygons = path("polygons", f".{vector}")
+        numbers = path("confidence", ".tif"), path("probabilities", ".tif")
+        named = () if polygons is None else (polygons,)
+        kinds = [path("polygons", f".{kind}") for kind in VECTOR_KINDS]
         return RasterOutputs(
             labels=path("labels", ".tif"),
             overlay=path("overlays", ".png"),
-            confidence=path("confidence", ".tif") if confidence else None,
-            probabilities=path("probabilities", ".tif") if probabilities else None,
+            confidence=numbers[0] if confidence else None,
+            probabilities=numbers[1] if probabilities else None,
             polygons=polygons,
+            others=(*numbers, *dict.fromkeys((*named, *kinds))),
         )
 
     def rasters(self) -> dict[str, Path]:
@@ -146,6 +160,8 @@ class Result:
         nodata_pixels: how many have no class.
         area_note: why there are no square metres, or `""`.
         skipped: whether all was there already.
+        removed: files of an earlier run that did not belong to the new labels, and are not made
+            anew.
     """
 
     outputs: RasterOutputs
@@ -155,6 +171,7 @@ class Result:
     nodata_pixels: int
     area_note: str
     skipped: bool = False
+    removed: tuple[Path, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """As plain data, without the files."""
@@ -373,8 +390,15 @@ def write_results(
     source: RasterFacts,
     provenance: Provenance,
     facts: Mapping[str, str],
-) -> None:
+    *,
+    overwrite: bool,
+) -> tuple[Path, ...]:
     """Writes all files, each whole or not at all, the labels last.
+
+    With `overwrite`, what an earlier run made with other settings goes before they come.
+
+    Returns:
+        What was removed and will not be made anew.
 
     Raises:
         OutputError: one cannot be written; those before it are there.
@@ -389,9 +413,13 @@ def write_results(
     labels = levels["labels"][overlay_level(source.size)].whole()[..., 0]
     overlay = _overlay(labels, preview, result, classes)
     write_atomic(result.outputs.overlay, encode_rgb(overlay, text))
+    removed: tuple[Place, ...] = ()
     for kind, path in result.outputs.rasters().items():
+        if kind == "labels" and overwrite:
+            removed = remove_stale(result.outputs.others, dict(facts))
         items = of_labels if kind == "labels" else text
         write_atomic(path, cog_pieces(levels[kind], _cog_facts(kind, classes, source, items)))
+    return tuple(Path(str(path)) for path in removed if path != result.outputs.polygons)
 
 
 def _cog_facts(

@@ -63,6 +63,7 @@ _NOT_MADE_WITH = (
     "probabilities",
     "vector",
 )
+_WITH_CONFIDENCE = "with_confidence"
 _CACHE = (16 << 20, 512 << 20)
 
 
@@ -159,7 +160,7 @@ def predict_raster(
             # Named by the user: better refused now than after the network.
             make_folder(outputs.polygons.parent)
         if not settings.overwrite and all(path.exists() for path in outputs.pictures()):
-            there = all(path.exists() for path in outputs.files())
+            there = outputs.polygons is None or _are_there(outputs.polygons, settings)
             if not there:
                 _write_polygons(outputs, model, reader.facts, facts)
             return replace(result_of_facts(facts_in(outputs.labels), outputs), skipped=there)
@@ -184,6 +185,13 @@ def predict_raster(
         return result
 
 
+def _are_there(polygons: Path, settings: RasterSettings) -> bool:
+    """Whether polygons are there, with confidence where it is asked for."""
+    return polygons.exists() and (
+        not settings.confidence or bool(facts_in(polygons).get(_WITH_CONFIDENCE))
+    )
+
+
 def _write_polygons(
     outputs: RasterOutputs, model: Network, place: RasterFacts, facts: dict[str, str]
 ) -> None:
@@ -196,7 +204,7 @@ def _write_polygons(
             confidence=outputs.confidence,
             confidence_scale=1 / PROBABILITY_SCALE,
             nodata=labels_nodata(model.classes),
-            facts=facts,
+            facts=facts | ({_WITH_CONFIDENCE: "yes"} if outputs.confidence else {}),
         )
 
 
@@ -240,7 +248,7 @@ class _Run:
             # Labels of a raster that was changed meanwhile would be those of no raster at all.
             self._reader.read(Window(0, 0, 1, 1), self._rule.indices)
             result = areas.result(self._outputs)
-            write_results(
+            removed = write_results(
                 levels,
                 result,
                 areas.presence(),
@@ -249,10 +257,11 @@ class _Run:
                 facts,
                 provenance_of(self._model, plan, str(facts.path)),
                 self._facts,
+                overwrite=self._settings.overwrite,
             )
             for level in (level for every in levels.values() for level in every):
                 level.tiles.close()
-        return result
+        return replace(result, removed=removed)
 
     def _plan(self, before: Progress | None) -> TilePlan:
         settings, facts = self._settings, self._reader.facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pixelwise.percentages import percent
 from pixelwise.training.choices import Choices
 from pixelwise.training.fingerprint import Fingerprint
 from pixelwise.training.machine import Machine
@@ -154,7 +155,7 @@ def _thin(seen: Fingerprint) -> str:
     facts = seen.thinnest
     if math.isnan(facts.near_border):
         return "how thin things are is not known"
-    return f"{facts.near_border:.0%} of {facts.name!r} lies within 2 pixels of its border"
+    return f"{percent(facts.near_border, 0)} of {facts.name!r} lies within 2 pixels of its border"
 
 
 def _choose_longest(choices: Choices, seen: Fingerprint, machine: Machine) -> None:
@@ -198,7 +199,7 @@ def choose_crop(choices: Choices, machine: Machine, scale: Scale, grid: tuple[in
     choices.set(
         "crop",
         crop,
-        f"about {most:,} pixels at a time: {share:.0%} of the median picture, which is "
+        f"about {most:,} pixels at a time: {percent(share, 0)} of the median picture, which is "
         f"{size_text(scale.size)} there; {sides}",
     )
 

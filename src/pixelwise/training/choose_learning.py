@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from pixelwise.data.wording import counted
+from pixelwise.percentages import percent
 from pixelwise.training.choices import Choices
 from pixelwise.training.choose_input import Scale, size_text
 from pixelwise.training.duration import Duration
@@ -80,7 +81,7 @@ def _choose_instances(choices: Choices, seen: Fingerprint) -> None:
     if not seen.instances:
         choices.set("instances", "merge", "the truth does not tell objects apart")
         return
-    touching = f"{seen.touching:.0%} of the objects touch another"
+    touching = f"{percent(seen.touching, 0)} of the objects touch another"
     if len(seen.present) <= 2 and seen.touching >= _TOUCHING:
         choices.set("instances", "borders", f"{touching}: with borders as a class they come apart")
     elif len(seen.present) > 2:
@@ -109,13 +110,16 @@ def choose_sampling(choices: Choices, seen: Fingerprint, scale: Scale) -> None:
     rare = [facts for facts in seen.present if facts.share < _RARE]
     very = [facts for facts in rare if facts.share < _VERY_RARE]
     if share >= _SEES_MOST:
-        choices.set("aim", 0.0, f"a piece shows {share:.0%} of the median picture wherever it lies")
+        choices.set(
+            "aim", 0.0, f"a piece shows {percent(share, 0)} of the median picture wherever it lies"
+        )
     elif rare:
         choices.set(
             "aim",
             0.5 if very else 0.33,
-            f"{_names(rare)} of less than {_VERY_RARE if very else _RARE:.1%} of the pixels, and a "
-            f"piece shows {share:.0%} of a picture: so many pieces are laid on rare classes",
+            f"{_names(rare)} of less than {percent(_VERY_RARE if very else _RARE)} of the pixels, "
+            f"and a piece shows {percent(share, 0)} of a picture: so many pieces are laid on rare "
+            "classes",
         )
     else:
         choices.set("aim", 0.0, "no class is rare enough to be missed by chance")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -101,10 +102,29 @@ def open_sources(plan: TrainingPlan) -> tuple[Dataset, ...]:
 
     Raises:
         DatasetError: one cannot be opened, or has faults.
+        UsageError: one is named twice.
     """
+    _refuse_repeated(plan.data)
     datasets = tuple(_opened(source) for source in plan.data)
     classes = None if plan.classes is None else read_classes(plan.classes)
     return with_run_splits(datasets, classes) if isinstance(classes, ClassFile) else datasets
+
+
+def _refuse_repeated(sources: Sequence[DataSource]) -> None:
+    """Twice the same pictures would be kept back to score on, and learned from."""
+    # Links and relative paths may lead to one folder.
+    plain = [
+        source.model_copy(update={"path": os.path.realpath(source.path)}) for source in sources
+    ]
+    repeated = [
+        source.path for place, source in enumerate(sources) if plain.index(plain[place]) < place
+    ]
+    if repeated:
+        raise UsageError(
+            "a data set is named twice",
+            got=", ".join(repeated),
+            fix="name each once",
+        )
 
 
 def bring_together(

@@ -25,26 +25,30 @@ def squares(tmp_path, monkeypatch):
     return tmp_path / "set"
 
 
-def test_all_methods_that_need_no_help_are_scored(squares, command):
+def test_all_methods_of_one_picture_are_scored(squares, command):
     code, out, error = command("classical", "set", "--benchmark")
     assert (code, error) == (0, "")
     table, protocol = out.split("\n\n")
-    names = {line.split()[0] for line in table.splitlines()[1:]}
-    assert names == {
+    names = [line.split()[0] for line in table.splitlines()[1:]]
+    assert set(names[:-3]) == {
         "otsu", "multi-otsu", "adaptive", "kmeans", "gmm", "slic", "watershed", "felzenszwalb",
         "chan-vese", "edges",
     }  # fmt: skip
+    assert set(names[-3:]) == {"snake", "grabcut", "random-walker"}
+    assert table.count("(seeds from the truth)") == 3
     for told in ("Hungarian", "one confusion matrix", "all pictures: 6 pictures", "jackknife"):
         assert told in protocol
-    assert "snake, grabcut, random-walker, motion" in protocol
+    assert "seeds from the truth: snake, grabcut, random-walker: not automatic" in protocol
+    assert "not scored: motion: needs a sequence" in protocol
 
 
 def test_chosen_methods_as_json(squares, command):
-    arguments = ["--method", "otsu", "--method", "edges", "--sample", 4, "--seed", 3]
+    arguments = ["--method", "grabcut", "--method", "otsu", "--sample", 4, "--seed", 3]
     code, out, _ = command("classical", "set", "--benchmark", *arguments, "--json")
     assert code == 0
     document = json.loads(out)
-    assert [entry["method"] for entry in document["methods"]] == ["otsu", "edges"]
+    assert [entry["method"] for entry in document["methods"]] == ["otsu", "grabcut"]
+    assert [entry["seeds"] for entry in document["methods"]] == [None, "from the truth"]
     best = document["methods"][0]
     assert best["one_assignment"]["mean_iou"]["value"] == 1
     assert list(best["regions"].values()) == ["background", "foreground"]
@@ -88,9 +92,9 @@ def test_beside_a_model_of_borders(tmp_path, monkeypatch, command):
 
 
 def test_what_cannot_start(squares, command):
-    code, _, error = command("classical", "set", "--benchmark", "--method", "snake")
+    code, _, error = command("classical", "set", "--benchmark", "--method", "motion")
     assert code == 2
-    assert "must be shown where to look" in error
+    assert "needs a sequence" in error
     code, _, error = command("classical", "nowhere", "--benchmark")
     assert code == 2
     assert "nowhere" in error

@@ -52,7 +52,7 @@ def test_json_lists_every_fault(folder, command):
         (folder / f"masks/{number}.png").write_bytes(b"")
     (folder / "masks/0.png").write_bytes((folder / "images/0.png").read_bytes())
     Image.fromarray(np.eye(12, 16, dtype=np.uint8)).save(folder / "masks/1.png")
-    code, out, _ = command("data", "check", folder, "--json", "--workers", "1")
+    code, out, _ = command("data", "check", folder, "--json", "--threads", "1")
     facts = json.loads(out)
     assert code == 1
     assert facts["layout"] == "folders"

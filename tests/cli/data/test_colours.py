@@ -40,8 +40,8 @@ def test_colours_of_a_bare_folder_are_listed(run, masks):
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
     assert lines[0][:2] == ["3", "masks:"]
-    assert lines[2][:5] == ["#1428d2", "20,40,210", "1,710", "95.000%", "3"]
-    assert lines[3][:5] == ["#c81e28", "200,30,40", "90", "5.000%", "2"]
+    assert lines[2][:6] == ["#1428d2", "20,40,210", "1,710", "95.000", "%", "3"]
+    assert lines[3][:6] == ["#c81e28", "200,30,40", "90", "5.000", "%", "2"]
     assert "\x1b" not in out
 
 

@@ -47,9 +47,9 @@ def test_a_split_is_shown_and_written(run, scenes, tmp_path):
     assert code == 0
     assert [line.split() for line in out.splitlines()[:4]] == [
         ["split", "pictures", "groups", "share", "asked"],
-        ["train", "24", "4", "66.7%", "66.0%"],
-        ["val", "6", "1", "16.7%", "17.0%"],
-        ["test", "6", "1", "16.7%", "17.0%"],
+        ["train", "24", "4", "66.7", "%", "66.0", "%"],
+        ["val", "6", "1", "16.7", "%", "17.0", "%"],
+        ["test", "6", "1", "16.7", "%", "17.0", "%"],
     ]
     assert "class" in out
     assert "'Tile 0'" in out

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.classical.benchmark import Benchmark, Compared, MethodScore, compared
+from pixelwise.classical.benchmark import Benchmark, Compared, MethodScore, compared, scorable
 from pixelwise.classical.benchmark import benchmark as scored
 from pixelwise.classical.methods import METHODS, Method
+from pixelwise.classical.truth_seeds import HOW_DRAWN
 from pixelwise.cli.data.options import open_from, refuse_taken
 from pixelwise.cli.judging import Opening, Work
 from pixelwise.cli.output import (
@@ -39,6 +40,7 @@ from pixelwise.version import VERSION
 __all__ = ["Wanted", "run_benchmark"]
 
 _SUFFIXES = (".json", ".md")
+_FROM_TRUTH = "seeds from the truth"
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def _own_match(truth: SetTruth, rules: Sequence[Rule]) -> Match:
 def _protocol(
     truth: SetTruth, match: Match, found: Benchmark, model: Evaluation | None
 ) -> list[tuple[str, str]]:
-    left_out = [name for name, method in METHODS.items() if not method.alone]
+    left_out = [name for name, method in METHODS.items() if not scorable(method)]
+    shown = [score.method for score in found.scores if score.from_truth]
     faults = f", {counted(len(found.faults), 'picture')} left out" if found.faults else ""
     units = found.units
     settings = "; ".join(
@@ -194,7 +197,8 @@ def _protocol(
             if units.count > 1
             else "none: there is one picture",
         ),
-        ("not scored", f"{', '.join(left_out)}: they must be shown where to look, or frames"),
+        (_FROM_TRUTH, f"{', '.join(shown)}: not automatic; {HOW_DRAWN}" if shown else ""),
+        ("not scored", f"{', '.join(left_out)}: needs a sequence"),
         ("failed", _failures(found)),
         ("pixelwise", VERSION),
     ]
@@ -216,7 +220,7 @@ def _failures(found: Benchmark) -> str:
 
 
 def _table(found: Benchmark, model: Evaluation | None) -> list[tuple[str, ...]]:
-    """Titles and rows, the best method first."""
+    """Titles and rows, the best automatic method first, and after them those with seeds."""
     classes = found.classes.names
     titles = ["method", "mIoU %", "by picture %", *(f"{name} %" for name in classes), "s/picture"]
     titles += ["model - method"] if model is not None else []
@@ -226,7 +230,8 @@ def _table(found: Benchmark, model: Evaluation | None) -> list[tuple[str, ...]]:
         each = [_number(estimate.value) for estimate in model.by_class["iou"]]
         rows.append((told, _shown(model.overall["mean_iou"]), "", *each, "", ""))
     for score in _best_first(found):
-        row = [score.method, _shown(score.by_set.mean_iou), _shown(score.by_picture.mean_iou)]
+        name = f"{score.method} ({_FROM_TRUTH})" if score.from_truth else score.method
+        row = [name, _shown(score.by_set.mean_iou), _shown(score.by_picture.mean_iou)]
         row += [_number(estimate.value) for estimate in score.by_set.iou]
         row.append(f"{score.seconds:.2f}")
         if model is not None:
@@ -236,7 +241,11 @@ def _table(found: Benchmark, model: Evaluation | None) -> list[tuple[str, ...]]:
 
 
 def _best_first(found: Benchmark) -> list[MethodScore]:
-    return sorted(found.scores, key=lambda score: -(score.by_set.mean_iou.value or 0))
+    """Those that were shown where to look come after the automatic ones."""
+    return sorted(
+        found.scores,
+        key=lambda score: (score.from_truth, -(score.by_set.mean_iou.value or 0)),
+    )
 
 
 def _shown(estimate: Estimate) -> str:
@@ -278,6 +287,7 @@ def _plain(
         entry = {
             "method": score.method,
             "settings": dict(score.settings),
+            "seeds": "from the truth" if score.from_truth else None,
             "regions": dict(zip(classes, score.regions, strict=True)),
             "one_assignment": scores(score.by_set.mean_iou, score.by_set.iou),
             "by_picture": scores(score.by_picture.mean_iou, score.by_picture.iou),

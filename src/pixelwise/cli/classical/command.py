@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from pixelwise.classical.benchmark import scorable
 from pixelwise.classical.clusters import MOST_SEED
 from pixelwise.classical.methods import METHODS, check_installed, find_method
 from pixelwise.classical.motion import motion
 from pixelwise.cli.classical.benchmark import Wanted, run_benchmark
 from pixelwise.cli.classical.options import method_options, read_seeds
 from pixelwise.cli.classical.pictures import (
-    INTERRUPTED,
     Done,
     Request,
     backgrounds,
@@ -33,7 +33,7 @@ from pixelwise.cli.data.options import (
     ValidOption,
 )
 from pixelwise.cli.judging import MapOption, Opening, SplitOption, ThreadsOption, Work
-from pixelwise.cli.output import ExitCode, fail
+from pixelwise.cli.output import INTERRUPTED, ExitCode, fail
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
@@ -176,7 +176,7 @@ def classical(
             wanted = Wanted(
                 data=Path(photos[0]),
                 opening=opening,
-                methods=chosen or [each for each in METHODS.values() if each.alone],
+                methods=chosen or [each for each in METHODS.values() if scorable(each)],
                 model=model,
                 rules=map_ or [],
                 split=split,

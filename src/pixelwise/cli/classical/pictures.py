@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,8 @@ from pixelwise.classical.motion import Background, background_of, motion, moving
 from pixelwise.classical.photo import open_photo
 from pixelwise.classical.results import GROUND
 from pixelwise.classical.seeds import Point
-from pixelwise.cli.output import (
-    error_facts,
-    hits_every_picture,
-    print_columns,
-    print_error,
-    print_json,
-    print_line,
-)
-from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.output import error_facts, print_json
+from pixelwise.cli.picture_report import gather, print_shares
 from pixelwise.errors import (
     ImageFileError,
     MaskFileError,
@@ -33,13 +26,11 @@ from pixelwise.errors import (
     UsageError,
 )
 from pixelwise.inference.jobs import Job, Outcome, Outputs, read_job, run_jobs, source_facts
-from pixelwise.overlay import format_share
+from pixelwise.inference.remote import Place
 from pixelwise.segmentation import Segmentation
 from pixelwise.version import VERSION
 
-__all__ = ["INTERRUPTED", "Done", "Request", "backgrounds", "print_finished", "work_through"]
-
-INTERRUPTED = "interrupted"
+__all__ = ["Done", "Request", "backgrounds", "print_finished", "work_through"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +70,7 @@ class Done:
     shares: dict[str, float]
     skipped: bool
     summary: dict[str, Any] | None
+    removed: tuple[Place, ...] = ()
 
 
 def backgrounds(
@@ -123,21 +115,7 @@ def work_through(
         SettingsError: no picture could be worked so.
     """
     outcomes = run_jobs(jobs, lambda job: _work(job, request), workers=workers)
-    try:
-        with closing(outcomes), progress_bar(len(jobs)) as advance:
-            for outcome in outcomes:
-                if isinstance(outcome.error, SettingsError):
-                    raise outcome.error
-                finished.append(outcome)
-                advance(1)
-                if outcome.error is None:
-                    continue
-                print_error(outcome.error)
-                if hits_every_picture(outcome.error):
-                    return "stopped, since no result can be written"
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return ""
+    return gather(outcomes, len(jobs), finished, raised=(SettingsError,))
 
 
 def print_finished(finished: list[Outcome[Done]], request: Request) -> None:
@@ -146,26 +124,7 @@ def print_finished(finished: list[Outcome[Done]], request: Request) -> None:
         _print_json(finished)
         return
     results = [outcome.result for outcome in finished if outcome.result is not None]
-    if not results:
-        return
-    totals: dict[str, list[float]] = {}
-    for result in results:
-        for name, share in result.shares.items():
-            totals.setdefault(name, []).append(share)
-    rows = [
-        (name, format_share(sum(shares) / len(results)), str(len(shares)))
-        for name, shares in sorted(totals.items(), key=lambda item: -sum(item[1]))
-    ]
-    print_columns(("class", "share", "pictures"), rows)
-    skipped = sum(result.skipped for result in results)
-    failed = len(finished) - len(results)
-    parts = [f"{len(results) - skipped} done"]
-    parts += [f"{skipped} already there"] if skipped else []
-    parts += [f"{failed} failed"] if failed else []
-    where = [*results[0].outputs.paths().values()]
-    if len(results) > 1:
-        where = [str(request.output / folder) for folder in results[0].outputs.folders()]
-    print_line(f"{', '.join(parts)}: {', '.join(where)}")
+    print_shares(results, failed=len(finished) - len(results), output=request.output)
 
 
 def _print_json(finished: list[Outcome[Done]]) -> None:
@@ -200,12 +159,13 @@ def _work(job: Job, request: Request) -> Done:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         return Done(outputs, shares, skipped=True, summary=None)
     segmentation = _segmented(job, request, seeds)
-    outputs.save(segmentation, facts, overwrite=request.overwrite)
+    removed = outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
         outputs=outputs,
         shares=segmentation.tags,
         skipped=done,
         summary=segmentation.summary() if request.summary else None,
+        removed=removed,
     )
 
 

@@ -42,6 +42,7 @@ from pixelwise.errors import (
     UsageError,
 )
 from pixelwise.formats.files import named, write_atomic
+from pixelwise.percentages import percent
 
 __all__ = ["colours"]
 
@@ -281,7 +282,7 @@ def _row(count: ColourCount, pixels: int) -> tuple[str, ...]:
         colour,
         numbers,
         f"{count.pixels:,}",
-        f"{count.pixels / max(1, pixels):.3%}",
+        percent(count.pixels / max(1, pixels), 3),
         f"{count.files:,}",
         name,
         count.example,

@@ -62,7 +62,7 @@ OverwriteOption: TypeAlias = Annotated[
 ]
 
 WorkersOption: TypeAlias = Annotated[
-    int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0 means one per core.")
+    int, typer.Option("--threads", min=0, max=MOST_THREADS, help="Cores to use; 0 means all.")
 ]
 
 

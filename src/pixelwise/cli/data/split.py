@@ -37,6 +37,7 @@ from pixelwise.data.split import split as cut
 from pixelwise.data.split_files import check_free
 from pixelwise.data.statistics import gather
 from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.percentages import percent
 
 __all__ = ["split"]
 
@@ -159,8 +160,8 @@ def _print(result: Split, folder: Path) -> None:
             name,
             f"{len(names):,}",
             f"{result.groups[name]:,}",
-            f"{len(names) / total:.1%}",
-            f"{result.fractions[name]:.1%}",
+            percent(len(names) / total),
+            percent(result.fractions[name]),
         )
         for name, names in result.names.items()
     ]
@@ -173,7 +174,7 @@ def _print(result: Split, folder: Path) -> None:
         [
             (
                 result.classes[place],
-                *(f"{share:.2%}" for share in (shares[-1, place], *shares[:-1, place])),
+                *(percent(share, 2) for share in (shares[-1, place], *shares[:-1, place])),
             )
             for place in order
         ],
