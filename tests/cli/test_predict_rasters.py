@@ -252,7 +252,7 @@ def test_faults_of_one_raster_leave_the_others(scene, predict, tmp_path):
         (("--range", "5,5"), "range is two numbers"),
         (("--range", "0,inf"), "range is two numbers"),
         (("--layers",), "no --layers"),
-        (("--at", "1,1"), "no --layers and no --at"),
+        (("--at", "1,1"), "rasters have none of these"),
     ],
 )
 def test_options_that_cannot_be(scene, predict, arguments, said):

@@ -35,11 +35,21 @@ from pixelwise.cli.rasters import (
     raster_entries,
     run_rasters,
 )
+from pixelwise.cli.regions_option import (
+    PixelSizeOption,
+    RegionsOption,
+    begin_regions,
+    finish_regions,
+    parse_size,
+    refuse_on_ray,
+    regions_path,
+)
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
 from pixelwise.formats.masks import read_mask
 from pixelwise.formats.raster_reader import TIFF_SUFFIXES, is_raster
+from pixelwise.formats.spacing import Spacing
 from pixelwise.inference.collecting import collect_jobs
 from pixelwise.inference.engines import MOST_THREADS, make_engine, usable_cores
 from pixelwise.inference.job_list import JobList
@@ -57,6 +67,7 @@ from pixelwise.inference.picture_facts import PictureFacts, picture_facts
 from pixelwise.inference.predictor import Model
 from pixelwise.inference.raster_output import Result
 from pixelwise.inference.rasters import RasterSettings
+from pixelwise.inference.region_output import RegionOutput
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.overlay import format_share
@@ -83,6 +94,8 @@ class Request:
     max_megapixels: float
     decode_timeout: float | None
     facts: bool = False
+    spacing: Spacing | None = None
+    regions: RegionOutput | None = None
 
     @property
     def settings(self) -> str:
@@ -153,6 +166,8 @@ def predict(
             help="Rasters: also polygons with class and area, simplified without gaps.",
         ),
     ] = None,
+    regions: RegionsOption = None,
+    spacing: PixelSizeOption = None,
     allow_references: Annotated[
         bool,
         typer.Option(
@@ -218,6 +233,7 @@ def predict(
         }
     )
     if ray is not None:
+        refuse_on_ray(regions, spacing)
         # Ray and what reads tables take a second to load.
         from pixelwise.cli.predict_on_ray import predict_on_ray
 
@@ -249,7 +265,9 @@ def predict(
         # A plain TIFF is a photo, but not to a model of other bands.
         every = memory is not None or not file.card.preprocessing.takes_photos
         jobs, rasters = _apart(collect_jobs(photos, folder), max_megapixels, every_tiff=every)
-        for_photos = _given({"--layers": layers, "--at": point is not None})
+        given = {"--regions": regions is not None, "--spacing": spacing is not None}
+        for_photos = _given({"--layers": layers, "--at": point is not None} | given)
+        size = parse_size(spacing, used=json_output or regions is not None)
         check_options(rasters, folder, for_rasters, for_photos)
         if tile is None and overlap is not None and not rasters:
             raise UsageError(
@@ -277,6 +295,7 @@ def predict(
         if isinstance(folder, Path):
             make_folder(folder)
         sweep_results(folder)
+        region_output = begin_regions(regions, folder, size, loaded, jobs)
     except PixelwiseError as error:
         fail(error)
     request = Request(
@@ -291,14 +310,17 @@ def predict(
         tta=tta,
         max_megapixels=max_megapixels,
         decode_timeout=decode_timeout,
+        spacing=size,
+        regions=region_output,
     )
     finished: list[Outcome[Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
+    ending = ending or finish_regions(region_output, loaded)
     streamed: list[Outcome[Result]] = []
     if not ending and isinstance(folder, Path):
         ending = run_rasters(loaded, rasters, folder, settings, streamed)
     if json_output:
-        _print_json(finished, streamed)
+        _print_json(finished, streamed, request)
     else:
         _print_report(finished, request)
         print_rasters(streamed)
@@ -354,6 +376,9 @@ def work(model: Model, job: Job, request: Request) -> Done:
         job, request.output, layers=request.layers, probabilities=request.probabilities
     )
     done = outputs.are_done(facts, model.classes, overwrite=request.overwrite)
+    regions = request.regions
+    regions_done = regions is None or regions.is_done(job, facts, overwrite=request.overwrite)
+    done = done and regions_done
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         facts_there = _facts_there(outputs, model) if request.facts else None
@@ -368,13 +393,15 @@ def work(model: Model, job: Job, request: Request) -> Done:
         name=str(job.source),
     )
     point = segmentation.at(*request.point) if request.point is not None else None
+    if regions is not None and not regions_done:
+        regions.save(segmentation, job, content, facts)
     outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
         outputs=outputs,
         shares=segmentation.tags,
         skipped=done,
         point=point,
-        summary=segmentation.summary() if request.summary else None,
+        summary=segmentation.summary(spacing=request.spacing) if request.summary else None,
         facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
         source_hash=facts["source_hash"],
     )
@@ -415,14 +442,17 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
     return x, y
 
 
-def _print_json(finished: list[Outcome[Done]], streamed: list[Outcome[Result]]) -> None:
+def _print_json(
+    finished: list[Outcome[Done]], streamed: list[Outcome[Result]], request: Request
+) -> None:
     pictures: list[dict[str, Any]] = []
     rasters, failed = raster_entries(streamed)
     for outcome in finished:
         if outcome.result is not None and outcome.result.summary is not None:
             entry = {
                 "source": str(outcome.job.source),
-                "outputs": outcome.result.outputs.paths(),
+                "outputs": outcome.result.outputs.paths()
+                | regions_path(request.regions, outcome.job),
                 **outcome.result.summary,
             }
             if outcome.result.point is not None:
@@ -464,4 +494,5 @@ def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
         where = ", ".join(
             str(request.output / folder) for folder in results[0][1].outputs.folders()
         )
+    where += f", {request.regions.folder}" if request.regions else ""
     print_line(f"{', '.join(parts)}: {where}")

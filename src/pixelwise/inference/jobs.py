@@ -44,7 +44,7 @@ __all__ = [
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
-RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons")
+RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons", "regions")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
