@@ -111,6 +111,7 @@ class RegionViews:
         path: str | Path,
         form: str | None = None,
         *,
+        picture: str | None = None,
         min_area: int = 1,
         spacing: Spacing | str | None = None,
     ) -> None:
@@ -122,8 +123,9 @@ class RegionViews:
             path: of the file.
             form: coco or labelme (.json), cvat or voc (.xml; voc has boxes alone), yolo (.txt),
                 geojson, svg; None: what the ending of the name says.
+            picture: the picture's file, as the regions' file shall say it; the name of the source.
             min_area: smaller regions are left out.
-            spacing: as in `segments`; for forms that have areas.
+            spacing: as in `segments`; COCO and GeoJSON have areas.
 
         Raises:
             OutputError: the file cannot be written.
@@ -135,8 +137,8 @@ class RegionViews:
         segments = find_segments(
             self.labels, self.confidence, self.classes, min_area=min_area, spacing=spacing
         )
-        picture = Path(self.provenance.source).name
-        regions = Regions.of(self.labels, segments, self.classes, picture=picture)
+        name = Path(self.provenance.source).name if picture is None else picture
+        regions = Regions.of(self.labels, segments, self.classes, picture=name)
         write_atomic(Path(path), encode_regions(regions, chosen))
 
     def polygons(

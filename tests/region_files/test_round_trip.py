@@ -66,7 +66,7 @@ def read_back(form, segmentation, folder):
 
 
 @pytest.mark.parametrize("form", REGION_FORMS)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(labels=LABELS, background=st.booleans(), wide=st.booleans())
 def test_the_label_map_comes_back(form, labels, background, wide, drawn, table):
     ids = (1, 3, 7, 900) if wide and form != "voc" else IDS

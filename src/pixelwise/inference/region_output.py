@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,23 +86,21 @@ class RegionOutput:
         if self.form in _WITH_PICTURES:
             self._share({CLASSES: lambda: [table_file(classes)]})
         for path in self._shared_files(classes):
-            self._check(path, _known_hashes(known, path))
+            self._there(path, _known_hashes(known, path))
 
     def place(self, job: Job) -> Path:
         """The file that holds a picture's regions."""
         name = _flat(job) if self.form == "voc" else job.name.as_posix()
-        return (
-            self.folder
-            / {
-                "coco": "annotations/instances.json",
-                "cvat": "annotations.xml",
-                "geojson": f"{name}.geojson",
-                "labelme": f"images/{name}.json",
-                "svg": f"{name}.svg",
-                "voc": f"Annotations/{name}.xml",
-                "yolo": f"labels/{name}.txt",
-            }[self.form]
-        )
+        paths = {
+            "coco": "annotations/instances.json",
+            "cvat": "annotations.xml",
+            "geojson": f"{name}.geojson",
+            "labelme": f"images/{name}.json",
+            "svg": f"{name}.svg",
+            "voc": f"Annotations/{name}.xml",
+            "yolo": f"labels/{name}.txt",
+        }
+        return self.folder / paths[self.form]
 
     def is_done(self, job: Job, facts: dict[str, str], *, overwrite: bool) -> bool:
         """Whether the picture's files are there, made from it by this model; corrected or not.
@@ -154,10 +152,9 @@ class RegionOutput:
         known = _read(self._of(job))
         hashes: dict[str, list[str]] = {}
         for path, data in files.items():
-            ours = _known_hashes(known, path)
             now = hashlib.sha256(data).hexdigest()
-            self._check(path, {*ours, now})
-            hashes[path] = [*dict.fromkeys([*ours, now])]
+            there = self._there(path, [*_known_hashes(known, path), now])
+            hashes[path] = [*dict.fromkeys([*there, now])]
         # First, so that after a kill the files are known as ours.
         entry = {
             "facts": self._facts(facts),
@@ -198,22 +195,23 @@ class RegionOutput:
     def _share(self, files: dict[str, Callable[[], Iterable[bytes]]]) -> None:
         for path, make in files.items():
             known = _read(self._journal / _SHARED)
-            ours = _known_hashes(known, path)
             digest = hashlib.sha256()
             for part in make():
                 digest.update(part)
             now = digest.hexdigest()
-            if _hash_of(self.folder / path) == now:
+            there = self._there(path, [*_known_hashes(known, path), now])
+            if there == [now]:
                 continue
-            self._check(path, ours)
-            known["files"][path] = [*ours[-1:], now]
+            known["files"][path] = [*there, now]
             write_atomic(self._journal / _SHARED, _json(known))
             write_atomic(self.folder / path, make())
 
-    def _check(self, path: str, ours: Iterable[str]) -> None:
+    def _there(self, path: str, ours: Sequence[str]) -> list[str]:
+        """The hash of the file that is there, if one is; it must be ours."""
         found = _hash_of(self.folder / path)
         if found and found not in ours:
             raise _in_the_way(self.folder / path, "")
+        return [found] if found else []
 
     def _facts(self, facts: dict[str, str]) -> dict[str, str]:
         if self.spacing is None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pixelwise.classes import ClassTable
 from pixelwise.errors import MaskFileError, UsageError
 from pixelwise.formats.annotations import background_of
+from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.polygons import fill_patch
 from pixelwise.region_files.forms import region_form
 from pixelwise.segments import Labels
@@ -22,20 +23,27 @@ from pixelwise.segments import Labels
 __all__ = ["read_regions"]
 
 _STEP = re.compile(r"([MHVZ])(\d*)(?: (\d+))?")
-_MOST_PIXELS = 2**31 - 1
+_LONGEST_SIDE = 2**30
 _LARGEST = 1 << 32
 
 _Drawn = list[tuple[str | None, list[NDArray[np.float64]]]]
 """Name of the class, None for what is ignored, and rings of each region."""
 
 
-def read_regions(path: str | Path, classes: ClassTable, form: str | None = None) -> Labels:
+def read_regions(
+    path: str | Path,
+    classes: ClassTable,
+    form: str | None = None,
+    *,
+    max_megapixels: float = DEFAULT_MEGAPIXELS,
+) -> Labels:
     """The label map of a file that `Segmentation.save_regions` wrote as SVG or GeoJSON.
 
     Args:
         path: of the file.
         classes: the class table that holds its names.
         form: svg or geojson; None: what the ending of the name says.
+        max_megapixels: files of larger pictures are refused.
 
     Returns:
         uint8 or uint16 `[H, W]`: ids of the table. Pixels without a region are of the background,
@@ -57,6 +65,8 @@ def read_regions(path: str | Path, classes: ClassTable, form: str | None = None)
         if Path(path).stat().st_size > _LARGEST:
             raise _broken(f"more than {_LARGEST:,} bytes")
         size, drawn = _READERS[chosen](Path(path).read_bytes())
+        if size[0] * size[1] > max_megapixels * 1e6:
+            raise _broken(f"{size[0]}×{size[1]} pixels, above max_megapixels={max_megapixels:g}")
         return _painted(size, drawn, classes)
     except OSError as error:
         if isinstance(error, MaskFileError):
@@ -183,7 +193,7 @@ def _geojson(content: bytes) -> tuple[tuple[int, int], _Drawn]:
 
 def _size(height: Any, width: Any) -> tuple[int, int]:
     sides = (height, width)
-    if not all(type(side) is int and side > 0 for side in sides) or height * width > _MOST_PIXELS:
+    if not all(type(side) is int and 0 < side < _LONGEST_SIDE for side in sides):
         raise _broken(f"a size of {height} × {width}"[:80])
     return height, width
 
