@@ -251,7 +251,7 @@ def test_faults_of_one_raster_leave_the_others(scene, predict, tmp_path):
         (("--range", "5"), "range is two numbers"),
         (("--range", "5,5"), "range is two numbers"),
         (("--range", "0,inf"), "range is two numbers"),
-        (("--layers",), "no --layers"),
+        (("--layers",), "rasters have none of these"),
         (("--at", "1,1"), "rasters have none of these"),
     ],
 )

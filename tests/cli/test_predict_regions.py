@@ -14,7 +14,7 @@ from pixelwise.cli.regions_option import begin_regions, parse_size
 from pixelwise.errors import UsageError
 from pixelwise.formats.masks import read_mask
 from pixelwise.inference.remote import RemotePath
-from pixelwise.region_files import read_regions
+from pixelwise.region_files import REGION_FORMS, read_regions
 
 OUT = "out/regions"
 DATA_SETS = {
@@ -43,6 +43,13 @@ def predict(work, make_model, make_table, command):
 
     run.classes = make_table(0, 3, 7, 200)
     return run
+
+
+def test_the_help_names_every_form(command):
+    code, out, _ = command("predict", "--help")
+    assert code == 0
+    told = "".join(letter if letter.isalpha() else " " for letter in out).split()
+    assert set(REGION_FORMS) <= set(told)
 
 
 def contents(folder):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,14 +16,11 @@ from pixelwise.cli.output import (
     INTERRUPTED,
     UNWRITABLE,
     ExitCode,
-    error_facts,
     fail,
     hits_every_picture,
-    print_columns,
     print_error,
-    print_json,
-    print_line,
 )
+from pixelwise.cli.predict_report import print_predictions, print_report
 from pixelwise.cli.progress import progress_bar
 from pixelwise.cli.rasters import (
     check_options,
@@ -32,7 +29,6 @@ from pixelwise.cli.rasters import (
     parse_range,
     parse_vector,
     print_rasters,
-    raster_entries,
     run_rasters,
 )
 from pixelwise.cli.regions_option import (
@@ -42,7 +38,6 @@ from pixelwise.cli.regions_option import (
     finish_regions,
     parse_size,
     refuse_on_ray,
-    regions_path,
 )
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
@@ -67,10 +62,11 @@ from pixelwise.inference.picture_facts import PictureFacts, picture_facts
 from pixelwise.inference.predictor import Model
 from pixelwise.inference.raster_output import Result
 from pixelwise.inference.rasters import RasterSettings
-from pixelwise.inference.region_output import RegionOutput
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
-from pixelwise.overlay import format_share
+
+if TYPE_CHECKING:
+    from pixelwise.inference.region_output import RegionOutput
 
 __all__ = ["Done", "Request", "predict", "work"]
 
@@ -320,9 +316,9 @@ def predict(
     if not ending and isinstance(folder, Path):
         ending = run_rasters(loaded, rasters, folder, settings, streamed)
     if json_output:
-        _print_json(finished, streamed, request)
+        print_predictions(finished, streamed, request)
     else:
-        _print_report(finished, request)
+        print_report(finished, request)
         print_rasters(streamed)
     if ending:
         total = len(jobs) + len(rasters)
@@ -440,59 +436,3 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
             "a pixel is given as two whole numbers", got=f"--at {text}", fix="such as --at 120,48"
         ) from None
     return x, y
-
-
-def _print_json(
-    finished: list[Outcome[Done]], streamed: list[Outcome[Result]], request: Request
-) -> None:
-    pictures: list[dict[str, Any]] = []
-    rasters, failed = raster_entries(streamed)
-    for outcome in finished:
-        if outcome.result is not None and outcome.result.summary is not None:
-            entry = {
-                "source": str(outcome.job.source),
-                "outputs": outcome.result.outputs.paths()
-                | regions_path(request.regions, outcome.job),
-                **outcome.result.summary,
-            }
-            if outcome.result.point is not None:
-                entry["at"] = outcome.result.point
-            pictures.append(entry)
-        elif outcome.error is not None:
-            failed.append({"source": str(outcome.job.source), **error_facts(outcome.error)})
-    rasters_too = {"rasters": rasters} if streamed else {}
-    print_json({"pictures": pictures, **rasters_too, "failed": failed})
-
-
-def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
-    results = [(outcome.job, outcome.result) for outcome in finished if outcome.result is not None]
-    for job, result in results:
-        if result.point is not None and request.point is not None:
-            print_columns(
-                ("class", "probability"),
-                [(name, f"{value:.3f}") for name, value in result.point.items()],
-                title=f"{job.source} at x={request.point[0]}, y={request.point[1]}",
-            )
-    if not results:
-        return
-    totals: dict[str, list[float]] = {}
-    for _, result in results:
-        for name, share in result.shares.items():
-            totals.setdefault(name, []).append(share)
-    rows = [
-        (name, format_share(sum(shares) / len(results)), str(len(shares)))
-        for name, shares in sorted(totals.items(), key=lambda item: -sum(item[1]))
-    ]
-    print_columns(("class", "share", "pictures"), rows)
-    skipped = sum(result.skipped for _, result in results)
-    failed = len(finished) - len(results)
-    parts = [f"{len(results) - skipped} done"]
-    parts += [f"{skipped} already there"] if skipped else []
-    parts += [f"{failed} failed"] if failed else []
-    where = ", ".join(results[0][1].outputs.paths().values())
-    if len(results) > 1:
-        where = ", ".join(
-            str(request.output / folder) for folder in results[0][1].outputs.folders()
-        )
-    where += f", {request.regions.folder}" if request.regions else ""
-    print_line(f"{', '.join(parts)}: {where}")

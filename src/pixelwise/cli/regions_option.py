@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,10 @@ from pixelwise.errors import PixelwiseError, UsageError, did_you_mean
 from pixelwise.formats.spacing import Spacing, parse_spacing
 from pixelwise.inference.job_list import Job
 from pixelwise.inference.predictor import Model
-from pixelwise.inference.region_output import RegionOutput
 from pixelwise.inference.remote import Place
-from pixelwise.region_files import REGION_FORMS
+
+if TYPE_CHECKING:
+    from pixelwise.inference.region_output import RegionOutput
 
 __all__ = [
     "PixelSizeOption",
@@ -32,7 +33,7 @@ RegionsOption = Annotated[
     typer.Option(
         "--regions",
         metavar="FORM",
-        help=f"Photos: also a folder of regions, as {', '.join(REGION_FORMS)}.",
+        help="Photos: also a folder of regions: coco, cvat, geojson, labelme, svg, voc or yolo.",
     ),
 ]
 
@@ -72,6 +73,10 @@ def begin_regions(
     """
     if form is None:
         return None
+    # Most runs need none of it.
+    from pixelwise.inference.region_output import RegionOutput
+    from pixelwise.region_files import REGION_FORMS
+
     if form not in REGION_FORMS:
         raise UsageError(
             "no such form of regions",
