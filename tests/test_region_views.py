@@ -59,6 +59,8 @@ def test_scores_beside_the_picture_do_not_count(make):
 
 def test_areas_are_in_the_summary_where_the_size_of_a_pixel_is_known(make):
     seg = make(np.random.default_rng(4).normal(size=(3, 5, 6)).astype(np.float32))
-    regions = [r for entry in seg.summary(spacing="2m")["classes"] for r in entry["regions"]]
-    assert all(region["area_m2"] == 4 * region["area"] for region in regions)
-    assert "area_m2" not in seg.summary()["classes"][0]["regions"][0]
+    for entry in seg.summary(spacing="2m")["classes"]:
+        parts = [entry, *entry["regions"]]
+        assert [part["area_m2"] for part in parts] == [4 * part["area"] for part in parts]
+    entry = seg.summary()["classes"][0]
+    assert "area_m2" not in {**entry, **entry["regions"][0]}

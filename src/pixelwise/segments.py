@@ -295,11 +295,13 @@ def class_summary(name: str, share: float, segments: Sequence[Segment]) -> dict[
     """Plain data on a class that occurs: of all its pixels together, and of each region."""
     own = [segment for segment in segments if segment.info.name == name]
     area = sum(segment.area for segment in own)
+    ground = {unit: sum(part.ground[unit] for part in own) for unit in own[0].ground}
     return {
         "id": own[0].info.id,
         "name": name,
         "share": share,
         "area": area,
+        **ground,
         "confidence": sum(part.confidence * part.area for part in own) / area,
         "box": [
             min(part.box[0] for part in own),
