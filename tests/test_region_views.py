@@ -57,6 +57,12 @@ def test_scores_beside_the_picture_do_not_count(make):
     assert tags[9] > 0.9
 
 
+def test_the_summary_has_the_scores_of_tags(make):
+    seg = make(np.random.default_rng(4).normal(size=(3, 5, 6)).astype(np.float32))
+    said = seg.summary()["tag_scores"]
+    assert [*said.items()] == [(tag.info.name, tag.score) for tag in seg.tag_scores()]
+
+
 def test_areas_are_in_the_summary_where_the_size_of_a_pixel_is_known(make):
     seg = make(np.random.default_rng(4).normal(size=(3, 5, 6)).astype(np.float32))
     for entry in seg.summary(spacing="2m")["classes"]:

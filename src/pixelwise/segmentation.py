@@ -301,9 +301,9 @@ class Segmentation(RegionViews):
     def summary(self, *, spacing: Spacing | str | None = None) -> dict[str, Any]:
         """Plain data for JSON: per class that occurs its share, box, centroid and regions.
 
-        `box` and `centroid` of a class are those of all its pixels together; `regions` lists its
-        connected regions, the largest first, with their real areas where `spacing` says the size
-        of a pixel, as in `segments`.
+        `tag_scores` are those of every class, the likeliest first. `box` and `centroid` of a class
+        are those of all its pixels together; `regions` lists its connected regions, the largest
+        first, with their real areas where `spacing` says the size of a pixel, as in `segments`.
         """
         height, width = self.size
         segments = self.segments(spacing=spacing)
@@ -311,6 +311,7 @@ class Segmentation(RegionViews):
             "height": height,
             "width": width,
             "tags": list(self.tags),
+            "tag_scores": {tag.info.name: tag.score for tag in self.tag_scores()},
             "classes": [class_summary(name, share, segments) for name, share in self.tags.items()],
             "provenance": asdict(self.provenance),
         }
