@@ -70,6 +70,13 @@ def test_coco_has_polygons_where_there_are_no_holes(drawn, table, tmp_path):
     assert [entry["id"] for entry in value["categories"]] == [3, 7, 200]  # none for the background
 
 
+def test_categories_of_coco_are_numbered_from_one(drawn, table, tmp_path):
+    drawn(HOLED, table(background=False)).save_regions(tmp_path / "p.json", "coco")
+    value = json.loads((tmp_path / "p.json").read_bytes())
+    assert [entry["id"] for entry in value["categories"]] == [1, 4, 8, 201]
+    assert {entry["category_id"] for entry in value["annotations"]} == {1, 4, 8}
+
+
 def test_labelme_has_masks_where_there_are_holes(drawn, table, tmp_path):
     drawn(HOLED, table()).save_regions(tmp_path / "p.json", "labelme")
     value = json.loads((tmp_path / "p.json").read_bytes())
