@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pixelwise import kernels, segments
+from pixelwise.errors import UsageError
 from pixelwise.formats.polygons import fill
-from pixelwise.segments import class_summary, find_polygons, find_segments
+from pixelwise.formats.rle import column_mask, unpack_counts
+from pixelwise.formats.spacing import Spacing
+from pixelwise.segments import boxes_of, class_summary, find_polygons, find_segments
 
 
 @pytest.fixture
@@ -97,3 +102,84 @@ def test_polygons_of_a_label_map_largest_first(labels, make_table):
     assert [hole.tolist() for hole in block.holes] == [[[6, 4], [9, 4], [9, 7], [6, 7]]]
     large = find_polygons(labels, make_table(0, 1, 2), tolerance=2, min_area=9)
     assert [polygon.area for polygon in large] == [area for area in areas if area >= 9]
+
+
+def test_masks_and_run_lengths_are_the_region(labels, make_table):
+    whole = np.full(labels.shape, -1)
+    for number, segment in enumerate(found(labels, make_table)):
+        left, top, right, bottom = segment.box
+        assert segment.mask.shape == (bottom - top, right - left)
+        whole[top:bottom, left:right][segment.mask] = number
+        np.testing.assert_array_equal(
+            column_mask(unpack_counts(segment.rle["counts"]), labels.shape), whole == number
+        )
+    assert (whole >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("spacing", "square_millimetres", "said"),
+    [
+        (None, None, {}),
+        ("px", None, {}),
+        ("500µm", 0.25, {"area_mm2": 2.5}),
+        ("2,3cm", 600, {"area_mm2": 6000}),
+        (Spacing(0.5, 0.5, "m"), 250_000, {"area_m2": 2.5}),
+        ("1km", 1e12, {"area_m2": 1e7}),
+    ],
+)
+def test_areas_are_real_where_the_size_of_a_pixel_is_known(
+    labels, make_table, spacing, square_millimetres, said
+):
+    parts = found(labels, make_table, spacing=spacing)
+    (hook,) = [part for part in parts if part.info.id == 2]
+    assert hook.area == 10
+    if square_millimetres is None:
+        assert (hook.area_mm2, hook.area_m2) == (None, None)
+    else:
+        assert hook.area_mm2 == pytest.approx(10 * square_millimetres)
+        assert hook.area_m2 == pytest.approx(10 * square_millimetres / 1e6)
+    assert hook.ground == pytest.approx(said)
+    (entry,) = class_summary("class 2", 0.1, [hook])["regions"]
+    assert {key: entry[key] for key in said} == hook.ground
+    assert ("area_mm2" in entry) + ("area_m2" in entry) == len(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"min_area": 0}, "min_area=0"),
+        ({"min_area": 1.5}, "min_area=1.5"),
+        ({"spacing": "0mm"}, "0 × 0 mm"),
+        ({"spacing": "nan mm"}, "nan mm"),
+        ({"spacing": 0.5}, "spacing=0.5"),
+    ],
+)
+def test_arguments_outside_their_range_are_refused(labels, make_table, options, got):
+    with pytest.raises(UsageError) as caught:
+        found(labels, make_table, **options)
+    assert got in caught.value.got
+
+
+def test_ignored_pixels_are_in_no_region(labels, make_table):
+    classes = replace(make_table(0, 1, 2), ignore_index=255)
+    labels[3:6, 4:7] = 255
+    confidence = np.ones(labels.shape, np.float32)
+    segments = find_segments(labels, confidence, classes, min_area=1)
+    assert sum(segment.area for segment in segments) == (labels != 255).sum()
+    assert {part.info.id for segment in segments for part in segment.polygons} == {0, 1, 2}
+    polygons = find_polygons(labels, classes, tolerance=None, min_area=1)
+    assert {part.info.id for part in polygons} == {0, 1, 2}
+
+
+def test_boxes_are_those_of_a_detector(labels, make_table):
+    classes = make_table(0, 1, 2)
+    first = replace(classes.classes[0], name="background")
+    classes = replace(classes, classes=(first, *classes.classes[1:]))
+    confidence = np.where(labels == 1, np.float32(0.75), np.float32(0.5))
+    segments = find_segments(labels, confidence, classes, min_area=1)
+    boxes = boxes_of(segments, classes)
+    assert (boxes.boxes.dtype, boxes.scores.dtype) == (np.float32, np.float32)
+    assert boxes.boxes.tolist() == [[3, 2, 15, 10], [3, 12, 7, 18]]
+    assert boxes.scores.tolist() == [0.75, 0.5]
+    assert boxes.classes.tolist() == [1, 2]
+    assert boxes_of([], classes).boxes.shape == (0, 4)

@@ -27,7 +27,8 @@ from pixelwise.geometry import Geometry, Window
 from pixelwise.layer import Layer, layer_file_names
 from pixelwise.percentages import percent
 from pixelwise.presence import Presence
-from pixelwise.segments import Polygon, Segment, class_summary, find_polygons, find_segments
+from pixelwise.region_views import RegionViews
+from pixelwise.segments import Polygon, Segment, class_summary
 from pixelwise.temperature import (
     LocalTemperature,
     Temperature,
@@ -40,6 +41,8 @@ from pixelwise.temperature import (
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from pixelwise.formats.spacing import Spacing
 
 __all__ = ["Layer", "Polygon", "Provenance", "Segment", "Segmentation"]
 
@@ -75,7 +78,7 @@ class Provenance:
     refined: tuple[str, ...] = ()
 
 
-class Segmentation:
+class Segmentation(RegionViews):
     """A picture `[H, W]` in which every pixel has a class.
 
     Args:
@@ -302,39 +305,20 @@ class Segmentation:
         order = np.argsort(-values, kind="stable")
         return {self.classes.classes[index].name: float(values[index]) for index in order}
 
-    def segments(self, *, min_area: int = 1) -> tuple[Segment, ...]:
-        """The connected regions (8 neighbours), the largest first.
-
-        Args:
-            min_area: regions of fewer pixels are left out.
-        """
-        return find_segments(self.labels, self.confidence, self.classes, min_area=min_area)
-
-    def polygons(self, *, tolerance: float | None = None, min_area: int = 1) -> tuple[Polygon, ...]:
-        """The connected regions (4 neighbours) as polygons with holes, the largest first.
-
-        Args:
-            tolerance: pixels that a border may move by to become simpler; neighbours keep the same
-                border, so there are no gaps and no overlaps. None keeps the edges of pixels.
-            min_area: regions of fewer pixels are left out.
-
-        Raises:
-            UsageError: the tolerance is below 0 or no number.
-        """
-        return find_polygons(self.labels, self.classes, tolerance=tolerance, min_area=min_area)
-
-    def summary(self) -> dict[str, Any]:
+    def summary(self, *, spacing: Spacing | str | None = None) -> dict[str, Any]:
         """Plain data for JSON: per class that occurs its share, box, centroid and regions.
 
-        `box` and `centroid` of a class are those of all its pixels together; `regions` lists its
-        connected regions, the largest first.
+        `tag_scores` are those of every class, the likeliest first. `box` and `centroid` of a class
+        are those of all its pixels together; `regions` lists its connected regions, the largest
+        first, with their real areas where `spacing` says the size of a pixel, as in `segments`.
         """
         height, width = self.size
-        segments = self.segments()
+        segments = self.segments(spacing=spacing)
         return {
             "height": height,
             "width": width,
             "tags": list(self.tags),
+            "tag_scores": {tag.info.name: tag.score for tag in self.tag_scores()},
             "classes": [class_summary(name, share, segments) for name, share in self.tags.items()],
             "provenance": asdict(self.provenance),
         }

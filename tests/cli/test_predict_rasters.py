@@ -288,8 +288,8 @@ def test_faults_of_one_raster_leave_the_others(scene, predict, tmp_path):
         (("--range", "5"), "range is two numbers"),
         (("--range", "5,5"), "range is two numbers"),
         (("--range", "0,inf"), "range is two numbers"),
-        (("--layers",), "no --layers"),
-        (("--at", "1,1"), "no --layers, no --at and no refinement"),
+        (("--layers",), "rasters have none of these"),
+        (("--at", "1,1"), "rasters have none of these"),
         (("--refine", "guided", "--min-area", "9"), "--refine, --min-area"),
     ],
 )

@@ -84,13 +84,20 @@ def gather(
     return ""
 
 
-def print_shares(results: Sequence[FinishedPicture], *, failed: int, output: Place) -> None:
+def print_shares(
+    results: Sequence[FinishedPicture],
+    *,
+    failed: int,
+    output: Place,
+    folders: Sequence[Place] = (),
+) -> None:
     """Writes the classes with their mean shares, how many are done, and where the results lie.
 
     Args:
         results: of the pictures that are done or were there.
         failed: how many are not.
         output: folder of the results.
+        folders: others that hold results.
     """
     if not results:
         return
@@ -110,4 +117,5 @@ def print_shares(results: Sequence[FinishedPicture], *, failed: int, output: Pla
     where = [*results[0].outputs.paths().values()]
     if len(results) > 1:
         where = [str(output / folder) for folder in results[0].outputs.folders()]
+    where += [str(folder) for folder in folders]
     print_line(f"{', '.join(parts)}: {', '.join(where)}")

@@ -7,19 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelwise.cli.output import (
     INTERRUPTED,
     ExitCode,
-    error_facts,
     fail,
-    print_columns,
-    print_json,
 )
-from pixelwise.cli.picture_report import gather, print_shares
+from pixelwise.cli.picture_report import gather
+from pixelwise.cli.predict_report import print_predictions, print_report
 from pixelwise.cli.rasters import (
     check_options,
     parse_bands,
@@ -27,7 +25,6 @@ from pixelwise.cli.rasters import (
     parse_range,
     parse_vector,
     print_rasters,
-    raster_entries,
     run_rasters,
 )
 from pixelwise.cli.refinement import (
@@ -41,11 +38,20 @@ from pixelwise.cli.refinement import (
     superpixels,
     wanted,
 )
+from pixelwise.cli.regions_option import (
+    PixelSizeOption,
+    RegionsOption,
+    begin_regions,
+    finish_regions,
+    parse_size,
+    refuse_on_ray,
+)
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.decoding import DEFAULT_MEGAPIXELS
 from pixelwise.formats.files import make_folder
 from pixelwise.formats.masks import read_mask
 from pixelwise.formats.raster_reader import TIFF_SUFFIXES, is_raster
+from pixelwise.formats.spacing import Spacing
 from pixelwise.inference.collecting import collect_jobs
 from pixelwise.inference.engines import MOST_THREADS, make_engine, usable_cores
 from pixelwise.inference.job_list import JobList
@@ -66,6 +72,9 @@ from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
 from pixelwise.refine.plan import Refinement
+
+if TYPE_CHECKING:
+    from pixelwise.inference.region_output import RegionOutput
 
 __all__ = ["Done", "Request", "predict", "work"]
 
@@ -90,6 +99,8 @@ class Request:
     max_megapixels: float
     decode_timeout: float | None
     facts: bool = False
+    spacing: Spacing | None = None
+    regions: RegionOutput | None = None
 
     @property
     def settings(self) -> str:
@@ -162,6 +173,8 @@ def predict(
             help="Rasters: also polygons with class and area, simplified without gaps.",
         ),
     ] = None,
+    regions: RegionsOption = None,
+    spacing: PixelSizeOption = None,
     allow_references: Annotated[
         bool,
         typer.Option(
@@ -234,6 +247,7 @@ def predict(
     )
     refinement = wanted(refine, snap, smooth, fill_holes, keep_largest, min_area)
     if ray is not None:
+        refuse_on_ray(regions, spacing)
         # Ray and what reads tables take a second to load.
         from pixelwise.cli.predict_on_ray import predict_on_ray
 
@@ -267,8 +281,10 @@ def predict(
         # A plain TIFF is a photo, but not to a model of other bands.
         every = memory is not None or not file.card.preprocessing.takes_photos
         jobs, rasters = _apart(collect_jobs(photos, folder), max_megapixels, every_tiff=every)
-        for_photos = _given({"--layers": layers, "--at": point is not None})
+        given = {"--regions": regions is not None, "--spacing": spacing is not None}
+        for_photos = _given({"--layers": layers, "--at": point is not None} | given)
         for_photos += dict.fromkeys(refinement.to_flags()[::2])
+        size = parse_size(spacing, used=json_output or regions is not None)
         check_options(rasters, folder, for_rasters, for_photos)
         if tile is None and overlap is not None and not rasters:
             raise UsageError(
@@ -296,6 +312,7 @@ def predict(
         if isinstance(folder, Path):
             make_folder(folder)
         sweep_results(folder)
+        region_output = begin_regions(regions, folder, size, loaded, jobs)
     except PixelwiseError as error:
         fail(error)
     request = Request(
@@ -311,19 +328,32 @@ def predict(
         refinement=refinement,
         max_megapixels=max_megapixels,
         decode_timeout=decode_timeout,
+        spacing=size,
+        regions=region_output,
     )
     finished: list[Outcome[Done]] = []
     ending = _run(loaded, jobs, request, workers, finished)
+    ending = ending or finish_regions(region_output, loaded)
     streamed: list[Outcome[Result]] = []
     if not ending and isinstance(folder, Path):
         ending = run_rasters(loaded, rasters, folder, settings, streamed)
-    if json_output:
-        _print_json(finished, streamed)
+    _conclude(finished, streamed, request, ending, len(jobs) + len(rasters))
+
+
+def _conclude(
+    finished: list[Outcome[Done]],
+    streamed: list[Outcome[Result]],
+    request: Request,
+    ending: str,
+    total: int,
+) -> None:
+    """Prints what was done, and ends the command with the exit code that tells."""
+    if request.summary:
+        print_predictions(finished, streamed, request)
     else:
-        _print_report(finished, request)
+        print_report(finished, request)
         print_rasters(streamed)
     if ending:
-        total = len(jobs) + len(rasters)
         sys.stderr.write(
             f"{ending}: {len(finished) + len(streamed)} of {total} pictures were worked through; "
             "the same command goes on with the rest\n"
@@ -362,6 +392,9 @@ def work(model: Model, job: Job, request: Request) -> Done:
         job, request.output, layers=request.layers, probabilities=request.probabilities
     )
     done = outputs.are_done(facts, model.classes, overwrite=request.overwrite)
+    regions = request.regions
+    regions_done = regions is None or regions.is_done(job, facts, overwrite=request.overwrite)
+    done = done and regions_done
     if done and not request.summary and request.point is None:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         facts_there = _facts_there(outputs, model) if request.facts else None
@@ -377,13 +410,15 @@ def work(model: Model, job: Job, request: Request) -> Done:
     )
     segmentation = request.refinement.apply(segmentation, superpixels)
     point = segmentation.at(*request.point) if request.point is not None else None
+    if regions is not None and not regions_done:
+        regions.save(segmentation, job, content, facts)
     removed = outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
         outputs=outputs,
         shares=segmentation.tags,
         skipped=done,
         point=point,
-        summary=segmentation.summary() if request.summary else None,
+        summary=segmentation.summary(spacing=request.spacing) if request.summary else None,
         facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
         source_hash=facts["source_hash"],
         removed=removed,
@@ -423,38 +458,3 @@ def _parse_point(text: str | None) -> tuple[int, int] | None:
             "a pixel is given as two whole numbers", got=f"--at {text}", fix="such as --at 120,48"
         ) from None
     return x, y
-
-
-def _print_json(finished: list[Outcome[Done]], streamed: list[Outcome[Result]]) -> None:
-    pictures: list[dict[str, Any]] = []
-    rasters, failed = raster_entries(streamed)
-    for outcome in finished:
-        if outcome.result is not None and outcome.result.summary is not None:
-            entry = {
-                "source": str(outcome.job.source),
-                "outputs": outcome.result.outputs.paths(),
-                **outcome.result.summary,
-            }
-            if outcome.result.point is not None:
-                entry["at"] = outcome.result.point
-            pictures.append(entry)
-        elif outcome.error is not None:
-            failed.append({"source": str(outcome.job.source), **error_facts(outcome.error)})
-    rasters_too = {"rasters": rasters} if streamed else {}
-    print_json({"pictures": pictures, **rasters_too, "failed": failed})
-
-
-def _print_report(finished: list[Outcome[Done]], request: Request) -> None:
-    results = [(outcome.job, outcome.result) for outcome in finished if outcome.result is not None]
-    for job, result in results:
-        if result.point is not None and request.point is not None:
-            print_columns(
-                ("class", "probability"),
-                [(name, f"{value:.3f}") for name, value in result.point.items()],
-                title=f"{job.source} at x={request.point[0]}, y={request.point[1]}",
-            )
-    print_shares(
-        [result for _, result in results],
-        failed=len(finished) - len(results),
-        output=request.output,
-    )

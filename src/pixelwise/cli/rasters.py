@@ -132,7 +132,7 @@ def check_options(
         )
     if rasters and for_photos:
         raise UsageError(
-            "rasters have no --layers, no --at and no refinement",
+            "rasters have none of these options",
             where=str(rasters[0].source),
             got=", ".join(for_photos),
             fix="leave them away",

@@ -10,12 +10,12 @@ import numpy as np
 
 from pixelwise.formats.features import Attribute, Feature
 
-__all__ = ["geojson_lines", "read_collection_description"]
+__all__ = ["PIXELS", "geojson_lines", "read_collection_description"]
 
 _DECIMALS = 9
 """Of a degree: a tenth of a millimetre on the ground. RFC 7946 holds six for enough."""
 
-_PIXELS = (
+PIXELS = (
     "pixels of a picture without coordinate system, x to the right and y down from its upper left "
     "corner; not WGS 84"
 )
@@ -59,7 +59,7 @@ def geojson_lines(
     if description:
         head["description"] = description
     if not is_wgs84:
-        head["coordinate_system"] = _PIXELS
+        head["coordinate_system"] = PIXELS
     names = [attribute.name for attribute in attributes]
     yield json.dumps(head, ensure_ascii=False)[:-1].encode() + _FEATURES
     separator = b"\n"

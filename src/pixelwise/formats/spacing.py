@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import TiffImagePlugin
-
 from pixelwise.errors import ImageFileError, UsageError
 from pixelwise.extras import extra
 
@@ -139,6 +137,8 @@ def _metres(source: Any, path: Path) -> tuple[float, float]:
 
 def _is_placed(path: Path) -> bool:
     """Whether a TIFF has a place on the ground (GeoTIFF 1.1, section 2), by its header."""
+    from PIL import TiffImagePlugin
+
     try:
         with path.open("rb") as file:
             head = file.read(8)

@@ -47,7 +47,7 @@ __all__ = [
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
-RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons")
+RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons", "regions")
 _LAYER_FILE = re.compile(r"\d{3,}_.*\.(?:mask|heat)\.png")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.

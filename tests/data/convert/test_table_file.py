@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pixelwise.classes import ClassTable
-from pixelwise.data.convert.table_file import table_file, table_losses
+from pixelwise.data.convert.table_file import table_losses
+from pixelwise.formats.class_file import table_file
 
 
 @pytest.mark.parametrize("name", ["ade20k", "camvid", "cityscapes", "coco", "voc"])

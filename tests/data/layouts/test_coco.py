@@ -15,13 +15,14 @@ from PIL import Image
 
 from pixelwise import data
 from pixelwise.classes import ClassInfo, ClassTable
-from pixelwise.data.layouts.coco import annotation_of, category_of
-from pixelwise.data.layouts.meaning import UNCOVERED_KEY
+from pixelwise.data.layouts.coco import annotation_of
 from pixelwise.data.objects import AnnotatedObject, objects_of, paint
 from pixelwise.data.shapes import ColumnRuns, Outline, Pixels
 from pixelwise.data.targets import MultiClassTarget
 from pixelwise.errors import MaskFileError
+from pixelwise.formats.annotations import UNCOVERED_KEY
 from pixelwise.formats.rle import column_counts, pack_counts
+from pixelwise.region_files.coco import category_of
 
 DATA = Path(os.environ.get("PIXELWISE_DATA") or Path(__file__).resolve().parents[4] / "shared/data")
 SIZE = (10, 14)

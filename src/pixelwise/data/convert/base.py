@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise.class_entries import key_of
 from pixelwise.classes import ClassTable
-from pixelwise.data.layouts.meaning import BACKGROUND_NAMES
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiClassTarget, MultiLabelTarget
+from pixelwise.formats.annotations import background_of
 
 __all__ = [
     "Encoded",
@@ -175,12 +174,8 @@ def uncovered(classes: ClassTable) -> int | None:
 
     A background that is a thing may have objects, and is drawn as any other class.
     """
-    named = (
-        info.id
-        for info in classes
-        if key_of(info.name) in BACKGROUND_NAMES and info.kind == "stuff"
-    )
-    return next(named, classes.ignore_index)
+    background = background_of(classes)
+    return classes.ignore_index if background is None else background.id
 
 
 def list_file(lines: Sequence[str]) -> bytes:

@@ -21,10 +21,11 @@ from pixelwise.data.convert.base import (
     stuff_objects,
     uncovered,
 )
-from pixelwise.data.layouts.coco import IGNORED_KEY, OWN_KEY, annotation_of, category_of
-from pixelwise.data.layouts.meaning import UNCOVERED_KEY
+from pixelwise.data.layouts.coco import annotation_of
 from pixelwise.data.objects import objects_of
 from pixelwise.data.targets import InstanceTarget, MaskTarget, MultiClassTarget, MultiLabelTarget
+from pixelwise.formats.annotations import IGNORED_KEY, OWN_KEY, UNCOVERED_KEY
+from pixelwise.region_files.coco import category_of
 
 __all__ = ["CocoForm"]
 

@@ -15,7 +15,7 @@ from pixelwise.data.convert.cityscapes import CityscapesForm
 from pixelwise.data.convert.coco import CocoForm
 from pixelwise.data.convert.folder import FolderForm
 from pixelwise.data.convert.names import SOURCES, plan_names, sources_file
-from pixelwise.data.convert.table_file import CLASSES, table_file, table_losses
+from pixelwise.data.convert.table_file import table_losses
 from pixelwise.data.convert.voc import VocForm
 from pixelwise.data.convert.yolo import YoloForm
 from pixelwise.data.dataset import Dataset, Entry
@@ -31,6 +31,7 @@ from pixelwise.errors import (
     UsageError,
     did_you_mean,
 )
+from pixelwise.formats.class_file import CLASSES, table_file
 from pixelwise.formats.files import sweep_leftovers, write_atomic
 from pixelwise.kernels.checks import usable_cores
 

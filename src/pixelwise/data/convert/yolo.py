@@ -22,10 +22,10 @@ from pixelwise.data.convert.base import (
     stuff_objects,
     uncovered,
 )
-from pixelwise.data.layouts.meaning import BACKGROUND_NAMES, IGNORED_NAMES, UNCOVERED_KEY
 from pixelwise.data.layouts.yolo import lines_of
 from pixelwise.data.objects import AnnotatedObject, objects_of
 from pixelwise.data.targets import InstanceTarget, MaskTarget
+from pixelwise.formats.annotations import BACKGROUND_NAMES, IGNORED_NAMES, UNCOVERED_KEY
 
 __all__ = ["YoloForm"]
 

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 
 from pixelwise.class_entries import is_whole, key_of, shown
-from pixelwise.classes import ClassInfo
 from pixelwise.colours import Colour
 from pixelwise.data.dataset import Entry
 from pixelwise.data.layouts.base import Found, Request
@@ -28,28 +27,23 @@ from pixelwise.data.layouts.drawn import (
     read_json,
     size_in,
 )
-from pixelwise.data.layouts.meaning import UNCOVERED_KEY, Category, Meaning, meaning_of
+from pixelwise.data.layouts.meaning import Category, Meaning, meaning_of
 from pixelwise.data.layouts.names import core_of, split_of, tokens_of
 from pixelwise.data.layouts.tables import csv_table
 from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import ColumnRuns, Outline, Shape
+from pixelwise.formats.annotations import IGNORED_KEY, OWN_KEY, UNCOVERED_KEY
 from pixelwise.formats.polygons import signed_area, trace
 from pixelwise.formats.rle import column_counts, pack_counts
 
 __all__ = [
-    "IGNORED_KEY",
-    "OWN_KEY",
     "annotation_of",
     "categories_in",
-    "category_of",
     "find",
     "shape_in",
 ]
 
-OWN_KEY, IGNORED_KEY = "pixelwise", "ignored"
-"""Where our files say what other readers shall pass over: `{"ignored": [region, …]}`, each region
-with `image_id` and `segmentation`."""
 _SIGNS = ('"images"', '"annotations"', '"categories"', '"category_id"', '"image_id"')
 _MOST_FILES_LOOKED_AT = 500
 _KINDS: dict[str, Literal["thing", "stuff"]] = {"0": "stuff", "1": "thing"}
@@ -169,17 +163,6 @@ def annotation_of(
         "area": int(np.count_nonzero(inside)),
         "bbox": box,
         "iscrowd": int(thing.crowd),
-    }
-
-
-def category_of(info: ClassInfo) -> dict[str, Any]:
-    """A class as an entry of `categories`."""
-    return {
-        "id": info.id,
-        "name": info.name,
-        "supercategory": "",
-        "isthing": int(info.kind == "thing"),
-        "color": list(info.colour),
     }
 
 

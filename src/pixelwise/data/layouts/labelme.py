@@ -20,11 +20,12 @@ from pixelwise.class_entries import shown
 from pixelwise.data.layouts.base import Found, Request
 from pixelwise.data.layouts.drawn import FaultList, PictureFiles, peek, size_in
 from pixelwise.data.layouts.labelled import Drawing, Item, box_ring, ellipse_ring, found_of
-from pixelwise.data.layouts.meaning import BACKGROUND_NAMES, IGNORED_NAMES, Category
+from pixelwise.data.layouts.meaning import Category
 from pixelwise.data.layouts.names import core_of
 from pixelwise.data.listing import Listing
 from pixelwise.data.shapes import Outline, Pixels, Shape
 from pixelwise.errors import MaskFileError, UsageError
+from pixelwise.formats.annotations import BACKGROUND_NAMES, IGNORED_NAMES
 from pixelwise.formats.masks import read_mask
 from pixelwise.formats.polygons import Patch
 

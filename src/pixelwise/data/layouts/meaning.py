@@ -11,25 +11,9 @@ from pixelwise.class_entries import key_of, table_faults
 from pixelwise.classes import ClassInfo, ClassTable, distinct_colours
 from pixelwise.colours import Colour
 from pixelwise.data.faults import Fault
+from pixelwise.formats.annotations import BACKGROUND_NAMES, IGNORED_NAMES
 
-__all__ = [
-    "BACKGROUND_NAMES",
-    "IGNORED_NAMES",
-    "UNCOVERED_KEY",
-    "Category",
-    "Meaning",
-    "meaning_of",
-]
-
-BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
-"""Names of a category for what is no other (labelme writes the second)."""
-
-IGNORED_NAMES = frozenset({"__ignore__", "ignore", "ignored", "void"})
-"""Names of a category whose pixels are not to be counted (labelme writes the first)."""
-
-UNCOVERED_KEY = "uncovered_pixels"
-"""Our own entry in `info` of COCO's files and in YOLO's data.yaml: "ignored", or the name of the
-class of pixels that no object covers. Other readers pass over it."""
+__all__ = ["Category", "Meaning", "meaning_of"]
 
 _HIGHEST_ID = 65_534
 

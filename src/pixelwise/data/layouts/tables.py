@@ -9,9 +9,9 @@ from typing import Any
 
 from pixelwise.class_entries import key_of
 from pixelwise.classes import ClassInfo, ClassTable, distinct_colours
-from pixelwise.data.layouts.meaning import BACKGROUND_NAMES
 from pixelwise.data.listing import Listing
 from pixelwise.errors import ClassTableError, PixelwiseError, UsageError
+from pixelwise.formats.annotations import BACKGROUND_NAMES
 
 __all__ = ["TABLE_FILES", "csv_table", "find_table", "numbered_table", "read_table"]
 

@@ -25,20 +25,16 @@ from pixelwise.data.layouts.drawn import (
     PictureFiles,
     outline_faults,
 )
-from pixelwise.data.layouts.meaning import (
-    BACKGROUND_NAMES,
-    UNCOVERED_KEY,
-    Category,
-    Meaning,
-    meaning_of,
-)
+from pixelwise.data.layouts.meaning import Category, Meaning, meaning_of
 from pixelwise.data.layouts.names import core_of
 from pixelwise.data.layouts.tables import csv_table
 from pixelwise.data.listing import Listing
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import Outline
 from pixelwise.errors import UsageError
+from pixelwise.formats.annotations import BACKGROUND_NAMES, UNCOVERED_KEY
 from pixelwise.formats.polygons import joined, trace
+from pixelwise.region_files.yolo import outline_line
 
 __all__ = ["find", "lines_of"]
 
@@ -145,16 +141,12 @@ def lines_of(
         numbers: class id to YOLO's number.
         size: `(H, W)` of the picture.
     """
-    # A ring of whole pixels bears an error of almost half a pixel.
-    digits = max(6, len(str(max(size))) + 2)
     lines = []
     for thing in objects:
         rows, columns, inside = thing.shape.patch(size)
         ring = joined(trace(inside)) + np.array([columns.start, rows.start])
-        shares = (ring / (size[1], size[0])).ravel().tolist()
-        if shares:
-            points = " ".join(f"{share:.{digits}f}" for share in shares)
-            lines.append(f"{numbers[thing.class_id]} {points}")
+        if len(ring):
+            lines.append(outline_line(numbers[thing.class_id], ring, size))
     return lines
 
 
