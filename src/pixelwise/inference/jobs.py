@@ -25,7 +25,8 @@ from pixelwise.formats.masks import read_png_text
 from pixelwise.formats.vectors import VECTOR_SUFFIXES, read_description
 from pixelwise.inference.job_list import Job
 from pixelwise.inference.remote import Place, RemotePath, read_limit, write_whole
-from pixelwise.layer import layer_file_names
+from pixelwise.layer import layer_file_names, mask_paths
+from pixelwise.multi_label import MultiLabelSegmentation
 from pixelwise.segmentation import PROVENANCE_KEY, Segmentation
 
 __all__ = [
@@ -44,7 +45,8 @@ __all__ = [
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
-RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons")
+_MASKS = "masks"
+RESULT_FOLDERS = (*_KINDS, _MASKS, "confidence", "partial", "polygons")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
 _UNREADABLE = (
@@ -72,35 +74,54 @@ class Outputs:
     """The files of one result.
 
     Attributes:
-        labels: the label map, always written, and last: it marks the result as whole.
+        labels: the label map, always written, and last: it marks the result as whole. Of a
+            multi-label result the mask of the last class stands here.
         overlay: the overlay, always written.
         layers: folder of masks and heat maps, or None where not asked for.
         probabilities: `.npz` file, or None where not asked for.
+        masks: of a multi-label result the mask of each class, always written; else none.
+        mask_folder: where these are; None where there are none.
     """
 
     labels: Place
     overlay: Place
     layers: Place | None
     probabilities: Place | None
+    masks: tuple[Place, ...] = ()
+    mask_folder: Place | None = None
 
     @staticmethod
-    def of(job: Job, folder: Place, *, layers: bool, probabilities: bool) -> Outputs:
-        """`labels/NAME.png`, `overlays/NAME.png`, `layers/NAME/`, `probabilities/NAME.npz`."""
+    def of(
+        job: Job,
+        folder: Place,
+        *,
+        layers: bool,
+        probabilities: bool,
+        multi_label: ClassTable | None = None,
+    ) -> Outputs:
+        """`labels/NAME.png`, `overlays/NAME.png`, `layers/NAME/`, `probabilities/NAME.npz`.
+
+        With the classes of a multi-label model, `masks/CLASS/NAME.png` instead of the first.
+        """
 
         def path(kind: str, suffix: str) -> Place:
             return folder / kind / job.name.with_name(job.name.name + suffix)
 
+        masks = () if multi_label is None else mask_paths(multi_label, job.name)
+        placed = tuple(folder / mask for mask in masks)
         return Outputs(
-            labels=path("labels", ".png"),
+            labels=placed[-1] if placed else path("labels", ".png"),
             overlay=path("overlays", ".png"),
             layers=path("layers", "") if layers else None,
             probabilities=path("probabilities", ".npz") if probabilities else None,
+            masks=placed,
+            mask_folder=folder / _MASKS if placed else None,
         )
 
     def paths(self) -> dict[str, str]:
-        """Kind and path of every file or folder asked for."""
+        """Kind and path of every file or folder asked for; of masks the folder of their folders."""
         pairs = {
-            "labels": self.labels,
+            self._answer: self.labels if self.mask_folder is None else self.mask_folder,
             "overlay": self.overlay,
             "layers": self.layers,
             "probabilities": self.probabilities,
@@ -109,8 +130,13 @@ class Outputs:
 
     def folders(self) -> list[str]:
         """Names of the folders, below the output folder, that all results of a run share."""
+        kinds = (self._answer, *_KINDS[1:])
         asked = (self.labels, self.overlay, self.layers, self.probabilities)
-        return [kind for kind, path in zip(_KINDS, asked, strict=True) if path is not None]
+        return [kind for kind, path in zip(kinds, asked, strict=True) if path is not None]
+
+    @property
+    def _answer(self) -> str:
+        return _MASKS if self.masks else "labels"
 
     def stored_facts(self) -> dict[str, Any]:
         """What the label map that is there says of itself; `{}` where none of ours is."""
@@ -131,7 +157,13 @@ class Outputs:
             check_in_the_way(path, facts, overwrite=overwrite)
         return not overwrite and not self._missing(classes)
 
-    def save(self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool) -> None:
+    def save(
+        self,
+        segmentation: Segmentation | MultiLabelSegmentation,
+        facts: dict[str, str],
+        *,
+        overwrite: bool,
+    ) -> None:
         """Writes what is asked for; of a result that is marked as whole, only what it lacks.
 
         Raises:
@@ -146,9 +178,15 @@ class Outputs:
                 write_whole(self.layers / name, content)
         if self.probabilities is not None and "probabilities" in wanted:
             write_whole(self.probabilities, segmentation.encode_probabilities(**facts))
-        if "labels" in wanted:
+        if self._answer in wanted:
             shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
-            write_whole(self.labels, segmentation.encode(**facts, shares=json.dumps(shares)))
+            stamped = facts | {"shares": json.dumps(shares)}
+            if isinstance(segmentation, MultiLabelSegmentation):
+                contents = segmentation.encode_masks(**stamped)
+            else:
+                contents = iter([segmentation.encode(**stamped)])
+            for path, content in zip(self.masks or (self.labels,), contents, strict=True):
+                write_whole(path, content)
 
     def lacks(self, classes: ClassTable) -> bool:
         """Whether any file that is asked for is not there."""
@@ -160,7 +198,8 @@ class Outputs:
 
     def _files(self, classes: ClassTable) -> dict[str, list[Place]]:
         """Kind and files of everything asked for."""
-        files: dict[str, list[Place]] = {"labels": [self.labels], "overlay": [self.overlay]}
+        answers = [*self.masks] or [self.labels]
+        files: dict[str, list[Place]] = {self._answer: answers, "overlay": [self.overlay]}
         if self.probabilities is not None:
             files["probabilities"] = [self.probabilities]
         if self.layers is not None:

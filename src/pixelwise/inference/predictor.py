@@ -85,6 +85,7 @@ class Model(Network):
             EngineError: the network cannot be run.
             OutOfMemoryError: there is not enough memory to run it.
         """
+        self.refuse_multi_label()
         pixels = self._read(image, max_megapixels, timeout, name)
         return self.predict_pixels(
             [pixels], [name or describe_source(image)], tile=tile, overlap=overlap, tta=tta
@@ -110,6 +111,7 @@ class Model(Network):
                 got=f"one {type(images).__name__}",
                 fix="pass a list, or call predict",
             )
+        self.refuse_multi_label()
         sources = list(images)
         pictures = [self._read(source, max_megapixels, timeout, "") for source in sources]
         names = [describe_source(source) for source in sources]
