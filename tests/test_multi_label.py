@@ -180,3 +180,16 @@ def test_all_faults_are_told_at_once(make_table):
         make(make_table(0), scores, (4, 4), (1.0,), image=image)
     for part in ("not finite", "thresholds", "image"):
         assert part in str(caught.value)
+
+
+def test_a_class_may_be_called_as_a_split_is(tmp_path):
+    table = ClassTable(
+        "t", (ClassInfo(0, "train", (9, 0, 0)), ClassInfo(1, "car", (0, 9, 0))), None, "t"
+    )
+    seg = make(table, np.ones((2, 2, 2), np.float32), (4, 6))
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    seg.save(tmp_path, "a")
+    dataset = pw.data.open(tmp_path)
+    assert sorted(dataset.classes.names) == ["car", "train"]
+    assert dataset[0].target.layers.all()
