@@ -78,7 +78,7 @@ def find(listing: Listing, request: Request) -> Found | None:
     if request.kind not in {None, "multi_label"}:
         return None
     folders = _of_classes(listing)
-    images = _images(listing) if folders else {}
+    images = _images(listing, {core_of(folder.rpartition("/")[0])[0] for folder in folders})
     masks: dict[str, dict[str, str]] = {}
     faults = []
     for folder in folders:
@@ -154,12 +154,12 @@ def _of_classes(listing: Listing) -> list[str]:
     ]
 
 
-def _images(listing: Listing) -> dict[str, str]:
-    """Pictures by the core of their folder and their name."""
+def _images(listing: Listing, cores: set[str]) -> dict[str, str]:
+    """Pictures beside masks, by the core of their folder and their name; overlays are elsewhere."""
     found: dict[str, str] = {}
     for folder in listing.folders:
         core, role, _ = core_of(folder)
-        if role != MASK_ROLE:
+        if role != MASK_ROLE and core in cores:
             for path in listing.pictures(folder=folder):
                 found.setdefault(f"{core}/{stem_of(path)}", path)
     return found
