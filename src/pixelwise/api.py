@@ -16,6 +16,7 @@ from pixelwise.inference.card import Card
 from pixelwise.inference.model_file import read_model, shipped_models
 from pixelwise.inference.predictor import Model, load
 from pixelwise.inference.streaming import stream
+from pixelwise.multi_label import MultiLabelSegmentation
 from pixelwise.searching.search import search
 from pixelwise.segmentation import Segmentation
 
@@ -26,6 +27,7 @@ __all__ = [
     "ClassInfo",
     "ClassTable",
     "Model",
+    "MultiLabelSegmentation",
     "PixelwiseError",
     "Segmentation",
     "Window",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,16 @@ from pixelwise import kernels
 from pixelwise.classes import ClassInfo
 from pixelwise.lettering import lettering
 
-__all__ = ["LegendEntry", "draw_legend", "draw_overlay", "format_share", "heat_map"]
+__all__ = ["LegendEntry", "draw_layers", "draw_legend", "draw_overlay", "format_share", "heat_map"]
 
 _BACKGROUND = (24, 24, 27)
 _TEXT = (235, 235, 235)
 _FRAME = (110, 110, 115)
+
+# Stripes across the shorter side of a picture; pixels of that side for each pixel of a contour.
+_STRIPES = 60
+_LEAST_STRIPE = 3
+_CONTOURS = 450
 
 # Points of the heat map, dark to bright with rising lightness, so that it reads in grey too.
 _HEAT_POINTS = np.array(
@@ -69,8 +75,70 @@ def draw_overlay(
         pixel.
     """
     blended = kernels.blend(image, labels, palette, opacity=opacity, borders=True, threads=threads)
-    if not legend or not entries:
-        return blended
+    return _with_legend(blended, entries) if legend and entries else blended
+
+
+def draw_layers(
+    image: NDArray[np.uint8],
+    masks: Sequence[Callable[[], NDArray[np.bool_]]],
+    entries: list[LegendEntry],
+    *,
+    opacity: float,
+    legend: bool,
+    threads: int,
+) -> NDArray[np.uint8]:
+    """The photo `[H, W, 3]` under classes that may lie over each other.
+
+    Where several do, their colours take turns in slanting stripes; a contour in full colour runs
+    along the inside of each class, the smallest class's over the others.
+
+    Args:
+        image: the photo.
+        masks: for each entry what works out where its class is, bool `[H, W]`; asked for twice, so
+            that one at a time is in memory.
+        entries: the classes that occur, the largest first.
+        opacity: of the class colours, 0..1.
+        legend: whether there is a strip below the photo.
+        threads: cores that may be used.
+
+    Returns:
+        As `draw_overlay`.
+    """
+    if not entries:
+        return image.copy()
+    height, width = image.shape[:2]
+    count = np.zeros((height, width), np.uint16)
+    for mask in masks:
+        count += mask()
+    side = max(_LEAST_STRIPE, round(min(height, width) / _STRIPES))
+    turn = (np.arange(height)[:, None] + np.arange(width)) // side % np.maximum(count, 1)
+    nothing = len(entries)
+    shown = np.full((height, width), nothing, np.uint16)
+    contour = shown.copy()
+    passed = np.zeros((height, width), np.uint16)
+    thickness = max(1, round(min(height, width) / _CONTOURS))
+    for index, mask in enumerate(masks):
+        present = mask()
+        shown[present & (passed == turn)] = index
+        passed += present
+        contour[present & ~_inside(present, thickness)] = index
+    palette = np.array([*(entry.info.colour for entry in entries), (0, 0, 0)], np.uint8)
+    drawn = kernels.blend(image, shown, palette, opacity=opacity, borders=False, threads=threads)
+    bare, lined = shown == nothing, contour != nothing
+    drawn[bare] = image[bare]
+    drawn[lined] = palette[contour[lined]]
+    return _with_legend(drawn, entries) if legend else drawn
+
+
+def _inside(present: NDArray[np.bool_], thickness: int) -> NDArray[np.bool_]:
+    """Pixels with nothing else within so many steps; the rim of the picture is no border."""
+    inner = np.pad(present, thickness, mode="edge")
+    for _ in range(thickness):
+        inner[1:-1, 1:-1] &= inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    return inner[thickness:-thickness, thickness:-thickness]
+
+
+def _with_legend(blended: NDArray[np.uint8], entries: list[LegendEntry]) -> NDArray[np.uint8]:
     strip = draw_legend(entries, width=max(blended.shape[1], 160), picture_height=blended.shape[0])
     canvas = np.empty((blended.shape[0] + strip.shape[0], strip.shape[1], 3), np.uint8)
     canvas[:] = _BACKGROUND

@@ -7,27 +7,25 @@ until then.
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise import kernels
 from pixelwise.classes import ClassTable
-from pixelwise.errors import ArrayError, UsageError
+from pixelwise.errors import UsageError
 from pixelwise.formats.files import named, write_atomic
-from pixelwise.formats.masks import encode_mask, encode_rgb
+from pixelwise.formats.masks import encode_mask
 from pixelwise.geometry import Geometry, Window
-from pixelwise.layer import Layer, layer_file_names
-from pixelwise.percentages import percent
+from pixelwise.layer import Layer
 from pixelwise.presence import Presence
 from pixelwise.region_views import RegionViews
+from pixelwise.scored_picture import PROVENANCE_KEY, Provenance, ScoredPicture, read_only
 from pixelwise.segments import Polygon, Segment, class_summary
 from pixelwise.temperature import (
     LocalTemperature,
@@ -40,45 +38,15 @@ from pixelwise.temperature import (
 )
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pixelwise.formats.spacing import Spacing
+    from pixelwise.overlay import LegendEntry
 
-__all__ = ["Layer", "Polygon", "Provenance", "Segment", "Segmentation"]
-
-PROVENANCE_KEY = "pixelwise"
-_OPACITY = 0.5
+__all__ = ["PROVENANCE_KEY", "Layer", "Polygon", "Provenance", "Segment", "Segmentation"]
 
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
-_Array = TypeVar("_Array", bound=np.ndarray[Any, Any])
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a result came from.
-
-    Attributes:
-        model: name of the model.
-        model_hash: SHA-256 of the model file.
-        engine: what ran the network, with device and precision.
-        network_size: `(H, W)` of the picture that the network saw, padding included.
-        source: the picture's name.
-        version: of pixelwise.
-        settings: how the picture was cut into tiles and augmented; empty where it was not.
-        refined: what was done to the result afterwards, in order; see `pixelwise.refine`.
-    """
-
-    model: str
-    model_hash: str
-    engine: str
-    network_size: tuple[int, int]
-    source: str
-    version: str
-    settings: str = ""
-    refined: tuple[str, ...] = ()
-
-
-class Segmentation(RegionViews):
+class Segmentation(RegionViews, ScoredPicture):
     """A picture `[H, W]` in which every pixel has a class.
 
     Args:
@@ -111,42 +79,14 @@ class Segmentation(RegionViews):
         labels: Labels | None = None,
     ) -> None:
         faults = []
-        if scores.dtype != np.float32 or scores.ndim != 3:
-            faults.append(f"scores {scores.dtype} {scores.shape}, expected float32 [C, h, w]")
-        elif scores.shape[0] != len(classes):
-            faults.append(f"scores of {scores.shape[0]} classes, the table has {len(classes)}")
-        elif scores.size and not kernels.all_finite(scores):
-            faults.append("scores that are not finite")
         if not fits_classes(temperature, len(classes)):
             faults.append(f"temperature {temperature}, expected one or {len(classes)} above 0")
-        if image is not None and (image.dtype != np.uint8 or image.shape != (*geometry.size, 3)):
-            height, width = geometry.size
-            faults.append(
-                f"image {image.dtype} {image.shape}, expected uint8 ({height}, {width}, 3)"
-            )
         if labels is not None:
             faults += _faults_of_labels(labels, classes, geometry.size)
-        if faults:
-            raise ArrayError("a segmentation cannot be made of these arrays", got="; ".join(faults))
-        self.scores = _read_only(np.ascontiguousarray(scores))
-        self.classes = classes
-        self.geometry = geometry
-        self.provenance = provenance
-        self.threads = threads
+        super().__init__(scores, classes, geometry, provenance, image, threads, faults)
         self.temperature = temperature
         self.set_threshold = set_threshold
-        self.image = None if image is None else _read_only(image)
-        self._labels = None if labels is None else _read_only(labels.copy())
-
-    def __repr__(self) -> str:
-        height, width = self.size
-        parts = ", ".join(f"{name} {percent(share, 0)}" for name, share in self.tags.items())
-        return f"Segmentation({height}×{width}: {parts})"
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """`(H, W)` of the picture in pixels."""
-        return self.geometry.size
+        self._labels = None if labels is None else read_only(labels.copy())
 
     @cached_property
     def labels(self) -> Labels:
@@ -161,15 +101,15 @@ class Segmentation(RegionViews):
         best = kernels.decode_labels(self.scores, rows, columns, threads=self.threads)
         ids = np.array(self.classes.ids)
         if np.array_equal(ids, np.arange(len(ids))):
-            return _read_only(best)
+            return read_only(best)
         if ids.max() < 256:
-            return _read_only(kernels.relabel(best, ids.astype(np.uint8)))
-        return _read_only(kernels.relabel(best, ids.astype(np.uint16)))
+            return read_only(kernels.relabel(best, ids.astype(np.uint8)))
+        return read_only(kernels.relabel(best, ids.astype(np.uint16)))
 
     @cached_property
     def calibrated_scores(self) -> NDArray[np.float32]:
         """Scores over temperature, float32 `[C, h, w]`: what probabilities are made of."""
-        return _read_only(tempered(self.scores, self.temperature))
+        return read_only(tempered(self.scores, self.temperature))
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
@@ -179,7 +119,7 @@ class Segmentation(RegionViews):
         refinement another label; then this may be below 1/C. Ignored pixels have 0.
         """
         if self._labels is not None:
-            return _read_only(
+            return read_only(
                 confidence_in(
                     self.calibrated_scores,
                     self.geometry,
@@ -190,8 +130,8 @@ class Segmentation(RegionViews):
         rows, columns = self.geometry.rows, self.geometry.columns
         decode = kernels.decode_confidence
         if not isinstance(self.temperature, tuple | LocalTemperature):
-            return _read_only(decode(self.calibrated_scores, rows, columns, threads=self.threads))
-        return _read_only(
+            return read_only(decode(self.calibrated_scores, rows, columns, threads=self.threads))
+        return read_only(
             label_confidence(
                 self.scores, self.calibrated_scores, self.geometry, threads=self.threads
             )
@@ -205,12 +145,6 @@ class Segmentation(RegionViews):
         return {info.name: float(counts[info.id] / self.labels.size) for info in self.classes}
 
     @cached_property
-    def tags(self) -> dict[str, float]:
-        """The classes that occur, with their share of the picture, the largest first."""
-        present = {name: share for name, share in self.shares.items() if share > 0}
-        return dict(sorted(present.items(), key=lambda item: -item[1]))
-
-    @cached_property
     def presence(self) -> Presence:
         """How many pixels each id has in 1, 2 × 2, 4 × 4 and 8 × 8 cells of the picture."""
         return Presence.of(self.labels, threads=self.threads)
@@ -219,17 +153,6 @@ class Segmentation(RegionViews):
     def changed(self) -> bool:
         """Whether the label map is no more that of the scores."""
         return self._labels is not None
-
-    def logits(self, window: Window | None = None) -> NDArray[np.float32]:
-        """Scores at the picture's size, float32 `[C, H, W]`, of the whole picture or a window.
-
-        Raises:
-            UsageError: the window is empty or leaves the picture.
-        """
-        geometry = self.geometry.window(window)
-        return kernels.decode_scores(
-            self.scores, geometry.rows, geometry.columns, threads=self.threads
-        )
 
     def probabilities(self, window: Window | None = None) -> NDArray[np.float32]:
         """Softmax of the calibrated scores, float32 `[C, H, W]`, 0..1, sum 1 at each pixel.
@@ -275,35 +198,20 @@ class Segmentation(RegionViews):
         layers: NDArray[np.bool_] = labels[None] == ids[:, None, None]
         return layers.view(np.uint8)
 
-    def layers(self) -> tuple[Layer, ...]:
-        """One layer for each class of the table, in its order; each is worked out when read."""
-        return tuple(Layer(self, index) for index in range(len(self.classes)))
+    def mask_of(self, index: int) -> NDArray[np.bool_]:
+        """Where the class in this place of the table is the label, bool `[H, W]`."""
+        found: NDArray[np.bool_] = self.labels == self.classes.ids[index]
+        return found
 
-    def layer(self, name: str | int) -> Layer:
-        """The layer of one class, by name, alias or id.
-
-        Raises:
-            ClassNameError: the table has no such class.
-        """
-        return Layer(self, self.classes.index(name))
-
-    def at(self, x: int, y: int) -> dict[str, float]:
-        """Probability of every class at one pixel, the likeliest first.
-
-        Raises:
-            UsageError: the pixel lies outside the picture.
-        """
-        height, width = self.size
-        if not (0 <= x < width and 0 <= y < height):
-            raise UsageError(
-                "the pixel lies outside the picture",
-                got=f"x={x}, y={y} in a picture {width} wide and {height} high",
-                fix=f"x from 0 to {width - 1}, y from 0 to {height - 1}",
-            )
-        values = self.probabilities(Window(x, y, x + 1, y + 1))[:, 0, 0]
-        # A stable sort keeps the lowest id first where two are equal, as in `labels`.
-        order = np.argsort(-values, kind="stable")
-        return {self.classes.classes[index].name: float(values[index]) for index in order}
+    def probability_of(self, index: int) -> NDArray[np.float32]:
+        """Of the class in this place of the table, float32 `[H, W]`, 0..1; calibrated."""
+        return kernels.decode_probability(
+            self.calibrated_scores,
+            index,
+            self.geometry.rows,
+            self.geometry.columns,
+            threads=self.threads,
+        )
 
     def summary(self, *, spacing: Spacing | str | None = None) -> dict[str, Any]:
         """Plain data for JSON: per class that occurs its share, box, centroid and regions.
@@ -322,20 +230,6 @@ class Segmentation(RegionViews):
             "classes": [class_summary(name, share, segments) for name, share in self.tags.items()],
             "provenance": asdict(self.provenance),
         }
-
-    def overlay(self, *, opacity: float = _OPACITY, legend: bool = True) -> Image.Image:
-        """The photo under its classes, with borders in full colour and a legend below.
-
-        Args:
-            opacity: of the class colours, 0..1.
-            legend: whether names, colours and shares are drawn in a strip below the photo.
-
-        Raises:
-            UsageError: the segmentation was made without its photo, or opacity is not in 0..1.
-        """
-        from PIL import Image
-
-        return Image.fromarray(self._overlay_array(opacity, legend))
 
     def save(self, path: str | Path) -> None:
         """Writes the label map as a PNG: indexed, palette = class colours, index = class id.
@@ -359,87 +253,18 @@ class Segmentation(RegionViews):
         }
         return encode_mask(self.labels, palette=palette, text=self.provenance_text(facts | said))
 
-    def encode_overlay(self, **facts: str) -> bytes:
-        """The PNG that `save_overlay` writes; `facts` are added to its provenance."""
-        return encode_rgb(
-            self._overlay_array(_OPACITY, legend=True), text=self.provenance_text(facts)
-        )
-
-    def provenance_text(self, facts: dict[str, str]) -> dict[str, str]:
-        """The PNG text chunk that says where a result came from."""
-        known = asdict(self.provenance)
-        if not self.provenance.settings:
-            del known["settings"]
-        return {PROVENANCE_KEY: json.dumps(known | facts)}
-
-    def save_overlay(self, path: str | Path) -> None:
-        """Writes the overlay as a PNG; `overlay(…).save(…)` does it with other settings.
-
-        Raises:
-            OutputError: the file cannot be written.
-            UsageError: as `overlay`.
-        """
-        write_atomic(named(path, ".png"), self.encode_overlay())
-
-    def save_layers(self, folder: str | Path, **facts: str) -> None:
-        """Writes `<id>_<name>.mask.png` and `.heat.png` for every class of the table.
-
-        `facts` are added to the provenance of each.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
-        for name, content in self.encode_layers(**facts):
-            write_atomic(Path(folder) / name, content)
-
-    def encode_layers(self, **facts: str) -> Iterator[tuple[str, bytes]]:
-        """Name and content of each file that `save_layers` writes, made one by one."""
-        for layer in self.layers():
-            mask_name, heat_name = layer_file_names(layer.info)
-            yield mask_name, layer.encode_mask(**facts)
-            yield heat_name, layer.encode_heat_map(**facts)
-
-    def save_probabilities(self, path: str | Path, **facts: str) -> None:
-        """Writes a compressed `.npz`: `probabilities` float32 `[C, H, W]`, `names` and `ids`.
-
-        Its `pixelwise` is the provenance as JSON, with `facts` added.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        write_atomic(named(path, ".npz"), self.encode_probabilities(**facts))
-
-    def encode_probabilities(self, **facts: str) -> memoryview:
-        """The archive that `save_probabilities` writes; `facts` are added to its provenance."""
-        buffer = io.BytesIO()
-        provenance = {key: np.array(text) for key, text in self.provenance_text(facts).items()}
-        np.savez_compressed(
-            buffer,
-            probabilities=self.probabilities(),
-            names=np.array(self.classes.names),
-            ids=np.array(self.classes.ids, np.uint16),
-            allow_pickle=False,
-            **provenance,
-        )
-        return buffer.getbuffer()
-
     def _repr_png_(self) -> bytes:
         if self.image is None:
             return self.encode()
         return self.encode_overlay()
 
-    def _overlay_array(self, opacity: float, legend: bool) -> NDArray[np.uint8]:
-        from pixelwise.overlay import LegendEntry, draw_overlay
+    def _drawn_over(
+        self, image: NDArray[np.uint8], entries: list[LegendEntry], *, opacity: float, legend: bool
+    ) -> NDArray[np.uint8]:
+        from pixelwise.overlay import draw_overlay
 
-        if self.image is None:
-            raise UsageError(
-                "this segmentation was made without its photo", fix="pass image= when making it"
-            )
-        if not 0 <= opacity <= 1:
-            raise UsageError("opacity must lie in 0..1", got=f"opacity={opacity}")
-        entries = [LegendEntry(self.classes.find(name), share) for name, share in self.tags.items()]
         return draw_overlay(
-            self.image,
+            image,
             self.labels,
             self.classes.palette,
             entries,
@@ -457,10 +282,3 @@ def _faults_of_labels(labels: Labels, classes: ClassTable, size: tuple[int, int]
     counts[[number for number in known if number < len(counts)]] = 0
     others = np.flatnonzero(counts).tolist()
     return [f"labels of no class: {others[:10]}"] if others else []
-
-
-def _read_only(array: _Array) -> _Array:
-    # A view, since the array itself may be the caller's.
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -17,7 +17,7 @@ from pixelwise.export.network import read_network
 from pixelwise.export.pictures import Pictures
 from pixelwise.export.quantise import quantised, scheme_of
 from pixelwise.export.sensitivity import search
-from pixelwise.inference.card import Drop
+from pixelwise.inference.card import Drop, Postprocessing
 from pixelwise.inference.predictor import load
 
 
@@ -121,3 +121,21 @@ def test_each_limit_is_kept():
     won = lost.model_copy(update={"after": 0.75})
     assert faults(compared("a", 0.1), drop=won, accepted=True) == []
     assert faults(compared("a", 0.1), accepted=True) != []
+
+
+def test_of_several_classes_per_pixel_all_must_agree(make_model, pointwise, make_card):
+    card = make_card(postprocessing=Postprocessing(alignment="half_pixel", activation="sigmoid"))
+    weights = np.eye(4, 3, dtype=np.float32) / 16
+    original, exported = (
+        load(
+            make_model(f"{number}.onnx", network=pointwise(weights, bias), card=card),
+            engine="onnxruntime",
+        )
+        for number, bias in enumerate(np.array([[-8, -8, -8, -8], [-8, -8, 99, -8]], np.float32))
+    )
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    pictures = Pictures("toys", ("a",), lambda _: picture)
+    assert agreement_of(original, [original], pictures).share == 1
+    found = agreement_of(original, [original, exported], pictures)
+    assert found.share == pytest.approx(0.5, abs=0.05)
+    assert found.score_error == pytest.approx(107)

@@ -64,14 +64,16 @@ from pixelwise.inference.jobs import (
     source_facts,
     sweep_results,
 )
-from pixelwise.inference.model_file import read_model
-from pixelwise.inference.picture_facts import PictureFacts, picture_facts
+from pixelwise.inference.model_file import ModelFile, read_model
+from pixelwise.inference.picture_facts import PictureFacts, mask_facts, picture_facts, result_facts
 from pixelwise.inference.predictor import Model
 from pixelwise.inference.raster_output import Result
 from pixelwise.inference.rasters import RasterSettings
 from pixelwise.inference.remote import Place, place_of
 from pixelwise.inference.tile_plan import DEFAULT_OVERLAP, describe_settings
+from pixelwise.multi_label import MultiLabelSegmentation
 from pixelwise.refine.plan import Refinement
+from pixelwise.segmentation import Labels, Segmentation
 
 if TYPE_CHECKING:
     from pixelwise.inference.region_output import RegionOutput
@@ -230,6 +232,8 @@ def predict(
 ) -> None:
     """Segment pictures: for each an indexed PNG label map and an overlay with a legend.
 
+    A model of several classes per pixel gives a mask for each class instead of the label map.
+
     GeoTIFFs, slides, Zarr and TIFFs too large for a photo become GeoTIFFs, tile by tile.
 
     Exit code 0: all done; 1: some pictures failed, the others are done; 2: could not start;
@@ -286,6 +290,7 @@ def predict(
         for_photos += dict.fromkeys(refinement.to_flags()[::2])
         size = parse_size(spacing, used=json_output or regions is not None)
         check_options(rasters, folder, for_rasters, for_photos)
+        _refuse_rasters(file, rasters)
         if tile is None and overlap is not None and not rasters:
             raise UsageError(
                 "an overlap needs tiles", got=f"--overlap {overlap}", fix="give --tile N"
@@ -389,7 +394,11 @@ def work(model: Model, job: Job, request: Request) -> Done:
     content = read_job(job, max_megapixels=request.max_megapixels)
     facts = source_facts(content, model.sha256, request.settings)
     outputs = Outputs.of(
-        job, request.output, layers=request.layers, probabilities=request.probabilities
+        job,
+        request.output,
+        layers=request.layers,
+        probabilities=request.probabilities,
+        multi_label=model.classes if model.is_multi_label else None,
     )
     done = outputs.are_done(facts, model.classes, overwrite=request.overwrite)
     regions = request.regions
@@ -399,18 +408,9 @@ def work(model: Model, job: Job, request: Request) -> Done:
         shares = json.loads(outputs.stored_facts().get("shares", "{}"))
         facts_there = _facts_there(outputs, model) if request.facts else None
         return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"], ())
-    segmentation = model.predict(
-        content,
-        tile=request.tile,
-        overlap=request.overlap,
-        tta=request.tta,
-        max_megapixels=request.max_megapixels,
-        timeout=request.decode_timeout,
-        name=str(job.source),
-    )
-    segmentation = request.refinement.apply(segmentation, superpixels)
+    segmentation = _answer(model, content, request, str(job.source))
     point = segmentation.at(*request.point) if request.point is not None else None
-    if regions is not None and not regions_done:
+    if regions is not None and not regions_done and isinstance(segmentation, Segmentation):
         regions.save(segmentation, job, content, facts)
     removed = outputs.save(segmentation, facts, overwrite=request.overwrite)
     return Done(
@@ -419,7 +419,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
         skipped=done,
         point=point,
         summary=segmentation.summary(spacing=request.spacing) if request.summary else None,
-        facts=picture_facts(segmentation.labels, model.classes) if request.facts else None,
+        facts=result_facts(segmentation) if request.facts else None,
         source_hash=facts["source_hash"],
         removed=removed,
     )
@@ -438,14 +438,47 @@ def _apart(jobs: JobList, max_megapixels: float, *, every_tiff: bool) -> tuple[J
     return photos, rasters
 
 
+def _refuse_rasters(file: ModelFile, rasters: Sequence[Job]) -> None:
+    if rasters and file.card.postprocessing.activation == "sigmoid":
+        raise UsageError(
+            "classes of this model lie over each other, and rasters are given one label a pixel",
+            where=str(rasters[0].source),
+            got=f"{file.card.name}, {len(rasters)} rasters",
+            fix="give photos; of a raster that fits into memory: "
+            "pixelwise.load(MODEL).predict_multi_label(PATH)",
+        )
+
+
 def _given(options: dict[str, bool]) -> list[str]:
     return [name for name, is_given in options.items() if is_given]
 
 
+def _answer(
+    model: Model, content: bytes, request: Request, name: str
+) -> Segmentation | MultiLabelSegmentation:
+    predict_one = model.predict_multi_label if model.is_multi_label else model.predict
+    found = predict_one(
+        content,
+        tile=request.tile,
+        overlap=request.overlap,
+        tta=request.tta,
+        max_megapixels=request.max_megapixels,
+        timeout=request.decode_timeout,
+        name=name,
+    )
+    if isinstance(found, MultiLabelSegmentation):
+        return found
+    return request.refinement.apply(found, superpixels)
+
+
 def _facts_there(outputs: Outputs, model: Model) -> PictureFacts:
-    place = outputs.labels
-    labels = read_mask(place if isinstance(place, Path) else place.read_bytes())
-    return picture_facts(labels, model.classes)
+    if outputs.masks:
+        return mask_facts((_read_mask(place) > 0 for place in outputs.masks), model.classes)
+    return picture_facts(_read_mask(outputs.labels), model.classes)
+
+
+def _read_mask(place: Place) -> Labels:
+    return read_mask(place if isinstance(place, Path) else place.read_bytes())
 
 
 def _parse_point(text: str | None) -> tuple[int, int] | None:

@@ -148,7 +148,8 @@ def predict_on_ray(
     except PixelwiseError as error:
         print_error(error)
         raise typer.Exit(ExitCode.SOME_FAILED) from None
-    _report(folder, tally, totals, len(jobs), json_output=json_output)
+    answers = folder / ("masks" if _is_multi_label(file) else "labels")
+    _report(folder, answers, tally, totals, len(jobs), json_output=json_output)
     if tally.ending == INTERRUPTED:
         raise typer.Exit(ExitCode.INTERRUPTED)
     if tally.ending or tally.failed:
@@ -192,13 +193,22 @@ def _is_raster_on_disk(job: Job, max_megapixels: float) -> bool:
 
 def _not_done(jobs: JobList, summary: Summary, request: Request, file: ModelFile) -> Iterable[Job]:
     """Jobs that are not recorded as done, and those whose files on disk are gone since."""
+    multi_label = file.card.classes if _is_multi_label(file) else None
     for job in jobs:
         outputs = Outputs.of(
-            job, request.output, layers=request.layers, probabilities=request.probabilities
+            job,
+            request.output,
+            layers=request.layers,
+            probabilities=request.probabilities,
+            multi_label=multi_label,
         )
         on_disk = isinstance(request.output, Path)
         if not summary.holds(job) or (on_disk and outputs.lacks(file.card.classes)):
             yield job
+
+
+def _is_multi_label(file: ModelFile) -> bool:
+    return file.card.postprocessing.activation == "sigmoid"
 
 
 def _make_work(
@@ -283,6 +293,7 @@ def _note_failed(folder: Place, failed: JobList) -> None:
 
 def _report(
     folder: Place,
+    answers: Place,
     tally: _Tally,
     totals: tuple[int, list[tuple[str, float, int]]],
     total: int,
@@ -324,7 +335,7 @@ def _report(
     parts = [f"{tally.done} done"]
     parts += [f"{tally.there} already there"] if tally.there else []
     parts += [f"{len(tally.failed)} failed ({folder / _NOT_DONE})"] if tally.failed else []
-    print_line(f"{', '.join(parts)}: {folder / 'labels'}, {folder / SUMMARY_FOLDER}")
+    print_line(f"{', '.join(parts)}: {answers}, {folder / SUMMARY_FOLDER}")
 
 
 @contextmanager

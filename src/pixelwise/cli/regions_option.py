@@ -68,7 +68,8 @@ def begin_regions(
     """The folder for the regions of a run; None where none are asked for.
 
     Raises:
-        UsageError: there is no such form, or results go into a store.
+        UsageError: there is no such form, the model gives several classes a pixel, or results go
+            into a store.
         OutputError: the folder cannot take them.
     """
     if form is None:
@@ -86,6 +87,14 @@ def begin_regions(
     if not isinstance(output, Path):
         raise UsageError(
             "regions are written to disks alone", got=f"-o {output}", fix="give a folder on a disk"
+        )
+    if model.is_multi_label:
+        raise UsageError(
+            "files of regions are of one class a pixel, and classes of this model lie over "
+            "each other",
+            where=model.card.name,
+            got=f"--regions {form}",
+            fix="leave it away: masks/CLASS opens as a data set",
         )
     regions = RegionOutput.of(output, form, spacing)
     regions.begin(model.sha256, model.classes, jobs)

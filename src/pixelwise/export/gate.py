@@ -14,6 +14,7 @@ from pixelwise.export.network import DEQUANTISED, Network, runner, with_outputs
 from pixelwise.export.pictures import Pictures, odd_crops
 from pixelwise.inference.card import Drop
 from pixelwise.inference.predictor import Model
+from pixelwise.multi_label import MultiLabelSegmentation
 from pixelwise.percentages import percent
 from pixelwise.segmentation import Segmentation
 
@@ -56,7 +57,7 @@ class Compared:
     Attributes:
         name: of the picture.
         size: `(H, W)` of what was given.
-        agreement: share of pixels with the same label.
+        agreement: share of pixels with the same label, or all the same classes of several.
         score_error: largest difference of a score.
         low, high: lowest and highest score of the original.
     """
@@ -123,18 +124,38 @@ def agreement_of(
     found = []
     for place, name in enumerate(pictures.names):
         for crop in odd_crops(pictures.read(place)):
-            answers = [model.predict(crop) for model in exported]
-            found.append(_compared(name, original.predict(crop), answers))
+            answers = [_answer(model, crop) for model in exported]
+            found.append(_compared(name, _answer(original, crop), answers))
         if progress is not None:
             progress(1)
     return Agreement(tuple(found))
 
 
-def _compared(name: str, expected: Segmentation, others: Sequence[Segmentation]) -> Compared:
-    shares = [float((other.labels == expected.labels).mean()) for other in others]
+def _answer(model: Model, picture: NDArray[np.uint8]) -> Segmentation | MultiLabelSegmentation:
+    return model.predict_multi_label(picture) if model.is_multi_label else model.predict(picture)
+
+
+def _compared(
+    name: str,
+    expected: Segmentation | MultiLabelSegmentation,
+    others: Sequence[Segmentation | MultiLabelSegmentation],
+) -> Compared:
+    shares = [_agreement(expected, other) for other in others]
     errors = [float(np.abs(other.scores - expected.scores).max()) for other in others]
     low, high = float(expected.scores.min()), float(expected.scores.max())
     return Compared(name, expected.size, min(shares), max(errors), low, high)
+
+
+def _agreement(
+    expected: Segmentation | MultiLabelSegmentation, other: Segmentation | MultiLabelSegmentation
+) -> float:
+    """Share of pixels of one label, or with all the same classes."""
+    if isinstance(expected, Segmentation) and isinstance(other, Segmentation):
+        return float((other.labels == expected.labels).mean())
+    same = np.ones(expected.size, np.bool_)
+    for index in range(len(expected.classes)):
+        same &= expected.mask_of(index) == other.mask_of(index)
+    return float(same.mean())
 
 
 def drop_of(comparison: Comparison) -> Drop | None:

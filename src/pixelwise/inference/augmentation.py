@@ -1,7 +1,11 @@
-"""Test-time augmentation: the mean of a network's scores over views of one picture.
+"""Test-time augmentation: the mean of a network's answers over views of one picture.
 
 Views are the picture mirrored, turned upside down, or at other scales. The scores of each are
 brought back to the grid of the first before they are added, so that geometry stays exact.
+
+Of a softmax the scores are averaged. Of a sigmoid the probabilities are, and what is given are the
+logits of their mean: a logit has no bound, so in a mean of logits one view that is very sure would
+outvote all others, and thresholds, which are set on probabilities, would mean another thing.
 """
 
 from __future__ import annotations
@@ -84,25 +88,73 @@ def mean_scores(
         threads: cores that may be used.
     """
     inputs = _prepared(pictures, plans, card, threads)
-    total = run(inputs)
+    first = run(inputs)
+    if len(views) == 1:
+        return first
+    sigmoid = card.postprocessing.activation == "sigmoid"
+    mean = _MeanProbability(first) if sigmoid else _MeanScore(first)
     for view in views[1:]:
         if view.scale == 1:
-            total += _flipped(run(_flipped(inputs, view)), view)
+            mean.add(_flipped(run(_flipped(inputs, view)), view))
             continue
         scaled = [_scaled(plan, card, view.scale, step) for plan in plans]
         # Pictures padded to one size may differ in theirs at another scale.
         together = len(pictures) if len({plan.padded for plan in scaled}) == 1 else 1
-        for first in range(0, len(pictures), together):
-            members = slice(first, first + together)
+        enlarged = np.empty_like(first)
+        for start in range(0, len(pictures), together):
+            members = slice(start, start + together)
             scores = run(_prepared(pictures[members], scaled[members], card, threads))
-            for index, maps in enumerate(scores, first):
+            for index, maps in enumerate(scores, start):
                 rows, columns = _between(
-                    plans[index], total.shape[2:], scaled[index], maps.shape[1:], card
+                    plans[index], first.shape[2:], scaled[index], maps.shape[1:], card
                 )
-                total[index] += kernels.decode_scores(maps, rows, columns, threads=threads)
-    if len(views) > 1:
-        total /= np.float32(len(views))
-    return total
+                enlarged[index] = kernels.decode_scores(maps, rows, columns, threads=threads)
+        mean.add(enlarged)
+    return mean.scores()
+
+
+class _MeanScore:
+    """The mean of the scores of views."""
+
+    def __init__(self, scores: Scores) -> None:
+        self._total = scores
+        self._views = 1
+
+    def add(self, scores: Scores) -> None:
+        """One more view."""
+        self._total += scores
+        self._views += 1
+
+    def scores(self) -> Scores:
+        """Their mean."""
+        self._total /= np.float32(self._views)
+        return self._total
+
+
+class _MeanProbability:
+    """The logits of the mean probability of views.
+
+    Of p and of 1 - p the logarithms are summed, so that logits beyond 17, where p is 1 in float32,
+    keep their size.
+    """
+
+    def __init__(self, logits: Scores) -> None:
+        self._yes = _log_sigmoid(logits)
+        self._no = _log_sigmoid(-logits)
+
+    def add(self, logits: Scores) -> None:
+        """One more view."""
+        np.logaddexp(self._yes, _log_sigmoid(logits), out=self._yes)
+        np.logaddexp(self._no, _log_sigmoid(-logits), out=self._no)
+
+    def scores(self) -> Scores:
+        """log(p / (1 - p)): what both were divided by for the mean falls out."""
+        return self._yes - self._no
+
+
+def _log_sigmoid(logits: Scores) -> Scores:
+    found: Scores = -np.logaddexp(np.float32(0), -logits)
+    return found
 
 
 def _prepared(

@@ -27,7 +27,8 @@ from pixelwise.formats.masks import read_png_text
 from pixelwise.formats.vectors import VECTOR_SUFFIXES, read_description
 from pixelwise.inference.job_list import Job
 from pixelwise.inference.remote import Place, RemotePath, read_limit, write_whole
-from pixelwise.layer import layer_file_names
+from pixelwise.layer import layer_file_names, mask_paths
+from pixelwise.multi_label import MultiLabelSegmentation
 from pixelwise.segmentation import PROVENANCE_KEY, Segmentation
 
 __all__ = [
@@ -47,7 +48,8 @@ __all__ = [
 _Result = TypeVar("_Result")
 _SETTINGS = "settings"
 _KINDS = ("labels", "overlays", "layers", "probabilities")
-RESULT_FOLDERS = (*_KINDS, "confidence", "partial", "polygons", "regions")
+_MASKS = "masks"
+RESULT_FOLDERS = (*_KINDS, _MASKS, "confidence", "partial", "polygons", "regions")
 _LAYER_FILE = re.compile(r"\d{3,}_.*\.(?:mask|heat)\.png")
 
 # What NumPy, zipfile and json raise on files that were made to break them, or broke.
@@ -76,11 +78,14 @@ class Outputs:
     """The files of one result.
 
     Attributes:
-        labels: the label map, always written, and last: it marks the result as whole.
+        labels: the label map, always written, and last: it marks the result as whole. Of a
+            multi-label result the mask of the last class stands here.
         overlay: the overlay, always written.
         layers: folder of masks and heat maps, or None where not asked for.
         probabilities: `.npz` file, or None where not asked for.
         others: the last two, asked for or not: an earlier run may have made them.
+        masks: of a multi-label result the mask of each class, always written; else none.
+        mask_folder: where these are; None where there are none.
     """
 
     labels: Place
@@ -88,27 +93,43 @@ class Outputs:
     layers: Place | None
     probabilities: Place | None
     others: tuple[Place, Place]
+    masks: tuple[Place, ...] = ()
+    mask_folder: Place | None = None
 
     @staticmethod
-    def of(job: Job, folder: Place, *, layers: bool, probabilities: bool) -> Outputs:
-        """`labels/NAME.png`, `overlays/NAME.png`, `layers/NAME/`, `probabilities/NAME.npz`."""
+    def of(
+        job: Job,
+        folder: Place,
+        *,
+        layers: bool,
+        probabilities: bool,
+        multi_label: ClassTable | None = None,
+    ) -> Outputs:
+        """`labels/NAME.png`, `overlays/NAME.png`, `layers/NAME/`, `probabilities/NAME.npz`.
+
+        With the classes of a multi-label model, `masks/CLASS/NAME.png` instead of the first.
+        """
 
         def path(kind: str, suffix: str) -> Place:
             return folder / kind / job.name.with_name(job.name.name + suffix)
 
         others = path("layers", ""), path("probabilities", ".npz")
+        masks = () if multi_label is None else mask_paths(multi_label, job.name)
+        placed = tuple(folder / mask for mask in masks)
         return Outputs(
-            labels=path("labels", ".png"),
+            labels=placed[-1] if placed else path("labels", ".png"),
             overlay=path("overlays", ".png"),
             layers=others[0] if layers else None,
             probabilities=others[1] if probabilities else None,
             others=others,
+            masks=placed,
+            mask_folder=folder / _MASKS if placed else None,
         )
 
     def paths(self) -> dict[str, str]:
-        """Kind and path of every file or folder asked for."""
+        """Kind and path of every file or folder asked for; of masks the folder of their folders."""
         pairs = {
-            "labels": self.labels,
+            self._answer: self.labels if self.mask_folder is None else self.mask_folder,
             "overlay": self.overlay,
             "layers": self.layers,
             "probabilities": self.probabilities,
@@ -117,8 +138,13 @@ class Outputs:
 
     def folders(self) -> list[str]:
         """Names of the folders, below the output folder, that all results of a run share."""
+        kinds = (self._answer, *_KINDS[1:])
         asked = (self.labels, self.overlay, self.layers, self.probabilities)
-        return [kind for kind, path in zip(_KINDS, asked, strict=True) if path is not None]
+        return [kind for kind, path in zip(kinds, asked, strict=True) if path is not None]
+
+    @property
+    def _answer(self) -> str:
+        return _MASKS if self.masks else "labels"
 
     def stored_facts(self) -> dict[str, Any]:
         """What the label map that is there says of itself; `{}` where none of ours is."""
@@ -140,7 +166,11 @@ class Outputs:
         return not overwrite and not self._missing(classes)
 
     def save(
-        self, segmentation: Segmentation, facts: dict[str, str], *, overwrite: bool
+        self,
+        segmentation: Segmentation | MultiLabelSegmentation,
+        facts: dict[str, str],
+        *,
+        overwrite: bool,
     ) -> tuple[Place, ...]:
         """Writes what is asked for; of a result that is marked as whole, only what it lacks.
 
@@ -165,8 +195,14 @@ class Outputs:
             write_whole(self.probabilities, segmentation.encode_probabilities(**facts))
         if overwrite:
             removed = remove_stale(self._of_earlier_runs(segmentation.classes), facts)
-        if "labels" in wanted:
-            write_whole(self.labels, segmentation.encode(**facts))
+        if self._answer in wanted:
+            if isinstance(segmentation, MultiLabelSegmentation):
+                shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
+                contents = segmentation.encode_masks(**facts, shares=json.dumps(shares))
+            else:
+                contents = iter([segmentation.encode(**facts)])
+            for path, content in zip(self.masks or (self.labels,), contents, strict=True):
+                write_whole(path, content)
         return removed
 
     def lacks(self, classes: ClassTable) -> bool:
@@ -185,7 +221,8 @@ class Outputs:
 
     def _files(self, classes: ClassTable) -> dict[str, list[Place]]:
         """Kind and files of everything asked for."""
-        files: dict[str, list[Place]] = {"labels": [self.labels], "overlay": [self.overlay]}
+        answers = [*self.masks] or [self.labels]
+        files: dict[str, list[Place]] = {self._answer: answers, "overlay": [self.overlay]}
         if self.probabilities is not None:
             files["probabilities"] = [self.probabilities]
         if self.layers is not None:

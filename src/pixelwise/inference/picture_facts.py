@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from pixelwise import kernels
 from pixelwise.classes import ClassTable
+from pixelwise.multi_label import MultiLabelSegmentation
+from pixelwise.segmentation import Segmentation
 
-__all__ = ["ClassFact", "PictureFacts", "picture_facts"]
+__all__ = ["ClassFact", "PictureFacts", "mask_facts", "picture_facts", "result_facts"]
 
 _ROWS = 256
 _BITS = 64
@@ -72,6 +75,31 @@ def picture_facts(
         for index, info in enumerate(present)
     ]
     return PictureFacts(height, width, tuple(sorted(found, key=lambda fact: -fact.share)))
+
+
+def result_facts(segmentation: Segmentation | MultiLabelSegmentation) -> PictureFacts:
+    """The facts of a result."""
+    classes = segmentation.classes
+    if isinstance(segmentation, Segmentation):
+        return picture_facts(segmentation.labels, classes)
+    return mask_facts(map(segmentation.mask_of, range(len(classes))), classes)
+
+
+def mask_facts(masks: Iterable[NDArray[np.bool_]], classes: ClassTable) -> PictureFacts:
+    """The facts of masks of classes that may lie over each other.
+
+    Args:
+        masks: for each class of the table, in its order, bool `[H, W]`; at least one.
+        classes: the table.
+    """
+    found, size = [], (0, 0)
+    for info, mask in zip(classes, masks, strict=True):
+        size = (mask.shape[0], mask.shape[1])
+        share = np.count_nonzero(mask) / mask.size
+        if share > 0:
+            box = _box(np.logical_or.reduce(mask, axis=1), np.logical_or.reduce(mask, axis=0))
+            found.append(ClassFact(info.id, info.name, share, box))
+    return PictureFacts(*size, tuple(sorted(found, key=lambda fact: -fact.share)))
 
 
 def _presence(

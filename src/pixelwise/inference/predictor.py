@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,7 @@ class Model(Network):
             EngineError: the network cannot be run.
             OutOfMemoryError: there is not enough memory to run it.
         """
+        self.refuse_multi_label()
         pixels = self._read(image, max_megapixels, timeout, name)
         return self.predict_pixels(
             [pixels], [name or describe_source(image)], tile=tile, overlap=overlap, tta=tta
@@ -109,6 +112,7 @@ class Model(Network):
                 got=f"one {type(images).__name__}",
                 fix="pass a list, or call predict",
             )
+        self.refuse_multi_label()
         sources = list(images)
         pictures = [self._read(source, max_megapixels, timeout, "") for source in sources]
         names = [describe_source(source) for source in sources]
@@ -118,13 +122,16 @@ class Model(Network):
         self,
         image: ImageSource,
         *,
+        tile: int | None = None,
+        overlap: float | None = None,
+        tta: str = "none",
         max_megapixels: float = DEFAULT_MEGAPIXELS,
         timeout: float | None = None,
         name: str = "",
     ) -> MultiLabelSegmentation:
-        """Segments one picture by a model whose classes lie over each other.
+        """Segments one picture of any size by a model whose classes lie over each other.
 
-        Arguments and errors as in `predict`.
+        Arguments and errors as in `predict`; `tta` takes the mean of probabilities.
 
         Raises:
             UsageError: the model gives each pixel one class.
@@ -133,21 +140,19 @@ class Model(Network):
             raise UsageError(
                 "this model gives each pixel one class", where=self.card.name, fix="call predict"
             )
-        picture = self._read(image, max_megapixels, timeout, name)
-        plan = plan_input((picture.shape[0], picture.shape[1]), self.card.preprocessing)
-        scores = mean_scores(
-            [picture], [plan], self.card, self.views("none"), self.run, threads=self.threads
-        )[0]
+        pixels = self._read(image, max_megapixels, timeout, name)
+        scored = self._scored([pixels], [name or describe_source(image)], tile, overlap, tta)[0]
         card = self.card.postprocessing
-        return MultiLabelSegmentation(
-            scores=scores,
-            classes=self.classes,
-            geometry=score_geometry(plan, (scores.shape[1], scores.shape[2]), card),
-            provenance=self._provenance(name or describe_source(image), plan.padded, ""),
-            thresholds=card.thresholds or (0.5,) * len(self.classes),
-            image=viewable(picture),
-            threads=self.threads,
-        )
+        with self._scores_told(scored):
+            return MultiLabelSegmentation(
+                scores=scored.scores,
+                classes=self.classes,
+                geometry=scored.geometry,
+                provenance=scored.provenance,
+                thresholds=card.thresholds or (0.5,) * len(self.classes),
+                image=viewable(pixels),
+                threads=self.threads,
+            )
 
     @property
     def is_multi_label(self) -> bool:
@@ -177,12 +182,49 @@ class Model(Network):
             EngineError: the network cannot be run.
             OutOfMemoryError: there is not enough memory to run it.
         """
+        self.refuse_multi_label()
+        card = self.card.postprocessing
+        found = []
+        for scored, picture in zip(
+            self._scored(pictures, names, tile, overlap, tta), pictures, strict=True
+        ):
+            with self._scores_told(scored):
+                found.append(
+                    Segmentation(
+                        scores=scored.scores,
+                        classes=self.classes,
+                        geometry=scored.geometry,
+                        provenance=scored.provenance,
+                        image=viewable(picture),
+                        threads=self.threads,
+                        temperature=card.temperature,
+                        set_threshold=None if card.conformal is None else card.conformal.threshold,
+                    )
+                )
+        return found
+
+    def refuse_multi_label(self) -> None:
+        """Nothing, unless classes lie over each other.
+
+        Raises:
+            UsageError: they do, so there are no label maps.
+        """
         if self.is_multi_label:
             raise UsageError(
                 "classes of this model lie over each other, so no pixel has one label",
                 where=self.card.name,
-                fix="call predict_multi_label",
+                fix="call predict_multi_label, for each picture",
             )
+
+    def _scored(
+        self,
+        pictures: Sequence[NDArray[Any]],
+        names: Sequence[str],
+        tile: int | None,
+        overlap: float | None,
+        tta: str,
+    ) -> list[_Scored]:
+        """The network's answers, in the order of the pictures."""
         if tile is None and overlap is not None:
             raise UsageError("an overlap needs tiles", got=f"overlap={overlap}", fix="give tile=")
         views = self.views(tta)
@@ -208,7 +250,7 @@ class Model(Network):
             )
             scores |= dict(zip(members, batch, strict=True))
         return [
-            self._segmentation(
+            _Scored(
                 scores[index],
                 score_geometry(
                     plans[index],
@@ -216,7 +258,6 @@ class Model(Network):
                     self.card.postprocessing,
                 ),
                 self._provenance(name, plans[index].padded, describe_settings(tta=tta)),
-                pictures[index],
             )
             for index, name in enumerate(names)
         ]
@@ -228,16 +269,15 @@ class Model(Network):
         tile: int,
         overlap: float,
         tta: str,
-    ) -> Segmentation:
+    ) -> _Scored:
         plan = plan_tiles(
             (picture.shape[0], picture.shape[1]), self, tile=tile, overlap=overlap, tta=tta
         )
         settings = describe_settings(tile=tile, overlap=overlap, tta=tta)
-        return self._segmentation(
+        return _Scored(
             tiled_scores(self, ArraySource(picture), plan),
             plan.geometry,
             self._provenance(name, plan.tile, settings),
-            picture,
         )
 
     def _batches(self, plans: list[InputPlan]) -> Iterator[list[int]]:
@@ -274,32 +314,27 @@ class Model(Network):
             settings=settings,
         )
 
-    def _segmentation(
-        self,
-        scores: NDArray[np.float32],
-        geometry: Geometry,
-        provenance: Provenance,
-        picture: NDArray[Any],
-    ) -> Segmentation:
-        card = self.card.postprocessing
+    @contextmanager
+    def _scores_told(self, scored: _Scored) -> Iterator[None]:
+        """Blames the network for scores that no result can be made of."""
         try:
-            return Segmentation(
-                scores=scores,
-                classes=self.classes,
-                geometry=geometry,
-                provenance=provenance,
-                image=viewable(picture),
-                threads=self.threads,
-                temperature=card.temperature,
-                set_threshold=None if card.conformal is None else card.conformal.threshold,
-            )
+            yield
         except ArrayError as error:
             raise EngineError(
                 "the network gave scores that cannot be used",
-                where=f"{self._file.path}, {provenance.source}",
+                where=f"{self._file.path}, {scored.provenance.source}",
                 got=error.got,
                 fix="check the file with the other engine (engine='onnxruntime' or 'openvino')",
             ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What the network says of a picture: scores `[C, h, w]`, where they lie, and their source."""
+
+    scores: NDArray[np.float32]
+    geometry: Geometry
+    provenance: Provenance
 
 
 def load(

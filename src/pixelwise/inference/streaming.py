@@ -72,7 +72,7 @@ def stream(
         timeout: seconds for decoding each picture, in a process of its own.
 
     Raises:
-        UsageError: an argument that cannot be.
+        UsageError: an argument that cannot be, or the model's classes lie over each other.
         PixelwiseError: at the call, what `load` raises; from the generator, what
             `Model.predict` raises.
     """
@@ -93,6 +93,7 @@ def stream(
         count = workers or usable_cores()
         loaded = load(model, threads=max(1, usable_cores() // count), streams=count)
 
+    loaded.refuse_multi_label()
     loaded.views(tta)
 
     def read(source: ImageSource) -> NDArray[Any]:

@@ -78,11 +78,18 @@ def stream_tiles(
         progress: called with the number of tiles that are done since the last call.
 
     Raises:
-        UsageError: the picture has not the plan's size, or there is no such stripe.
+        UsageError: the picture has not the plan's size, there is no such stripe, or the model's
+            classes lie over each other.
         EngineError: the network cannot be run, or gave scores that are not finite.
         OutOfMemoryError: not even a small tile fits into memory.
     """
     _check_size(source, plan)
+    if model.card.postprocessing.activation == "sigmoid":
+        raise UsageError(
+            "classes of this model lie over each other, so stripes of labels cannot be made",
+            where=model.card.name,
+            fix="call predict_multi_label, with tile= for a picture that fits into memory",
+        )
     if not 0 <= start <= len(plan.windows):
         raise UsageError(
             "there is no such stripe", got=f"start={start} of {len(plan.windows)} stripes"

@@ -77,8 +77,8 @@ def find(listing: Listing, request: Request) -> Found | None:
     """A data set with a folder of masks for each class; None where there is none such."""
     if request.kind not in {None, "multi_label"}:
         return None
-    folders = [folder for folder in listing.folders if _is_of_class(folder)]
-    images = _images(listing) if folders else {}
+    folders = _of_classes(listing)
+    images = _images(listing, {core_of(folder.rpartition("/")[0])[0] for folder in folders})
     masks: dict[str, dict[str, str]] = {}
     faults = []
     for folder in folders:
@@ -139,17 +139,27 @@ def _hold_several_classes(listing: Listing, masks: dict[str, dict[str, str]]) ->
     return several > 0 and 2 * several >= len(looks)
 
 
-def _is_of_class(folder: str) -> bool:
-    parent, _, name = folder.rpartition("/")
-    return core_of(parent)[1] == MASK_ROLE and not split_of(name)
+def _of_classes(listing: Listing) -> list[str]:
+    """Folders in one of masks, unless all of those there are splits: a train may be a class."""
+    inside: dict[str, list[str]] = {}
+    for folder in listing.folders:
+        parent = folder.rpartition("/")[0]
+        if core_of(parent)[1] == MASK_ROLE:
+            inside.setdefault(parent, []).append(folder)
+    return [
+        folder
+        for folders in inside.values()
+        if not all(split_of(each.rpartition("/")[2]) for each in folders)
+        for folder in folders
+    ]
 
 
-def _images(listing: Listing) -> dict[str, str]:
-    """Pictures by the core of their folder and their name."""
+def _images(listing: Listing, cores: set[str]) -> dict[str, str]:
+    """Pictures beside masks, by the core of their folder and their name; overlays are elsewhere."""
     found: dict[str, str] = {}
     for folder in listing.folders:
         core, role, _ = core_of(folder)
-        if role != MASK_ROLE:
+        if role != MASK_ROLE and core in cores:
             for path in listing.pictures(folder=folder):
                 found.setdefault(f"{core}/{stem_of(path)}", path)
     return found
