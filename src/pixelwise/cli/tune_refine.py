@@ -7,7 +7,9 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from pixelwise.cli.budget import seconds_of
 from pixelwise.cli.data.options import (
@@ -44,6 +46,7 @@ from pixelwise.evaluation.tune_refine import tune_refine as tuned
 if TYPE_CHECKING:
     from pixelwise.evaluation.compare import Difference
     from pixelwise.evaluation.tune_refine import RefinementTuning
+    from pixelwise.inference.card import Card
     from pixelwise.refine.plan import Superpixels
 
 __all__ = ["app"]
@@ -55,6 +58,9 @@ _TITLES = {
     "mean_boundary_f": "mean boundary F",
 }
 
+# Of a superpixel, as in `pixelwise predict --snap superpixels`.
+_PIXELS_OF_REGION = 256
+_MOST_REGIONS = 65_535
 # What the protocol card has besides goes to --json.
 _SHOWN = ("predictions", "data", "split", "training", "map", "interval")
 
@@ -113,6 +119,7 @@ def tune_refine(
             )
         work = Work("auto", "cpu", threads)
         loaded = work.loaded(source.model)
+        _refuse_layers(loaded.card)
         dataset = open_from(
             path,
             layout=layout,
@@ -148,13 +155,26 @@ def tune_refine(
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
+def _refuse_layers(card: Card) -> None:
+    if card.postprocessing.activation == "sigmoid":
+        raise UsageError(
+            "classes of this model lie over each other, and refinement gives each pixel one",
+            where=card.name,
+            fix="give a model of one class for each pixel",
+        )
+
+
 def _superpixels() -> Superpixels | None:
     """What makes superpixels; None where the extra `classical` is not installed."""
     if find_spec("skimage") is None:
         return None
-    from pixelwise.classical import superpixels
+    from pixelwise.classical.methods import superpixels
 
-    return superpixels
+    def regions_of(image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        wanted = round(image.shape[0] * image.shape[1] / _PIXELS_OF_REGION)
+        return superpixels(image, regions=min(max(1, wanted), _MOST_REGIONS))
+
+    return regions_of
 
 
 def _document(result: RefinementTuning) -> dict[str, Any]:
