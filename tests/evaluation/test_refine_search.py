@@ -123,6 +123,6 @@ def test_what_others_found_is_not_taken():
 
 def test_what_a_picture_does_not_allow_is_no_choice():
     search = Search(ALL, ("min_area",))
-    wanted = search.proposals(0)
+    wanted = [each for number in range(2) for each in search.proposals(number)]
     search.learn({"": counts_of(0.5)} | {flags_of(each): None for each in wanted})
     assert search.answer() == Refinement()

@@ -227,7 +227,8 @@ def _print(result: RefinementTuning) -> None:
         print_wrapped(f"left out: {fault.file}: {fault.what} {fault.got}".rstrip())
     print_line("")
     if result.recommended is None:
-        print_wrapped(f"refinement does not help: {result.reason}")
+        outcome = "refinement does not help" if result.singles else "nothing is recommended"
+        print_wrapped(f"{outcome}: {result.reason}")
         return
     print_wrapped(f"refinement helps: {result.reason}")
     print_line(f"recommended: {flags_of(result.recommended)}")

@@ -90,7 +90,10 @@ _STARTS: dict[Kind, tuple[Refinement, ...]] = {
 }
 _SWEEPS = 2 * max(map(len, _AXES.values()))
 _JOINS = 3
-ROUNDS = 1 + _SWEEPS + _JOINS + 1
+# What takes little time comes first: so much is known when time is short.
+_CHEAP_KINDS = ("smooth", "min_area")
+_STARTING = 2
+ROUNDS = _STARTING + _SWEEPS + _JOINS + 1
 """Of a search: the starts, one setting after the other twice, steps put together, and once more
 the cheap settings of what came out."""
 
@@ -139,14 +142,16 @@ class Search:
     def proposals(self, number: int) -> list[Refinement]:
         """What is to be known for a round, from 0."""
         wanted: list[Refinement] = []
-        if number == 0:
-            wanted += [start for kind in self._kinds for start in _STARTS[kind]]
-        elif number <= _SWEEPS:
+        sweep = number - _STARTING
+        if sweep < 0:
+            kinds = [kind for kind in self._kinds if (kind in _CHEAP_KINDS) == (number == 0)]
+            wanted += [start for kind in kinds for start in _STARTS[kind]]
+        elif sweep < _SWEEPS:
             for kind, best in self.singles.items():
                 axes = _AXES[kind]
                 if axes:
-                    wanted += _moves(best, axes[(number - 1) % len(axes)])
-        elif number <= _SWEEPS + _JOINS:
+                    wanted += _moves(best, axes[sweep % len(axes)])
+        elif sweep < _SWEEPS + _JOINS:
             wanted += [
                 joined
                 for kind, single in self.singles.items()

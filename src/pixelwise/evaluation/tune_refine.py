@@ -38,6 +38,7 @@ _FIGURES = ("mean_iou", "mean_boundary_iou", "mean_boundary_f")
 _LEAST_PICTURES = 4
 _LEFT_OUT_SHARE = 0.001
 _SEARCHED = 40
+_NOTHING_TRIED = "time was over before anything was tried"
 _HELPS = "mIoU rises by more than chance on pictures that had no part in the choice"
 _NEED_PHOTO = ("crf", "guided", "snap")
 
@@ -161,7 +162,7 @@ def tune_refine(
     )
     comparison = compare(plain, refined)
     answer = whole.answer()
-    reason = _reason(answer, comparison)
+    reason = _reason(answer, comparison) if whole.singles else _NOTHING_TRIED
     return RefinementTuning(
         recommended=None if reason else answer,
         reason=reason
