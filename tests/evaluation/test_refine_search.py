@@ -83,12 +83,15 @@ def test_steps_that_add_up_are_put_together():
         return (
             0.5
             + 0.1 * (refinement.method == "guided")
+            + 0.02 * refinement.snap
             + (0.05 - 0.01 * abs(math.log2(area / 128)) if area else 0)
             - 0.2 * bool(refinement.smooth)
         )
 
     answer = run(Search(ALL, KINDS), score)
-    assert (answer.method, answer.min_area, answer.smooth) == ("guided", 128, 0)
+    assert answer == Refinement("guided", snap=True, min_area=128)
+    without = run(Search(ALL, ("guided", "smooth", "min_area")), score)
+    assert without == Refinement("guided", min_area=128)
 
 
 def test_what_brings_nothing_to_speak_of_is_left_out():
@@ -126,3 +129,4 @@ def test_what_a_picture_does_not_allow_is_no_choice():
     wanted = [each for number in range(2) for each in search.proposals(number)]
     search.learn({"": counts_of(0.5)} | {flags_of(each): None for each in wanted})
     assert search.answer() == Refinement()
+    assert search.singles == {}

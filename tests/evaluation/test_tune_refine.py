@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pixelwise.errors import DatasetError
+from pixelwise.errors import DatasetError, UsageError
 from pixelwise.evaluation import tune_refine as module
 from pixelwise.evaluation.predictions import subject_of
 from pixelwise.evaluation.sources import TrueMask
@@ -153,6 +153,38 @@ def test_groups_are_never_on_both_sides(tuned, monkeypatch):
         "every picture by itself"
     )
     assert [own.sum() for own in seen].count(5) == 4  # of five parts one has two pictures
+
+
+def test_each_picture_is_refined_with_what_the_others_chose(tuned, monkeypatch):
+    first, rest = Refinement(min_area=16), Refinement(smooth=1)
+
+    class Known(module.Search):
+        def __init__(self, own, kinds):
+            super().__init__(own, kinds)
+            self._sees_first = own[0]
+
+        def answer(self):
+            return rest if self._sees_first else first
+
+    monkeypatch.setattr(module, "Search", Known)
+    result = tuned(first, *[rest] * 4, by="image", seconds=1e-9)
+    np.testing.assert_array_equal(result.comparison.by_picture[:, 1], 1)
+    assert (result.comparison.by_picture[:, 0] < 1).all()
+
+
+def test_settings_that_some_picture_does_not_allow_are_not_recommended(tuned, monkeypatch):
+    class Stubborn(Refinement):
+        def apply(self, segmentation, superpixels=None):
+            if superpixels is None and segmentation.image[0, 0, 0] == photo(2)[0, 0, 0]:
+                raise UsageError("not this picture")
+            return super().apply(segmentation, superpixels)
+
+    monkeypatch.setattr(module.Search, "answer", lambda _: Stubborn(smooth=1))
+    result = tuned(*[Refinement()] * 5, seconds=1e-9)
+    assert result.recommended is None
+    assert result.reason == "what was chosen by some pictures cannot be done with others"
+    assert [fault.what for fault in result.faults] == ["not this picture"]
+    assert len(result.comparison.names) == 4
 
 
 def test_many_pictures_are_searched_by_some(tuned, monkeypatch):

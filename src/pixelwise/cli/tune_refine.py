@@ -151,7 +151,7 @@ def tune_refine(
         print_json(_document(result))
     else:
         _print(result)
-    if result.comparison.a.faults:
+    if result.faults:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
@@ -193,7 +193,7 @@ def _document(result: RefinementTuning) -> dict[str, Any]:
         "groups": result.grouping,
         "notes": list(result.notes),
         "protocol": card_of(comparison.a),
-        "faults": [asdict(fault) for fault in comparison.a.faults],
+        "faults": [asdict(fault) for fault in result.faults],
     }
 
 
@@ -223,7 +223,7 @@ def _print(result: RefinementTuning) -> None:
     print_wrapped(f"groups: {result.grouping}")
     for note in result.notes:
         print_wrapped(note)
-    for fault in comparison.a.faults:
+    for fault in result.faults:
         print_wrapped(f"left out: {fault.file}: {fault.what} {fault.got}".rstrip())
     print_line("")
     if result.recommended is None:

@@ -44,6 +44,8 @@ _METHODS = ("crf", "guided")
 
 # A part of the mIoU below which one more step is not worth its time.
 _LEAST_GAIN = 1e-4
+# Below every mIoU.
+_UNKNOWN = -1.0
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,24 @@ _STARTS: dict[Kind, tuple[Refinement, ...]] = {
     "smooth": (Refinement(smooth=1), Refinement(smooth=3)),
     "min_area": (Refinement(min_area=16), Refinement(min_area=64), Refinement(min_area=256)),
 }
-_SWEEPS = 2 * max(map(len, _AXES.values()))
-_JOINS = 3
 # What takes little time comes first: so much is known when time is short.
 _CHEAP_KINDS = ("smooth", "min_area")
-_STARTING = 2
-ROUNDS = _STARTING + _SWEEPS + _JOINS + 1
-"""Of a search: the starts, one setting after the other twice, steps put together, and once more
-the cheap settings of what came out."""
+_SWEEP = tuple(("sweep", number) for number in range(max(map(len, _AXES.values()))))
+_PLAN: tuple[tuple[str, int], ...] = (
+    ("start", 0),
+    ("start", 1),
+    *_SWEEP,
+    ("join", 1),
+    ("join", 2),
+    *_SWEEP,
+    ("join", 1),
+    ("join", 2),
+    ("join", 3),
+    ("polish", 0),
+)
+ROUNDS = len(_PLAN)
+"""Of a search: the starts, one setting after the other, steps put together; both once more; and at
+last the cheap settings of what came out."""
 
 _DEFAULTS = {
     method: {
@@ -142,21 +154,16 @@ class Search:
     def proposals(self, number: int) -> list[Refinement]:
         """What is to be known for a round, from 0."""
         wanted: list[Refinement] = []
-        sweep = number - _STARTING
-        if sweep < 0:
-            kinds = [kind for kind in self._kinds if (kind in _CHEAP_KINDS) == (number == 0)]
+        what, which = _PLAN[number]
+        if what == "start":
+            kinds = [kind for kind in self._kinds if (kind in _CHEAP_KINDS) == (which == 0)]
             wanted += [start for kind in kinds for start in _STARTS[kind]]
-        elif sweep < _SWEEPS:
+        elif what == "sweep":
             for kind, best in self.singles.items():
-                axes = _AXES[kind]
-                if axes:
-                    wanted += _moves(best, axes[sweep % len(axes)])
-        elif sweep < _SWEEPS + _JOINS:
-            wanted += [
-                joined
-                for kind, single in self.singles.items()
-                if (joined := _joined(self.answer(), kind, single)) is not None
-            ]
+                if axes := _AXES[kind]:
+                    wanted += _moves(best, axes[which % len(axes)])
+        elif what == "join":
+            wanted += self._joined(which)
         else:
             best = self.answer()
             if best.smooth:
@@ -170,9 +177,11 @@ class Search:
         """Takes what is known of its proposals."""
         for flags, refinement in self._tried.items():
             if flags not in self._scores and flags in trials:
-                self._scores[flags] = self._score(trials[flags])
+                score = self._scores[flags] = self._score(trials[flags])
                 kind = _kind_of(refinement)
-                if kind is not None and self._rises(refinement, self.singles.get(kind)):
+                if kind is None or score == _UNKNOWN:
+                    continue
+                if kind not in self.singles or score > self._value(self.singles[kind]):
                     self.singles[kind] = refinement
 
     def gain(self, refinement: Refinement) -> float:
@@ -190,18 +199,25 @@ class Search:
                 best = found
         return best
 
-    def _value(self, refinement: Refinement) -> float:
-        return self._scores.get(flags_of(refinement), -1.0)
+    def _joined(self, steps: int) -> list[Refinement]:
+        """The best of so many steps with one more."""
+        known = [self._tried[flags] for flags in self._scores]
+        alike = [each for each in known if _steps(each) == steps]
+        if not alike:
+            return []
+        best = max(alike, key=self._value)
+        found = (_joined(best, kind, single) for kind, single in self.singles.items())
+        return [each for each in found if each is not None]
 
-    def _rises(self, refinement: Refinement, other: Refinement | None) -> bool:
-        return other is None or self._value(refinement) > self._value(other)
+    def _value(self, refinement: Refinement) -> float:
+        return self._scores.get(flags_of(refinement), _UNKNOWN)
 
     def _score(self, counts: NDArray[np.int64] | None) -> float:
         """Mean IoU of the own pictures; below all others where it cannot be told."""
         if counts is None:
-            return -1.0
+            return _UNKNOWN
         score = float(figures.mean_of_defined(figures.iou(counts[self._own].sum(0))))
-        return -1.0 if np.isnan(score) else score
+        return _UNKNOWN if np.isnan(score) else score
 
 
 def search(

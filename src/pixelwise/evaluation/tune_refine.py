@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.duplicates import perceptual_hash
+from pixelwise.data.faults import Fault
 from pixelwise.data.groups import find_groups
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.border_measures import Borders
@@ -39,6 +40,7 @@ _LEAST_PICTURES = 4
 _LEFT_OUT_SHARE = 0.001
 _SEARCHED = 40
 _NOTHING_TRIED = "time was over before anything was tried"
+_NOT_FOR_ALL = "what was chosen by some pictures cannot be done with others"
 _HELPS = "mIoU rises by more than chance on pictures that had no part in the choice"
 _NEED_PHOTO = ("crf", "guided", "snap")
 
@@ -86,6 +88,13 @@ class RefinementTuning:
     def differences(self) -> dict[str, Difference]:
         """By key: mean IoU, mean boundary IoU, mean boundary F."""
         return {key: self.comparison.overall[key] for key in _FIGURES}
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Pictures that could not be read, or not be refined, and are left out."""
+        before, after = self.comparison.a.faults, self.comparison.b.faults
+        known = {fault.file for fault in before}
+        return (*before, *(fault for fault in after if fault.file not in known))
 
 
 def steps_of(pictures: int) -> int:
@@ -163,6 +172,8 @@ def tune_refine(
     comparison = compare(plain, refined)
     answer = whole.answer()
     reason = _reason(answer, comparison) if whole.singles else _NOTHING_TRIED
+    if len(refined.faults) > len(plain.faults):
+        reason = _NOT_FOR_ALL
     return RefinementTuning(
         recommended=None if reason else answer,
         reason=reason
