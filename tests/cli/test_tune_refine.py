@@ -145,11 +145,3 @@ def test_pictures_that_cannot_be_read(work, tune):
     code, _, error = tune("--budget", "0.01s")
     assert code == 2
     assert "4 pictures are needed at least" in error
-
-
-def test_torch_is_not_needed(run_python):
-    done = run_python(
-        "import sys; sys.modules['torch'] = sys.modules['onnx'] = sys.modules['skimage'] = None\n"
-        "import pixelwise.cli.tune_refine"
-    )
-    assert (done.returncode, done.stderr) == (0, "")

@@ -98,6 +98,13 @@ def test_the_right_step_is_found(tuned, wanted):
     assert "snapping" in result.notes[0]
 
 
+@pytest.fixture
+def cheap(monkeypatch):
+    """Steps that take no time alone."""
+    monkeypatch.setattr(module, "KINDS", ("smooth", "min_area"))
+
+
+@pytest.mark.usefixtures("cheap")
 def test_what_helps_some_and_harms_others_is_not_recommended(tuned):
     wanted = [Refinement(smooth=1)] * 2 + [Refinement()] * 2
     result = tuned(*wanted)
@@ -106,7 +113,9 @@ def test_what_helps_some_and_harms_others_is_not_recommended(tuned):
     assert figure.low <= 0
 
 
-def test_regions_are_snapped_to_where_something_makes_them(tuned):
+def test_regions_are_snapped_to_where_something_makes_them(tuned, monkeypatch):
+    monkeypatch.setattr(module, "KINDS", ("snap", "smooth", "min_area"))
+
     def squares(image):
         rows, columns = np.indices(image.shape[:2])
         return rows // 4 * 100 + columns // 4
@@ -187,6 +196,7 @@ def test_settings_that_some_picture_does_not_allow_are_not_recommended(tuned, mo
     assert len(result.comparison.names) == 4
 
 
+@pytest.mark.usefixtures("cheap")
 def test_many_pictures_are_searched_by_some(tuned, monkeypatch):
     monkeypatch.setattr(module, "_SEARCHED", 4)
     result = tuned(*[Refinement(min_area=16)] * 6)

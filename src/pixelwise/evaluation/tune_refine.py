@@ -257,7 +257,7 @@ def _kinds(superpixels: Superpixels | None, *, photos: bool) -> tuple[list[Kind]
         kinds = [kind for kind in kinds if kind not in _NEED_PHOTO]
         notes.append(f"{', '.join(_NEED_PHOTO)} were left out: there is no photo to look at")
     elif superpixels is None:
-        kinds.remove("snap")
+        kinds = [kind for kind in kinds if kind != "snap"]
         notes.append("snapping to superpixels was left out: nothing here makes them")
     return kinds, notes
 
