@@ -175,7 +175,7 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--pictures", type=int, default=0, help="of each data set; 0: all")
-    parser.add_argument("--budget", type=float, default=180, help="seconds of each search")
+    parser.add_argument("--budget", type=float, default=240, help="seconds of each search")
     parser.add_argument("--only", nargs="+", help="names of data sets")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)

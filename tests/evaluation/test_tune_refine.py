@@ -11,6 +11,7 @@ import pytest
 from pixelwise.errors import DatasetError, UsageError
 from pixelwise.evaluation import tune_refine as module
 from pixelwise.evaluation.predictions import subject_of
+from pixelwise.evaluation.refine_search import search
 from pixelwise.evaluation.sources import TrueMask
 from pixelwise.evaluation.tune_refine import steps_of, tune_refine
 from pixelwise.inference.predictor import load
@@ -207,6 +208,15 @@ def test_many_pictures_are_searched_by_some(tuned, monkeypatch):
 def test_too_few_pictures_are_told(tuned):
     with pytest.raises(DatasetError, match="4 pictures are needed at least"):
         tuned(*[Refinement()] * 3)
+
+
+def test_label_maps_cannot_be_refined(subject_from):
+    maps = {f"{number}-{7 * number}": np.full((6, 8), number % 2, np.uint8) for number in range(4)}
+    subject = subject_from(maps, maps)
+    with pytest.raises(DatasetError, match="only what a model predicts"):
+        tune_refine(subject)
+    with pytest.raises(DatasetError, match=r"can no longer be read\n.*\n.*no scores of a model"):
+        search(subject, [0, 1], [module.Search(np.ones(2, np.bool_), ("smooth",))])
 
 
 def test_borders_must_not_suffer():

@@ -42,7 +42,6 @@ _SEARCHED = 40
 _NOTHING_TRIED = "time was over before anything was tried"
 _NOT_FOR_ALL = "what was chosen by some pictures cannot be done with others"
 _HELPS = "mIoU rises by more than chance on pictures that had no part in the choice"
-_NEED_PHOTO = ("crf", "guided", "snap")
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,8 @@ def tune_refine(
     if by == "image":
         plain = replace(plain, units=Units(None, len(plain.names), "pictures", ""))
     folds = folds_of(groups)
-    kinds, notes = _kinds(superpixels, photos=looks.all_photos)
+    kinds = [kind for kind in KINDS if kind != "snap" or superpixels is not None]
+    notes = [] if superpixels else ["snapping was left out: nothing here makes superpixels"]
     chosen = _spread(len(plain.names))
     searches = [Search(folds[chosen] != fold, kinds) for fold in range(int(folds.max()) + 1)]
     whole = Search(np.ones(len(chosen), np.bool_), kinds)
@@ -176,8 +176,7 @@ def tune_refine(
         reason = _NOT_FOR_ALL
     return RefinementTuning(
         recommended=None if reason else answer,
-        reason=reason
-        or "mIoU rises by more than chance on pictures that had no part in the choice",
+        reason=reason or _HELPS,
         chosen=answer,
         parts=parts,
         comparison=comparison,
@@ -193,24 +192,20 @@ class _Looks:
 
     Attributes:
         hashes: perceptual ones, of the pictures in their order.
-        all_photos: whether each is a photo that refinement can look at.
     """
 
     def __init__(self) -> None:
         self.hashes: list[int] = []
-        self.all_photos = True
 
-    def look(self, judged: Judged) -> tuple[int, bool]:
-        found = judged.segmentation
-        if not isinstance(found, Segmentation) or judged.image is None:
+    def look(self, judged: Judged) -> int:
+        if not isinstance(judged.segmentation, Segmentation) or judged.image is None:
             raise DatasetError("only what a model predicts can be refined", where=judged.name)
-        return perceptual_hash(viewable(judged.image)), found.image is not None
+        return perceptual_hash(viewable(judged.image))
 
     def take(self, place: int, confusion: NDArray[np.int64], seen: object) -> None:
         del place, confusion
-        if isinstance(seen, tuple):
-            self.hashes.append(seen[0])
-            self.all_photos &= seen[1]
+        if isinstance(seen, int):
+            self.hashes.append(seen)
 
 
 def _check_pictures(subject: Subject, count: int) -> None:
@@ -248,18 +243,6 @@ def _groups(
         f"{found.reason}; as all are one group, each picture counts by itself: the interval is "
         "surer than it should be"
     )
-
-
-def _kinds(superpixels: Superpixels | None, *, photos: bool) -> tuple[list[Kind], list[str]]:
-    """Which steps can be taken, and what to say of the others."""
-    kinds, notes = [*KINDS], []
-    if not photos:
-        kinds = [kind for kind in kinds if kind not in _NEED_PHOTO]
-        notes.append(f"{', '.join(_NEED_PHOTO)} were left out: there is no photo to look at")
-    elif superpixels is None:
-        kinds = [kind for kind in kinds if kind != "snap"]
-        notes.append("snapping to superpixels was left out: nothing here makes them")
-    return kinds, notes
 
 
 def _spread(count: int) -> list[int]:
