@@ -1,4 +1,4 @@
-"""Writes the tables of docs/results.md: the baselines' JSON and the cards of the models that ship.
+"""Writes the tables of docs/results.md: the benchmarks' JSON and the cards of the models that ship.
 
 python -m benchmarks.results_page
 """
@@ -14,9 +14,11 @@ from pixelwise.inference.card import Card, Score
 from pixelwise.inference.model_file import read_model, shipped_models
 
 PAGE = Path("docs/results.md")
+REFINED_FIGURES = ("mean_iou", "mean_boundary_iou")
 NOT_MEASURED = (
     "**Not measured yet.** The commands below do it, in about half an hour of one free core."
 )
+NOT_REFINED = "**Not measured yet.** The command below does it."
 
 
 def shipped_text(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> str:
@@ -119,12 +121,57 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
 
 
+def refinement_text(results: Mapping[str, Any]) -> str:
+    """A table of what each refinement does to each model, and what the intervals are over."""
+    rows = results["rows"]
+    lines = ["| | settings | mIoU | boundary IoU |", "|---|---|---|---|"]
+    firsts = [row for before, row in zip([None, *rows], rows, strict=False) if _is_new(before, row)]
+    for first in firsts:
+        own = [row for row in rows if row["data"] == first["data"]]
+        plain = (f"{_percent(first['figures'][key]['a'])} %" for key in REFINED_FIGURES)
+        pictures = f"{first['pictures']} pictures of {first['data']}"
+        lines.append(f"| **`{first['model']}`, {pictures}** | as it is | {' | '.join(plain)} |")
+        lines += [_refinement_row(row) for row in own]
+    units = [f"{row['data']}: {row['interval']}" for row in firsts]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Intervals are over: {'; '.join(units)}. Superpixels have some 256 pixels. Time for "
+            f"each search: {results['budget_seconds']:g} s at most. Machine: {results['machine']}.",
+        ]
+    )
+
+
+def _is_new(before: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+    return before is None or before["data"] != row["data"]
+
+
+def _refinement_row(row: Mapping[str, Any]) -> str:
+    settings = f"`{row['settings']}`" if row["settings"] else "nothing is recommended"
+    cells = " | ".join(_points(row["figures"][key]) for key in REFINED_FIGURES)
+    return f"| {row['refinement']} | {settings} | {cells} |"
+
+
+def _points(figure: Mapping[str, Any]) -> str:
+    """A difference in points with its interval; bold where that leaves out 0."""
+    difference = f"{100 * figure['difference']:+.2f}"
+    if figure["low"] is None:
+        return difference
+    if figure["low"] > 0 or figure["high"] < 0:
+        difference = f"**{difference}**"
+    return f"{difference} ({100 * figure['low']:+.2f} to {100 * figure['high']:+.2f})"
+
+
 def filled(page: str) -> str:
     """The page with its tables as the stored results and the cards say."""
     files = {name: read_model(name) for name in shipped_models()}
     cards = {name: file.card for name, file in files.items()}
     sizes = {name: len(file.content) for name, file in files.items()}
     page = put_between(page, "shipped", shipped_text(cards, sizes))
+    refined = (RESULTS / "refinement.json").is_file()
+    text = refinement_text(read_results("refinement")) if refined else NOT_REFINED
+    page = put_between(page, "refinement", text)
     measured = (RESULTS / "baselines.json").is_file()
     text = baselines_text(read_results("baselines")) if measured else NOT_MEASURED
     return put_between(page, "baselines", text)

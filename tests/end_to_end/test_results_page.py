@@ -89,6 +89,40 @@ def test_a_card_is_told_whole():
     assert "command" not in free
 
 
+def test_a_table_of_refinements():
+    def row(data, refinement, settings, low, high):
+        figures = {"a": 0.5, "b": 0.51, "difference": 0.01, "low": low, "high": high}
+        return {
+            "data": data,
+            "model": f"model of {data}",
+            "refinement": refinement,
+            "settings": settings,
+            "pictures": 7,
+            "figures": {"mean_iou": figures, "mean_boundary_iou": figures | {"difference": -0.1}},
+            "interval": f"7 pictures of {data}",
+        }
+
+    text = results_page.refinement_text(
+        {
+            "machine": "a machine",
+            "budget_seconds": 60.0,
+            "rows": [
+                row("one", "crf", "--refine crf", 0.001, 0.02),
+                row("one", "tuned", "", -0.001, 0.02),
+                row("two", "smooth", "--smooth 2", None, None),
+            ],
+        }
+    )
+    assert text.splitlines()[2:7] == [
+        "| **`model of one`, 7 pictures of one** | as it is | 50.0 % | 50.0 % |",
+        "| crf | `--refine crf` | **+1.00** (+0.10 to +2.00) | **-10.00** (+0.10 to +2.00) |",
+        "| tuned | nothing is recommended | +1.00 (-0.10 to +2.00) | -10.00 (-0.10 to +2.00) |",
+        "| **`model of two`, 7 pictures of two** | as it is | 50.0 % | 50.0 % |",
+        "| smooth | `--smooth 2` | +1.00 | -10.00 |",
+    ]
+    assert "one: 7 pictures of one; two: 7 pictures of two" in text
+
+
 def test_the_commands_are_understood():
     commands = re.findall(r"^python -m benchmarks\.baselines (.+)$", PAGE, re.MULTILINE)
     assert len(commands) == 2

@@ -27,6 +27,7 @@ _LATER = (
     "compare",
     "report",
     "calibrate",
+    "tune-refine",
     "classical",
     "export",
     "bench",
@@ -56,7 +57,7 @@ class _Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in _LATER:
-            module = importlib.import_module(f"pixelwise.cli.{cmd_name}")
+            module = importlib.import_module(f"pixelwise.cli.{cmd_name.replace('-', '_')}")
             return typer.main.get_command(module.app)
         return super().get_command(ctx, cmd_name)
 

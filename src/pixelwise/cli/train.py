@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from pixelwise.cli.budget import seconds_of
 from pixelwise.cli.data.options import (
     ImagesOption,
     JsonOption,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _CHOICES = "Choices of the plan: what is not given is chosen"
 _OPENING = ("layout", "images", "masks", "valid", "rest", "splits")
 _NAME_WIDTH, _VALUE_WIDTH, _NARROWEST = 20, 18, 40
@@ -63,7 +63,7 @@ def _train(arguments: Mapping[str, Any]) -> None:
             run = running.train(
                 _fixed(arguments),
                 arguments["output"],
-                budget_seconds=_seconds(arguments["budget"]),
+                budget_seconds=seconds_of(arguments["budget"]),
                 show=None if json_output else _show,
                 observer=view,
                 bar=progress_bar,
@@ -81,7 +81,7 @@ def _without_training(arguments: Mapping[str, Any]) -> None:
     """Shows the plan, or looks for a learning rate; nothing is written."""
     from pixelwise.training import run as running
 
-    seconds = _seconds(arguments["budget"])
+    seconds = seconds_of(arguments["budget"])
     prepared = running.choose_plan(_fixed(arguments), budget_seconds=seconds, bar=progress_bar)
     choice = prepared.choice
     if arguments["lr_find"]:
@@ -106,22 +106,6 @@ def _without_training(arguments: Mapping[str, Any]) -> None:
         )
         return
     _show(choice)
-
-
-def _seconds(budget: str | None) -> float | None:
-    """A time such as `90s`, `30m`, `2h`, `1h30m`.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if budget is None:
-        return None
-    text = budget.lower().replace(" ", "")
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not seconds > 0:
-        raise UsageError("this is no time", got=f"--budget {budget}", fix="write 90s, 30m or 2h")
-    return seconds
 
 
 def _value(text: str, *, words: bool) -> object:
