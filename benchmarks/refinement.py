@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.machine import describe_machine
 from pixelwise import data
-from pixelwise.classical.methods import superpixels
+from pixelwise.cli.refinement import superpixels
 from pixelwise.data import Dataset
 from pixelwise.evaluation.border_measures import Borders
 from pixelwise.evaluation.compare import Comparison, compare
@@ -60,7 +59,6 @@ _DRIVE = {
     "images": "training/images/{}_training.png",
     "masks": "training/1st_manual/{}_manual1.png",
 }
-_PIXELS_OF_REGION = 256
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,6 @@ class Row:
     figures: dict[str, Any]
     seconds: float
     interval: str
-
-
-def regions_of(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Superpixels as those of `pixelwise predict --snap superpixels`."""
-    return superpixels(image, regions=max(1, image.shape[0] * image.shape[1] // _PIXELS_OF_REGION))
 
 
 def drive_kept_back(folder: Path) -> Dataset:
@@ -146,11 +139,11 @@ def rows_of(name: str, model: str, subject: Subject, budget: float) -> list[Row]
     for title, refinement in REFINEMENTS.items():
         begun = time.perf_counter()
         every = [refinement] * len(subject.truths.names)
-        predictions = RefinedPredictions(kept.predictions, every, title, regions_of)
+        predictions = RefinedPredictions(kept.predictions, every, title, superpixels)
         refined = evaluate(replace(kept, predictions=predictions), measures, workers=workers)
         rows.append(row(title, flags_of(refinement), compare(plain, refined), begun))
     begun = time.perf_counter()
-    found = tune_refine(subject, superpixels=regions_of, seconds=budget, workers=workers)
+    found = tune_refine(subject, superpixels=superpixels, seconds=budget, workers=workers)
     settings = "" if found.recommended is None else flags_of(found.recommended)
     rows.append(row(TUNED, settings, found.comparison, begun))
     return rows

@@ -7,9 +7,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from pixelwise.cli.budget import seconds_of
 from pixelwise.cli.data.options import (
@@ -34,6 +32,7 @@ from pixelwise.cli.output import (
     print_wrapped,
 )
 from pixelwise.cli.progress import progress_bar
+from pixelwise.cli.refinement import superpixels
 from pixelwise.data.wording import counted, percent
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.evaluation.matching import read_rules
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from pixelwise.evaluation.compare import Difference
     from pixelwise.evaluation.tune_refine import RefinementTuning
     from pixelwise.inference.card import Card
-    from pixelwise.refine.plan import Superpixels
 
 __all__ = ["app"]
 
@@ -58,9 +56,6 @@ _TITLES = {
     "mean_boundary_f": "mean boundary F",
 }
 
-# Of a superpixel, as in `pixelwise predict --snap superpixels`.
-_PIXELS_OF_REGION = 256
-_MOST_REGIONS = 65_535
 # What the protocol card has besides goes to --json.
 _SHOWN = ("predictions", "data", "split", "training", "map", "interval")
 
@@ -137,7 +132,7 @@ def tune_refine(
             result = tuned(
                 subject,
                 by=by,
-                superpixels=_superpixels(),
+                superpixels=superpixels if find_spec("skimage") else None,
                 seconds=seconds,
                 workers=work.workers,
                 progress=advance,
@@ -162,19 +157,6 @@ def _refuse_layers(card: Card) -> None:
             where=card.name,
             fix="give a model of one class for each pixel",
         )
-
-
-def _superpixels() -> Superpixels | None:
-    """What makes superpixels; None where the extra `classical` is not installed."""
-    if find_spec("skimage") is None:
-        return None
-    from pixelwise.classical.methods import superpixels
-
-    def regions_of(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        wanted = round(image.shape[0] * image.shape[1] / _PIXELS_OF_REGION)
-        return superpixels(image, regions=min(max(1, wanted), _MOST_REGIONS))
-
-    return regions_of
 
 
 def _document(result: RefinementTuning) -> dict[str, Any]:

@@ -121,16 +121,7 @@ _DEFAULTS = {
 
 def flags_of(refinement: Refinement) -> str:
     """What `pixelwise predict` is to be told, such as `--refine crf:iterations=3 --min-area 50`."""
-    parts = []
-    if refinement.method != "none":
-        options = ",".join(f"{name}={value:g}" for name, value in refinement.options.items())
-        parts.append(f"--refine {refinement.method}{':' * bool(options)}{options}")
-    parts += ["--snap superpixels"] if refinement.snap else []
-    parts += [f"--smooth {refinement.smooth}"] if refinement.smooth else []
-    parts += [f"--fill-holes {shlex.quote(name)}" for name in refinement.fill_holes]
-    parts += [f"--keep-largest {shlex.quote(name)}" for name in refinement.keep_largest]
-    parts += [f"--min-area {refinement.min_area}"] if refinement.min_area else []
-    return " ".join(parts)
+    return shlex.join(refinement.to_flags())
 
 
 class Search:
