@@ -31,6 +31,7 @@ __all__ = [
     "numbered",
     "paired",
     "prediction_files",
+    "probability_files",
     "read_ids",
     "refuse_colours",
 ]
@@ -98,6 +99,20 @@ def prediction_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
             fix="write both for every picture, or give the folder of one of them alone",
         )
     return labels, probabilities
+
+
+def probability_files(folder: Path) -> dict[str, Path]:
+    """Files of probabilities, by their path from the folder without suffix; there may be none.
+
+    Of a folder that `pixelwise predict` wrote, those below `probabilities/`.
+
+    Raises:
+        UsageError: the folder is not there.
+        DatasetError: lists names that several files share.
+    """
+    inner = folder / _PROBABILITIES
+    listing = Listing.of(inner if inner.is_dir() else folder)
+    return _by_name(listing, listing.files(*PROBABILITY_SUFFIXES))
 
 
 def found_table(folder: Path, *, above: bool) -> ClassTable | None:
