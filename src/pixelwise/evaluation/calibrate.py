@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.conformal import can_promise, check_coverage, fit_threshold, set_figures
-from pixelwise.evaluation.pixels import PixelSample
+from pixelwise.evaluation.pixels import PixelSample, dealt
 from pixelwise.evaluation.quality import RankCorrelation, expected_iou, rank_correlation
 from pixelwise.evaluation.temperatures import (
     TemperatureKind,
@@ -46,8 +46,6 @@ _KINDS: tuple[TemperatureKind, ...] = ("global", "per-class", "local")
 _NAMES = ("ECE", "class-wise ECE", "Brier score", "NLL")
 _NLL = _NAMES.index("NLL")
 _RANK_NAME = "rank correlation of the expected mean IoU"
-_FOLDS = 5
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ def calibrate(
         )
     if coverage is not None:
         check_coverage(coverage, groups)
-    folds = _folds(sample.groups)
+    folds = dealt(sample.groups)
     rule = Calibration(judged)
     before = _sums(rule, sample, probabilities_of(sample, current))
     kinds = _KINDS if kind == "auto" else (kind,)
@@ -268,20 +266,6 @@ def calibrated_card(card: Card, result: CalibrationResult) -> Card:
             "written_by": f"pixelwise {VERSION}",
         }
     )
-
-
-def _folds(groups: NDArray[np.int64]) -> NDArray[np.intp]:
-    """A part for each picture, `[N]`, groups whole and parts about as large."""
-    names, places = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(places)
-    order = np.random.default_rng(_SEED).permutation(len(names))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    filled = np.zeros(min(_FOLDS, len(names)))
-    fold_of = np.zeros(len(names), np.intp)
-    for group in order:
-        fold_of[group] = np.argmin(filled)
-        filled[fold_of[group]] += sizes[group]
-    return fold_of[places]
 
 
 def _cross_fitted(

@@ -18,10 +18,19 @@ from pixelwise.metrics.bootstrap import Resampled
 from pixelwise.metrics.tags import ResampledTags
 from pixelwise.metrics.thresholds import Thresholds
 
-__all__ = ["LayerOverlaps", "PixelPrecision", "TagPrecision", "bins_joined", "layer_measures_of"]
+__all__ = [
+    "LayerOverlaps",
+    "PixelPrecision",
+    "TagPrecision",
+    "bins_joined",
+    "joined_for",
+    "layer_measures_of",
+]
 
 _MOST_VALUES = 1 << 25
 """Of histograms of all pictures together: 128 MB, and twice that while intervals are taken."""
+_MOST_JOINED = 32
+"""One bin for each doubling; a probability of 1/2 stays the end of one."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +199,13 @@ def layer_measures_of(subject: LayerSubject) -> tuple[LayerMeasure, ...]:
     overlap = LayerOverlaps(thresholds or nothing, exclusive=subject.predictions.exclusive)
     if not subject.predictions.probable:
         return (overlap,)
-    values = len(subject.truths.names) * len(subject.classes) * 2 * THRESHOLD_BINS
-    joined = 1
-    while values / joined > _MOST_VALUES:
-        joined *= 2
+    joined = joined_for(len(subject.truths.names), len(subject.classes))
     return overlap, PixelPrecision(joined), TagPrecision()
+
+
+def joined_for(pictures: int, classes: int) -> int:
+    """How many bins of probability are counted as one, so that counts of all fit into 128 MB."""
+    joined = 1
+    while pictures * classes * 2 * THRESHOLD_BINS / joined > _MOST_VALUES and joined < _MOST_JOINED:
+        joined *= 2
+    return joined

@@ -313,7 +313,7 @@ class LayerSubject:
         if own is None:
             return None
         found: list[set[float]] = [set() for _ in self.classes]
-        for channel, value in zip(self._channels.tolist(), own, strict=True):
+        for channel, value in zip(self.channels.tolist(), own, strict=True):
             if channel < len(found):
                 found[channel].add(value)
         return tuple(values.pop() if len(values) == 1 else float("nan") for values in found)
@@ -347,11 +347,12 @@ class LayerSubject:
             ignore=true.ignore,
             image=true.image,
             answer=answer,
-            channels=self._channels,
+            channels=self.channels,
         )
 
     @cached_property
-    def _channels(self) -> NDArray[np.intp]:
+    def channels(self) -> NDArray[np.intp]:
+        """intp `[P]`: the judged class of each predicted one; C where it is of none."""
         return self.match.of_prediction[list(self.predictions.classes.ids)].astype(np.intp)
 
     def _truth(self, layers: NDArray[np.bool_]) -> NDArray[np.bool_]:
