@@ -125,8 +125,7 @@ class PixelPrecision(Summed):
 
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         """See `Summed.values`."""
-        draws, classes = sums.shape[:2]
-        found = Thresholds.values(sums.reshape(-1, *sums.shape[2:]))[:, 0].reshape(draws, classes)
+        found = Thresholds.average_precision(sums)
         return {
             "average_precision": found,
             "mean_average_precision": figures.mean_of_defined(found),

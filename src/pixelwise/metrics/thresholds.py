@@ -119,22 +119,38 @@ class Thresholds:
         self.counts += other.counts
 
     @staticmethod
+    def average_precision(sums: NDArray[np.generic]) -> NDArray[np.float64]:
+        """That alone, of counts `[…, 2, B]` of any bins in rising order: `[…]`.
+
+        NaN where there is no foreground.
+        """
+        falling = np.asarray(sums, np.float64)[..., ::-1]
+        steps = falling[..., 1, :]
+        right = np.cumsum(steps, axis=-1)
+        either = np.cumsum(falling[..., 0, :], axis=-1)
+        either += right
+        # Of no pixel none is right.
+        precision = np.divide(right, either, out=right, where=either > 0)
+        found = np.einsum("...b,...b->...", steps, precision)
+        with np.errstate(invalid="ignore"):
+            shares: NDArray[np.float64] = found / steps.sum(-1)
+        return shares
+
+    @staticmethod
     def values(sums: NDArray[np.generic]) -> NDArray[np.float64]:
         """Average precision, AUC and best Dice of counts `[D, 2, 1472]`: `[D, 3]`.
 
         A statistic for `pixelwise.metrics.bootstrap`.
         """
         found = _found(np.asarray(sums, np.float64))
-        precision, recall, false_positives, dice = _curves(found)
-        steps = recall - np.concatenate([recall[:, 1:], np.zeros((len(recall), 1))], 1)
-        average = (steps * precision).sum(1)
+        _, recall, false_positives, dice = _curves(found)
         # From the highest threshold down, with the point where nothing is found before it.
         rising = [
             np.concatenate([np.zeros((len(curve), 1)), curve[:, ::-1]], 1)
             for curve in (false_positives, recall)
         ]
         area = (np.diff(rising[0]) * (rising[1][:, 1:] + rising[1][:, :-1]) / 2).sum(1)
-        return np.column_stack([average, area, dice.max(1)])
+        return np.column_stack([Thresholds.average_precision(sums), area, dice.max(1)])
 
     def compute(self) -> ThresholdScores:
         """The curves and figures of everything counted so far."""
