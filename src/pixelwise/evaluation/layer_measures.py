@@ -116,7 +116,7 @@ class PixelPrecision(Summed):
             "AP of pixels: all pixels of all pictures in the order of their probability, the sum "
             f"of precision over the steps of recall; probabilities in {bins:,} bins, "
             f"{32 / self.joined:g} for each doubling of p below 1/2 and of 1 - p above, those of "
-            "one bin as equal; the mean over the classes in the truth"
+            "one bin in any order, but 0 and 1 as equal; the mean over the classes in the truth"
         )
 
     def counts(self, judged: JudgedLayers) -> NDArray[np.uint32]:
