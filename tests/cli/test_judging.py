@@ -91,3 +91,30 @@ def test_without_a_prediction_of_each_picture_nothing_is_judged(work, command):
     code, _, error = command("evaluate", "few", "data")
     assert code == 2
     assert "truth without prediction (11)" in error
+
+
+def test_two_folders_of_masks_are_compared_as_layers(work, command):
+    masks = work / "data" / "masks"
+    code, out, error = command(
+        "evaluate", "--predictions", masks, "--truth", masks, "--layout", "layers", "--json"
+    )
+    assert (code, error) == (0, "")
+    document = json.loads(out)
+    assert document["figures"]["mean_iou"]["value"] == 1
+    assert [each["name"] for each in document["classes"]] == ["bright", "dark", "red"]
+    assert document["protocol"]["data"] == "masks (masks of classes)"
+    # Without the word they would be label maps, of which 255 is mostly what is ignored.
+    code, _, error = command("evaluate", "--predictions", masks, "--truth", masks)
+    assert code == 2
+    assert "--layout layers" in error
+    images = work / "data" / "images"
+    code, _, error = command(
+        "evaluate", "--predictions", masks, "--truth", images, "--layout", "layers"
+    )
+    assert code == 2
+    assert "masks/CLASS/PICTURE.png" in error
+    (work / "classes.txt").write_text("one\ntwo\n")
+    options = ("--layout", "layers", "--classes", "classes.txt")
+    code, _, error = command("evaluate", "--predictions", masks, "--truth", masks, *options)
+    assert code == 2
+    assert "expected folders named one, two" in error

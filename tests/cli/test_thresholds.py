@@ -81,3 +81,10 @@ def test_pictures_that_cannot_be_read_are_told(layered, command, monkeypatch):
     assert code == 1
     assert "left out: images/p03" in out
     assert (layered / "new.onnx").exists()
+
+
+def test_temperatures_are_not_found_by_a_truth_of_several_classes(layered, command, make_model):
+    single = make_model("single.onnx")
+    code, _, error = command("calibrate", single, layered / "data", "-o", layered / "new.onnx")
+    assert code == 2
+    assert "the truth has several" in error

@@ -51,7 +51,9 @@ from pixelwise.cli.output import (
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
 from pixelwise.evaluation.evaluate import Evaluated
+from pixelwise.evaluation.layer_opening import layer_folder_subject
 from pixelwise.evaluation.layers import LayerSubject
+from pixelwise.evaluation.matching import read_rules
 from pixelwise.evaluation.object_files import file_of_objects
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.protocol import card_of, card_rows
@@ -60,6 +62,7 @@ from pixelwise.formats.files import write_atomic
 
 __all__ = ["app", "open_subject", "print_faults"]
 
+_LAYERS = "layers"
 _SUFFIXES = (".csv", ".json", ".md")
 
 
@@ -156,6 +159,10 @@ def open_subject(
                 [str(predictions)], truth, opening, work, split=split, rules=rules or ()
             )
             return subject
+        if opening.layout == _LAYERS:
+            return layer_folder_subject(
+                predictions, truth, read_rules(rules or ()), classes=opening.classes
+            )
         return subject_of_folders(
             predictions, truth, work, classes=opening.classes, ignore=ignore, rules=rules or ()
         )

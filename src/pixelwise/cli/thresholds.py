@@ -13,7 +13,7 @@ from pixelwise.cli.progress import progress_bar
 from pixelwise.data.faults import Fault
 from pixelwise.errors import UsageError
 from pixelwise.evaluation.calibrate import Figure
-from pixelwise.evaluation.layer_opening import layer_subject
+from pixelwise.evaluation.layer_opening import layer_subject, truth_has_layers
 from pixelwise.evaluation.layer_sources import ModelLayers
 from pixelwise.evaluation.layer_thresholds import (
     LayerSample,
@@ -27,7 +27,7 @@ from pixelwise.evaluation.sources import SetTruth
 from pixelwise.inference.card import Card
 from pixelwise.inference.predictor import Model
 
-__all__ = ["Calibrated", "refuse_softmax_options", "tuned"]
+__all__ = ["Calibrated", "refuse_layers", "refuse_softmax_options", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,21 @@ def refuse_softmax_options(model: Model, kind: str | None, coverage: float | Non
             where=model.card.name,
             got=" ".join(given),
             fix="leave out --kind and --coverage",
+        )
+
+
+def refuse_layers(model: Model, truth: SetTruth) -> None:
+    """Lets no truth of several classes a pixel pass for a model that gives each one.
+
+    Raises:
+        UsageError: it is such a truth.
+    """
+    if truth_has_layers(truth):
+        raise UsageError(
+            "temperatures are found by one class a pixel, and the truth has several",
+            where=model.card.name,
+            got=truth.facts["data"],
+            fix="calibrate by masks of one class a pixel, or a model with a sigmoid for each class",
         )
 
 

@@ -273,6 +273,12 @@ def numbered(
     for ids in in_order(_ids_in, paths, workers=workers, ahead=_AHEAD * max(1, workers)):
         found |= ids
     known = {} if names is None else names
+    if ignore_index is None and not known and found == {0, 255}:
+        raise UsageError(
+            "the label maps hold 0 and 255 alone, which may be no and yes, or a class and ignored",
+            fix="name a class table of two classes: --classes TABLE; or --ignore 255; or, of masks "
+            "of one class each in a folder of its name, --layout layers",
+        )
     if ignore_index is None:
         ignore_index = next((n for n in (255, 65_535) if n in found and n not in known), None)
     found = (found | known.keys()) - {ignore_index}

@@ -123,6 +123,18 @@ class PixelPrecision(Summed):
         """uint32 `[C, 2, B]`: of each class the pixels without and with it, by probability."""
         return bins_joined(judged.tally.histogram, self.joined).astype(np.uint32)
 
+    def resampled(
+        self,
+        counts: NDArray[Any],
+        chosen: Sequence[Figure],
+        groups: NDArray[np.integer] | None,
+    ) -> Resampled:
+        """See `Figures.resampled`."""
+        # Bins in which no pixel lies change nothing and take their time in every draw.
+        used = counts.any(axis=(0, 1, 2))
+        used[[0, -1]] = True
+        return super().resampled(counts[..., used], chosen, groups)
+
     def values(self, sums: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         """See `Summed.values`."""
         found = Thresholds.average_precision(sums)

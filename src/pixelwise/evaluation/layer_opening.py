@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pixelwise.classes import ClassTable, places_that_fit
 from pixelwise.data.findings import background_in
+from pixelwise.data.layouts.tables import read_table
 from pixelwise.data.targets import MultiLabelTarget
 from pixelwise.errors import DatasetError, PixelwiseError, UsageError
 from pixelwise.evaluation.label_maps import (
@@ -15,7 +16,14 @@ from pixelwise.evaluation.label_maps import (
     prediction_files,
     probability_files,
 )
-from pixelwise.evaluation.layer_sources import LabelLayers, ModelLayers, StoredLayers, class_masks
+from pixelwise.evaluation.layer_sources import (
+    FileLayerTruth,
+    LabelLayers,
+    ModelLayers,
+    StoredLayers,
+    class_masks,
+    folders_as_classes,
+)
 from pixelwise.evaluation.layers import LayerPredictions, LayerSubject
 from pixelwise.evaluation.matching import Rule, match_classes
 from pixelwise.evaluation.opening import Source
@@ -23,7 +31,13 @@ from pixelwise.evaluation.sources import ModelPredictions, SetTruth, Stored
 from pixelwise.evaluation.stored_probabilities import table_in
 from pixelwise.inference.predictor import Model
 
-__all__ = ["layer_subject", "layer_subjects", "tells_layers", "truth_has_layers"]
+__all__ = [
+    "layer_folder_subject",
+    "layer_subject",
+    "layer_subjects",
+    "tells_layers",
+    "truth_has_layers",
+]
 
 _LOOKED_AT = 3
 
@@ -96,8 +110,41 @@ def layer_subjects(
     )
 
 
+def layer_folder_subject(
+    predictions: Path,
+    truth: Path,
+    rules: Sequence[Rule] = (),
+    *,
+    classes: str | Path | None = None,
+) -> LayerSubject:
+    """Masks of classes, or probabilities, judged by masks of classes.
+
+    Args:
+        predictions: folder of the one.
+        truth: folder of the other: a folder of masks for each class.
+        rules: of classes; see `match_classes`.
+        classes: the class table of both; None: the one that lies in the folder of the truth or
+            above it; where there is none, the names of the folders.
+
+    Raises:
+        PixelwiseError: they cannot be opened so.
+    """
+    table = found_table(truth, above=True) if classes is None else read_table(classes)
+    table = table or folders_as_classes(truth)
+    masks = class_masks(truth, table)
+    if masks is None:
+        raise UsageError(
+            "the truth is no folder of masks for each class",
+            where=str(truth),
+            got=f"expected folders named {', '.join(table.names)}",
+            fix="write masks/CLASS/PICTURE.png, or leave out --layout layers",
+        )
+    own = FileLayerTruth(truth, masks, table)
+    return layer_subject(own, _of_folder(predictions, own), rules)
+
+
 def layer_subject(
-    truth: SetTruth, predictions: LayerPredictions, rules: Sequence[Rule] = ()
+    truth: SetTruth | FileLayerTruth, predictions: LayerPredictions, rules: Sequence[Rule] = ()
 ) -> LayerSubject:
     """Pairs the classes; reads no picture.
 
@@ -156,7 +203,7 @@ def _opened(source: Source, truth: SetTruth, loaded: Callable[[str], Model]) -> 
     return _of_folder(source.folder, truth)
 
 
-def _of_folder(folder: Path, truth: SetTruth) -> LayerPredictions:
+def _of_folder(folder: Path, truth: SetTruth | FileLayerTruth) -> LayerPredictions:
     """Masks of classes, probabilities, or both; else label maps.
 
     Raises:

@@ -18,15 +18,24 @@ from pixelwise.class_entries import key_of
 from pixelwise.classes import ClassTable
 from pixelwise.data.layouts.layers import read_presence
 from pixelwise.data.layouts.names import MASK_ROLE, role_of
+from pixelwise.data.layouts.tables import numbered_table
 from pixelwise.data.listing import Listing
-from pixelwise.errors import DatasetError, MaskFileError
+from pixelwise.errors import DatasetError, MaskFileError, UsageError
 from pixelwise.evaluation.label_maps import paired
 from pixelwise.evaluation.layers import LabelAnswer, LayerAnswer, SigmoidAnswer, StoredAnswer
-from pixelwise.evaluation.sources import LabelMaps, ModelPredictions, hash_of
+from pixelwise.evaluation.sources import LabelMaps, ModelPredictions, TrueLayers, TrueMask, hash_of
 from pixelwise.evaluation.stored_probabilities import stored_layers
+from pixelwise.formats.spacing import Spacing, read_spacing
 from pixelwise.inference.predictor import Model
 
-__all__ = ["LabelLayers", "ModelLayers", "StoredLayers", "class_masks"]
+__all__ = [
+    "FileLayerTruth",
+    "LabelLayers",
+    "ModelLayers",
+    "StoredLayers",
+    "class_masks",
+    "folders_as_classes",
+]
 
 _PLAIN = 0.5
 _LEAST_SHARE = 0.5
@@ -199,7 +208,7 @@ class StoredLayers:
             layers = stored_layers(self.probabilities[place], self.classes)
         if not self.masks and layers is not None:
             return StoredAnswer(layers >= np.float32(_PLAIN), layers)
-        masks = self._masks(self.masks[place])
+        masks = _layers_in(self.masks[place], self.classes)
         if layers is not None and layers.shape != masks.shape:
             raise MaskFileError(
                 "probabilities and masks differ in size",
@@ -210,17 +219,94 @@ class StoredLayers:
             )
         return StoredAnswer(masks, layers)
 
-    def _masks(self, files: Mapping[str, Path]) -> NDArray[np.bool_]:
-        """bool `[C, H, W]`; a class without a file is nowhere."""
-        masks: NDArray[np.bool_] | None = None
-        for name, path in files.items():
-            layer = read_presence(path, None if masks is None else masks.shape[1:])
-            if masks is None:
-                masks = np.zeros((len(self.classes), *layer.shape), np.bool_)
-            masks[self.classes.index(name)] |= layer
-        if masks is None:
-            raise MaskFileError("there is no mask of the picture", where=str(self.folder))
-        return masks
+
+@dataclass(frozen=True, eq=False)
+class FileLayerTruth:
+    """The truth in a folder of masks for each class.
+
+    Attributes:
+        folder: for the protocol.
+        masks: by the name of the picture, then of the class.
+        classes: what the folders mean.
+        names, known, facts: see `Truths`.
+    """
+
+    folder: Path
+    masks: Mapping[str, Mapping[str, Path]]
+    classes: ClassTable
+    known: tuple[str, ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """See `Truths`."""
+        return tuple(sorted(self.masks))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `Truths`."""
+        return {
+            "data": f"{self.folder.absolute().name} (masks of classes)",
+            "split": "all masks of the folder",
+        }
+
+    def spacing(self, place: int) -> Spacing | None:
+        """See `Truths.spacing`."""
+        return read_spacing(next(iter(self.masks[self.names[place]].values())))
+
+    def read(self, place: int) -> TrueMask:
+        """See `Truths.read`.
+
+        Raises:
+            DatasetError: always.
+        """
+        raise DatasetError(
+            "classes that overlap cannot be judged by one label per pixel",
+            where=self.names[place],
+        )
+
+    def read_layers(self, place: int) -> TrueLayers:
+        """See `LayerTruths.read_layers`.
+
+        Raises:
+            MaskFileError: a mask cannot be read, holds more than yes and no, or is of another size.
+        """
+        layers = _layers_in(self.masks[self.names[place]], self.classes)
+        return TrueLayers(layers, np.zeros(layers.shape[1:], np.bool_), None)
+
+
+def _layers_in(files: Mapping[str, Path], classes: ClassTable) -> NDArray[np.bool_]:
+    """bool `[C, H, W]` of one mask at least; a class without one is nowhere."""
+    sizes: list[tuple[int, int]] = []
+    found = []
+    for name, path in files.items():
+        layer = read_presence(path, sizes[0] if sizes else None)
+        sizes.append((layer.shape[0], layer.shape[1]))
+        found.append((classes.index(name), layer))
+    layers = np.zeros((len(classes), *sizes[0]), np.bool_)
+    for place, layer in found:
+        layers[place] |= layer
+    return layers
+
+
+def folders_as_classes(*folders: Path) -> ClassTable:
+    """A table of the names of the folders that hold masks, for folders that come without one.
+
+    Raises:
+        UsageError: masks lie in no folders.
+    """
+    names: set[str] = set()
+    for folder in folders:
+        inner = folder / "masks"
+        listing = Listing.of(inner if inner.is_dir() else folder)
+        names |= {PurePosixPath(path).parent.name for path in listing.pictures()}
+    names.discard("")
+    if not names:
+        raise UsageError(
+            "the folders hold no folder of masks for each class",
+            where=" · ".join(map(str, folders)),
+            fix="write masks/CLASS/PICTURE.png",
+        )
+    return numbered_table("masks", list(enumerate(sorted(names))), None, "names of folders")
 
 
 def class_masks(folder: Path, classes: ClassTable) -> dict[str, dict[str, Path]] | None:
