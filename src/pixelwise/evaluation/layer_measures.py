@@ -131,7 +131,7 @@ class PixelPrecision(Summed):
     ) -> Resampled:
         """See `Figures.resampled`."""
         # Bins in which no pixel lies change nothing and take their time in every draw.
-        used = counts.any(axis=(0, 1, 2))
+        used = np.asarray(counts.any(axis=(0, 1, 2)))
         used[[0, -1]] = True
         return super().resampled(counts[..., used], chosen, groups)
 
