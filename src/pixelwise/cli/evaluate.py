@@ -71,7 +71,7 @@ def evaluate(
         str | None,
         typer.Argument(
             help="Name of a shipped model, a model file, the folder of a run; or predictions: a "
-            "folder of label maps, or of a folder of masks for each class, or a JSON file of COCO "
+            "folder of label maps, one with a folder of masks for each class, or a JSON file of COCO "
             "results or of panoptic segments."
         ),
     ] = None,
