@@ -71,8 +71,8 @@ def evaluate(
         str | None,
         typer.Argument(
             help="Name of a shipped model, a model file, the folder of a run; or predictions: a "
-            "folder of label maps, one with a folder of masks for each class, or a JSON file of COCO "
-            "results or of panoptic segments."
+            "folder of label maps, one with a folder of masks for each class, or a JSON file of "
+            "COCO results or of panoptic segments."
         ),
     ] = None,
     data: Annotated[
