@@ -176,3 +176,25 @@ def test_nothing_is_found_without_groups_or_pixels(make_table):
     few = sample_of((1.0,), table=make_table(0), pictures=4, pixels=5)
     with pytest.raises(DatasetError, match="no class has pixels enough"):
         tune_thresholds(few, data="toy", current=(0.5,))
+
+
+def test_each_part_is_judged_with_the_threshold_of_the_others(make_table):
+    pixels = np.linspace(0.01, 0.99, 400).astype(np.float32)
+    sample = sample_of((0.0,), table=make_table(0), pictures=2, pixels=400)
+    limits = (0.25, 0.75)
+    truths = [pixels >= limit for limit in limits]
+    counts = np.stack([histogram(pixels, truth)[None] for truth in truths])
+    result = tune_thresholds(
+        replace(sample, counts=counts.astype(np.uint32)), data="toy", current=(0.5,)
+    )
+    parts = [
+        [np.count_nonzero(part) for part in (truth & found, truth | found)]
+        for truth, found in zip(truths, truths[::-1], strict=True)
+    ]
+    right, either = np.sum(parts, axis=0)
+    assert result.class_after[0].value == pytest.approx(right / either)
+
+
+def test_a_threshold_of_0_is_none():
+    counts = histogram(np.zeros(9, np.float32), np.ones(9, bool))
+    assert best_thresholds(counts) > 0
