@@ -184,9 +184,10 @@ def test_each_part_is_judged_with_the_threshold_of_the_others(make_table):
     limits = (0.25, 0.75)
     truths = [pixels >= limit for limit in limits]
     counts = np.stack([histogram(pixels, truth)[None] for truth in truths])
-    result = tune_thresholds(
-        replace(sample, counts=counts.astype(np.uint32)), data="toy", current=(0.5,)
-    )
+    found = pixels >= np.float32(0.5)
+    overlap = [[(truth & found).sum(), truth.sum(), found.sum()] for truth in truths]
+    sample = replace(sample, counts=counts.astype(np.uint32), overlap=np.array(overlap)[:, :, None])
+    result = tune_thresholds(sample, data="toy", current=(0.5,))
     parts = [
         [np.count_nonzero(part) for part in (truth & found, truth | found)]
         for truth, found in zip(truths, truths[::-1], strict=True)
