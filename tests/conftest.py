@@ -262,6 +262,39 @@ def make_model(tmp_path, pointwise, make_card):
     return make
 
 
+@pytest.fixture
+def layered(tmp_path, make_model, make_card, pointwise):
+    """A folder of `sigmoid.onnx`, and of pictures in `data` of which each pixel has any classes.
+
+    The classes are red, dark and bright; the model gives all of them 2 less than their truth has
+    been drawn by, so that lower thresholds are better.
+    """
+    names = ("red", "dark", "bright")
+    colours = ((255, 0, 0), (0, 0, 90), (250, 250, 210))
+    infos = [ClassInfo(n, *pair) for n, pair in enumerate(zip(names, colours, strict=True))]
+    table = ClassTable("toy", tuple(infos), None, "made for a test")
+    weights = np.array([[10, -5, -5], [-4, -4, -4], [4, 4, 4]]) / 255
+    bias = np.array([0.0, 5.0, -7.0])
+    sigmoid = Postprocessing(alignment="half_pixel", activation="sigmoid")
+    make_model(
+        "sigmoid.onnx",
+        network=pointwise(weights, bias - 2),
+        card=make_card(table, postprocessing=sigmoid),
+    )
+    for number in range(12):
+        random = np.random.default_rng(number)
+        image = random.integers(0, 256, (16, 20, 3), np.uint8)
+        drawn = image @ weights.T + bias + random.logistic(0, 0.7, (16, 20, 3)) > 0
+        for place, content in [
+            ("images", image),
+            *((f"masks/{name}", drawn[..., n] * np.uint8(255)) for n, name in enumerate(names)),
+        ]:
+            path = tmp_path / "data" / place / f"p{number:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(content).save(path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def command_environment():
     """The environment of a process that imports what this one does."""

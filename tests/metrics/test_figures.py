@@ -17,6 +17,7 @@ OF_FOUR = [
     figures.boundary_f_score,
     figures.average_distance,
     figures.hausdorff_95,
+    figures.layer_accuracy,
 ]
 
 

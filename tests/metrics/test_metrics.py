@@ -23,6 +23,8 @@ def test_public_names_are_pinned():
         "DetectionScores",
         "Detections",
         "Intervals",
+        "LayerOverlap",
+        "LayerScores",
         "ObjectMasks",
         "Paired",
         "PanopticMap",
@@ -37,6 +39,7 @@ def test_public_names_are_pinned():
         "detections_of",
         "interval",
         "paired",
+        "tag_precision",
         "true_objects_of",
     ]
     assert all(hasattr(pw.metrics, name) for name in pw.metrics.__all__)

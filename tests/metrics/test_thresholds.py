@@ -154,3 +154,42 @@ def test_what_cannot_be_counted_is_refused(probability, truth, said):
 def test_only_one_protocol_merges():
     with pytest.raises(ArrayError, match="ignore None · ignore 255"):
         Thresholds().merge(Thresholds(ignore_index=255))
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 2**32 - 1))
+def test_average_precision_of_bins_is_the_mean_over_orders_within_them(seed):
+    random = np.random.default_rng(seed)
+    sums = random.integers(0, 3, (2, 5))
+    sums[:, [0, -1]] = 0
+    sums[1, 2] = 2
+    own = np.repeat(np.arange(5), sums.sum(0))
+    truth = np.concatenate([np.repeat([0, 1], sums[:, place]) for place in range(5)])
+    values = []
+    for _ in range(500):
+        order = np.lexsort([random.random(len(own)), -own])
+        right = truth[order]
+        precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+        values.append(precision[right == 1].mean())
+    spread = np.std(values) / np.sqrt(len(values))
+    found = Thresholds.average_precision(sums)
+    assert found == pytest.approx(np.mean(values), abs=5 * spread + 1e-3)
+    many = Thresholds.average_precision(np.stack([sums, 7 * sums]))
+    assert many.shape == (2,)
+    assert many[0] == found
+
+
+def test_average_precision_of_bins_of_one_pixel_each_is_that_of_sorting():
+    random = np.random.default_rng(0)
+    truth = random.random(200) < 0.3
+    sums = np.zeros((2, 202))
+    sums[truth.astype(int), 1 + np.arange(200)] = 1
+    expected = sorted_oracle(np.arange(200), truth)[0]
+    assert Thresholds.average_precision(sums) == pytest.approx(expected, abs=1e-6)
+
+
+def test_probabilities_of_0_and_1_count_as_equal():
+    sums = np.array([[3, 0, 4], [1, 0, 5]])
+    expected = 5 / 6 * 5 / 9 + 1 / 6 * 6 / 13
+    assert Thresholds.average_precision(sums) == pytest.approx(expected)
+    assert np.isnan(Thresholds.average_precision(np.array([[3, 4], [0, 0]])))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,9 +43,13 @@ from pixelwise.percentages import percent
 from pixelwise.temperature import LocalTemperature, Temperature
 
 if TYPE_CHECKING:
+    from pixelwise.cli.thresholds import Calibrated
     from pixelwise.data import Dataset
-    from pixelwise.evaluation.calibrate import CalibrationResult, Figure
+    from pixelwise.evaluation.calibrate import CalibrationKind, CalibrationResult, Figure
+    from pixelwise.evaluation.matching import Rule
     from pixelwise.evaluation.pixels import PixelSample
+    from pixelwise.evaluation.sources import SetTruth
+    from pixelwise.inference.predictor import Model
 
 __all__ = ["app"]
 
@@ -68,12 +73,13 @@ def calibrate(
         ),
     ] = None,
     kind: Annotated[
-        Literal["global", "per-class", "local", "auto"],
+        Literal["global", "per-class", "local", "auto"] | None,
         typer.Option(
             help="One temperature for all classes, one for each, or one for each place; auto: "
-            "whichever makes other pictures likeliest."
+            "whichever makes other pictures likeliest.",
+            show_default="global",
         ),
-    ] = "global",
+    ] = None,
     coverage: Annotated[
         float | None,
         typer.Option(help="Also find prediction sets that hold the truth so often, such as 0.9."),
@@ -97,16 +103,14 @@ def calibrate(
     """Fit temperatures on pictures the model did not learn from, and write a new model file.
 
     Labels stay the same. What it brings is measured on pictures that had no part in the fit.
+    Of a model whose classes lie over each other, thresholds of the highest IoU are found instead.
 
     Exit code 0: done; 1: done, but pictures could not be read; 2: could not be done, nothing was
     written.
     """
-    from pixelwise.evaluation.calibrate import calibrate as fit
-    from pixelwise.evaluation.calibrate import calibrated_card, needs_corners
-    from pixelwise.evaluation.conformal import check_coverage
+    from pixelwise.cli.thresholds import refuse_softmax_options, tuned
     from pixelwise.evaluation.matching import read_rules
-    from pixelwise.evaluation.opening import Source, set_subjects, set_truth
-    from pixelwise.evaluation.pixels import sample_pixels
+    from pixelwise.evaluation.opening import set_truth
     from pixelwise.inference.model_file import with_other_card
 
     try:
@@ -116,6 +120,8 @@ def calibrate(
         work = Work("auto", "cpu", workers)
         loaded = work.loaded(model)
         _refuse_itself(target, loaded.file.path)
+        if loaded.is_multi_label:
+            refuse_softmax_options(loaded, kind, coverage)
         dataset = open_from(
             path,
             layout=layout,
@@ -125,28 +131,16 @@ def calibrate(
             valid=valid,
             rest=rest,
             splits=splits,
+            kind="multi_label" if loaded.is_multi_label else None,
         )
         truth = set_truth(dataset, split or (_VALIDATION if dataset.splits else None))
-        (subject,) = set_subjects([Source(model, None)], truth, rules, loaded=lambda _: loaded)
-        if coverage is not None:
-            check_coverage(coverage, len(truth.names))
-        current = loaded.card.postprocessing.temperature
-        with progress_bar(len(truth.names)) as advance:
-            sample = sample_pixels(
-                subject,
-                by=by,
-                corners=needs_corners(kind, current),
-                workers=work.workers,
-                progress=advance,
-            )
-        result = fit(
-            sample,
-            data=_named(dataset, truth.split),
-            current=current,
-            kind=kind,
-            coverage=coverage,
-        )
-        new = with_other_card(loaded.file, calibrated_card(loaded.card, result), target)
+        data = _named(dataset, truth.split)
+        if loaded.is_multi_label:
+            done = tuned(loaded, truth, rules, data=data, by=by, workers=work.workers)
+        else:
+            asked = _Asked(kind or "global", coverage, by, work.workers)
+            done = _fitted(loaded, truth, rules, data, asked)
+        new = with_other_card(loaded.file, done.card, target)
         write_atomic(target, new.content)
     except PixelwiseError as error:
         fail(error)
@@ -154,11 +148,58 @@ def calibrate(
         sys.stderr.write("interrupted: nothing was written\n")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if json_output:
-        print_json(_document(result, sample, target, new.sha256))
+        print_json(_document(done, target, new.sha256))
     else:
-        _print(result, sample, target)
-    if sample.faults:
+        done.tell()
+        for fault in done.faults:
+            print_wrapped(f"left out: {fault.file}: {fault.what} {fault.got}".rstrip())
+        print_line(f"written: {target}")
+    if done.faults:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options of temperatures."""
+
+    kind: CalibrationKind
+    coverage: float | None
+    by: Literal["group", "image"]
+    workers: int
+
+
+def _fitted(
+    model: Model, truth: SetTruth, rules: Sequence[Rule], data: str, asked: _Asked
+) -> Calibrated:
+    """Temperatures."""
+    from pixelwise.cli.thresholds import Calibrated, refuse_layers
+    from pixelwise.evaluation.calibrate import calibrate as fit
+    from pixelwise.evaluation.calibrate import calibrated_card, needs_corners
+    from pixelwise.evaluation.conformal import check_coverage
+    from pixelwise.evaluation.opening import Source, set_subjects
+    from pixelwise.evaluation.pixels import sample_pixels
+
+    refuse_layers(model, truth)
+    source = Source(model.card.name, None)
+    (subject,) = set_subjects([source], truth, rules, loaded=lambda _: model)
+    if asked.coverage is not None:
+        check_coverage(asked.coverage, len(truth.names))
+    current = model.card.postprocessing.temperature
+    with progress_bar(len(truth.names)) as advance:
+        sample = sample_pixels(
+            subject,
+            by=asked.by,
+            corners=needs_corners(asked.kind, current),
+            workers=asked.workers,
+            progress=advance,
+        )
+    result = fit(sample, data=data, current=current, kind=asked.kind, coverage=asked.coverage)
+    return Calibrated(
+        card=calibrated_card(model.card, result),
+        faults=sample.faults,
+        document={**asdict(result), "grouping": sample.grouping},
+        tell=partial(_print, result, sample),
+    )
 
 
 def _refuse_itself(target: Path, source: Path) -> None:
@@ -176,16 +217,12 @@ def _named(dataset: Dataset, split: str) -> str:
     return f"{name} {split}" if split else f"{name}, all pictures"
 
 
-def _document(
-    result: CalibrationResult, sample: PixelSample, target: Path, sha256: str
-) -> dict[str, Any]:
-    faults = [asdict(fault) for fault in sample.faults]
+def _document(done: Calibrated, target: Path, sha256: str) -> dict[str, Any]:
     return {
-        **_without_nan(asdict(result)),
-        "grouping": sample.grouping,
+        **_without_nan(done.document),
         "model": str(target),
         "sha256": sha256,
-        "faults": faults,
+        "faults": [asdict(fault) for fault in done.faults],
     }
 
 
@@ -197,10 +234,12 @@ def _without_nan(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return _without_nan(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _print(result: CalibrationResult, sample: PixelSample, target: Path) -> None:
+def _print(result: CalibrationResult, sample: PixelSample) -> None:
     print_wrapped(result.protocol)
     print_wrapped(f"groups: {sample.grouping}")
     print_line("")
@@ -229,9 +268,6 @@ def _print(result: CalibrationResult, sample: PixelSample, target: Path) -> None
         )
     _print_coverage(result)
     _print_quality(result)
-    for fault in sample.faults:
-        print_wrapped(f"left out: {fault.file}: {fault.what} {fault.got}".rstrip())
-    print_line(f"written: {target}")
 
 
 def _told(temperature: Temperature) -> str:

@@ -32,6 +32,7 @@ from pixelwise.cli.judging import (
     SplitOption,
     ThreadsOption,
     Work,
+    evaluated,
     spacing_from,
     subjects_of_set,
 )
@@ -46,7 +47,6 @@ from pixelwise.cli.output import (
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import PixelwiseError
-from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.compare import Comparison
 from pixelwise.evaluation.compare import compare as compared
 from pixelwise.evaluation.comparison_tables import (
@@ -54,7 +54,6 @@ from pixelwise.evaluation.comparison_tables import (
     comparison_rows,
     picture_rows,
 )
-from pixelwise.evaluation.evaluate import evaluate
 from pixelwise.evaluation.protocol import card_of, card_rows
 from pixelwise.formats.files import named, write_atomic
 
@@ -109,12 +108,7 @@ def compare(
         subjects = subjects_of_set([a, b], data, opening, work, split=split, rules=map_ or ())
         with progress_bar(sum(len(subject.truths.names) for subject in subjects)) as advance:
             evaluations = [
-                evaluate(
-                    subject,
-                    measures_of(subject, distances=distances, spacing=size),
-                    workers=work.workers,
-                    progress=advance,
-                )
+                evaluated(subject, work, distances=distances, spacing=size, progress=advance)
                 for subject in subjects
             ]
         comparison = compared(*evaluations)

@@ -34,6 +34,7 @@ from pixelwise.cli.judging import (
     ThreadsOption,
     TruthOption,
     Work,
+    evaluated,
     spacing_from,
     subject_of_folders,
     subjects_of_set,
@@ -49,9 +50,10 @@ from pixelwise.cli.output import (
 )
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import MaskFileError, PixelwiseError, UsageError
-from pixelwise.evaluation.choice import measures_of
-from pixelwise.evaluation.evaluate import Evaluation
-from pixelwise.evaluation.evaluate import evaluate as evaluated
+from pixelwise.evaluation.evaluate import Evaluated
+from pixelwise.evaluation.layer_opening import layer_folder_subject
+from pixelwise.evaluation.layers import LayerSubject
+from pixelwise.evaluation.matching import read_rules
 from pixelwise.evaluation.object_files import file_of_objects
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.protocol import card_of, card_rows
@@ -60,6 +62,7 @@ from pixelwise.formats.files import write_atomic
 
 __all__ = ["app", "open_subject", "print_faults"]
 
+_LAYERS = "layers"
 _SUFFIXES = (".csv", ".json", ".md")
 
 
@@ -68,7 +71,8 @@ def evaluate(
         str | None,
         typer.Argument(
             help="Name of a shipped model, a model file, the folder of a run; or predictions: a "
-            "folder of label maps, or a JSON file of COCO results or of panoptic segments."
+            "folder of label maps, one with a folder of masks for each class, or a JSON file of "
+            "COCO results or of panoptic segments."
         ),
     ] = None,
     data: Annotated[
@@ -114,8 +118,9 @@ def evaluate(
             model, data, predictions, truth, opening, work, split=split, ignore=ignore, rules=map_
         )
         with progress_bar(len(subject.truths.names)) as advance:
-            measures = measures_of(subject, distances=distances, spacing=size)
-            evaluation = evaluated(subject, measures, workers=work.workers, progress=advance)
+            evaluation = evaluated(
+                subject, work, distances=distances, spacing=size, progress=advance
+            )
     except PixelwiseError as error:
         fail(error)
     if json_output:
@@ -139,7 +144,7 @@ def open_subject(
     split: str | None,
     ignore: int | None,
     rules: Sequence[str] | None,
-) -> Subject:
+) -> Subject | LayerSubject:
     """A model judged by a data set, or label maps by label maps, as the arguments say.
 
     Raises:
@@ -155,6 +160,10 @@ def open_subject(
                 [str(predictions)], truth, opening, work, split=split, rules=rules or ()
             )
             return subject
+        if opening.layout == _LAYERS:
+            return layer_folder_subject(
+                predictions, truth, read_rules(rules or ()), classes=opening.classes
+            )
         return subject_of_folders(
             predictions, truth, work, classes=opening.classes, ignore=ignore, rules=rules or ()
         )
@@ -164,7 +173,7 @@ def open_subject(
     )
 
 
-def print_faults(evaluation: Evaluation) -> None:
+def print_faults(evaluation: Evaluated) -> None:
     """What could not be judged, to standard error."""
     for fault in evaluation.faults:
         print_error(MaskFileError(fault.what, where=fault.file, got=fault.got, fix=fault.fix))
@@ -180,7 +189,7 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
     refuse_taken(output, overwrite=overwrite)
 
 
-def _print(evaluation: Evaluation) -> None:
+def _print(evaluation: Evaluated) -> None:
     for titles, *rows in table_rows(evaluation):
         print_columns(titles, rows)
         print_line("")
@@ -188,7 +197,7 @@ def _print(evaluation: Evaluation) -> None:
         print_wrapped(f"{title}: {text}")
 
 
-def _written(evaluation: Evaluation, output: Path) -> bool:
+def _written(evaluation: Evaluated, output: Path) -> bool:
     suffix = output.suffix.lower()
     if suffix == ".json":
         text = json.dumps(plain_data(evaluation), indent=1) + "\n"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -11,6 +12,11 @@ import typer
 
 from pixelwise.cli.data.options import open_from
 from pixelwise.errors import UsageError
+from pixelwise.evaluation.choice import measures_of
+from pixelwise.evaluation.evaluate import Evaluated, evaluate, evaluate_layers
+from pixelwise.evaluation.layer_measures import layer_measures_of
+from pixelwise.evaluation.layer_opening import layer_subjects, tells_layers, truth_has_layers
+from pixelwise.evaluation.layers import LayerSubject
 from pixelwise.evaluation.matching import read_rules
 from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
 from pixelwise.evaluation.predictions import Subject
@@ -31,6 +37,7 @@ __all__ = [
     "ThreadsOption",
     "TruthOption",
     "Work",
+    "evaluated",
     "spacing_from",
     "subject_of_folders",
     "subjects_of_set",
@@ -138,16 +145,54 @@ def subjects_of_set(
     *,
     split: str | None,
     rules: Sequence[str],
-) -> tuple[Subject, ...]:
+) -> tuple[Subject, ...] | tuple[LayerSubject, ...]:
     """Models and folders of label maps, each judged by the same pictures of a data set.
+
+    Where the truth or a prediction says several classes of a pixel, all are judged as layers.
 
     Raises:
         PixelwiseError: something cannot be opened so.
     """
     chosen = read_rules(rules)
     opened = [*map(source_of, sources)]
+    loaded = lru_cache(maxsize=None)(work.loaded)
     truth = set_truth(open_from(data, **vars(opening)), split, opened)
-    return set_subjects(opened, truth, chosen, loaded=work.loaded)
+    layered = truth_has_layers(truth)
+    if not layered and any(tells_layers(each, truth.classes, loaded) for each in opened):
+        layered = True
+        whole = open_from(data, **vars(opening), kind="multi_label")
+        truth = set_truth(whole, split, opened)
+    if layered:
+        return layer_subjects(opened, truth, chosen, loaded=loaded)
+    return set_subjects(opened, truth, chosen, loaded=loaded)
+
+
+def evaluated(
+    subject: Subject | LayerSubject,
+    work: Work,
+    *,
+    distances: bool,
+    spacing: Spacing | None,
+    progress: Callable[[int], object],
+) -> Evaluated:
+    """All that can be measured of the subject.
+
+    Raises:
+        UsageError: distances are asked for where classes lie over each other.
+        PixelwiseError: nothing can be judged.
+    """
+    if isinstance(subject, Subject):
+        measures = measures_of(subject, distances=distances, spacing=spacing)
+        return evaluate(subject, measures, workers=work.workers, progress=progress)
+    if distances:
+        raise UsageError(
+            "distances are not measured where classes lie over each other",
+            got="--distances",
+            fix="leave --distances out",
+        )
+    return evaluate_layers(
+        subject, layer_measures_of(subject), workers=work.workers, progress=progress
+    )
 
 
 def subject_of_folders(

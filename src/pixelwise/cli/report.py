@@ -39,7 +39,8 @@ from pixelwise.cli.judging import (
 from pixelwise.cli.output import ExitCode, fail, print_json, print_line
 from pixelwise.cli.progress import progress_bar
 from pixelwise.data.wording import percent
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import PixelwiseError, UsageError
+from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.report import make_report
 from pixelwise.evaluation.report_page import report_page
 from pixelwise.evaluation.report_pictures import drawn
@@ -100,6 +101,12 @@ def report(
         subject = open_subject(
             model, data, predictions, truth, opening, work, split=split, ignore=ignore, rules=map_
         )
+        if not isinstance(subject, Subject):
+            raise UsageError(
+                "the page is on one class a pixel, and here classes lie over each other",
+                where=subject.truths.facts["data"],
+                fix="`pixelwise evaluate … -o scores.md` writes all figures",
+            )
         make_folder(output)
         with progress_bar(len(subject.truths.names)) as advance:
             made = make_report(

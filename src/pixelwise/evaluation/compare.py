@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable
 from pixelwise.errors import ClassTableError, DatasetError, UsageError
-from pixelwise.evaluation.evaluate import Evaluation
-from pixelwise.evaluation.measures import Figure, Measure
+from pixelwise.evaluation.evaluate import Evaluated
+from pixelwise.evaluation.measures import Figure, Figures
 from pixelwise.metrics.bootstrap import paired_of
 
 __all__ = ["Comparison", "Difference", "compare"]
@@ -49,11 +49,11 @@ class Comparison:
         measures: those that both have.
     """
 
-    a: Evaluation
-    b: Evaluation
+    a: Evaluated
+    b: Evaluated
     places: tuple[int, ...]
     names: tuple[str, ...]
-    measures: tuple[Measure, ...]
+    measures: tuple[Figures, ...]
 
     @property
     def classes(self) -> ClassTable:
@@ -62,8 +62,8 @@ class Comparison:
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """All figures of all measures."""
-        return tuple(figure for measure in self.measures for figure in measure.figures)
+        """All figures of all measures, without mere settings."""
+        return tuple(figure for measure in self.measures for figure in _compared(measure))
 
     @cached_property
     def overall(self) -> dict[str, Difference]:
@@ -102,11 +102,13 @@ class Comparison:
         return made
 
     def _paired(
-        self, measure: Measure, units: NDArray[np.int32] | None
+        self, measure: Figures, units: NDArray[np.int32] | None
     ) -> dict[str, tuple[Difference, ...]]:
         a, b = (
             measure.resampled(
-                _of_places(each, self.places, each.counts[measure.name]), measure.figures, units
+                _of_places(each, self.places, each.counts[measure.name]),
+                _compared(measure),
+                units,
             )
             for each in (self.a, self.b)
         )
@@ -114,7 +116,7 @@ class Comparison:
         higher_is_better = np.concatenate(
             [
                 np.full(len(self.classes) if figure.per_class else 1, figure.higher_is_better)
-                for figure in measure.figures
+                for figure in _compared(measure)
             ]
         )
         # More is better to `paired_of`.
@@ -125,14 +127,14 @@ class Comparison:
             for row in zip(*(column.tolist() for column in columns), strict=True)
         ]
         made, first = {}, 0
-        for figure in measure.figures:
+        for figure in _compared(measure):
             width = len(self.classes) if figure.per_class else 1
             made[figure.key] = tuple(rows[first : first + width])
             first += width
         return made
 
 
-def compare(a: Evaluation, b: Evaluation) -> Comparison:
+def compare(a: Evaluated, b: Evaluated) -> Comparison:
     """Compares what was judged on the same pictures, in the same classes.
 
     Raises:
@@ -164,7 +166,11 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     )
 
 
-def _require_same_units(a: Evaluation, b: Evaluation) -> None:
+def _compared(measure: Figures) -> tuple[Figure, ...]:
+    return tuple(figure for figure in measure.figures if figure.measured)
+
+
+def _require_same_units(a: Evaluated, b: Evaluated) -> None:
     """Lengths of pixels of another size are other lengths, whatever the unit."""
     told = [
         {measure.name: measure.told for measure in each.measures if measure.figures[0].is_length}
@@ -179,7 +185,7 @@ def _require_same_units(a: Evaluation, b: Evaluation) -> None:
             )
 
 
-def _of_places(evaluation: Evaluation, places: Sequence[int], values: Any) -> Any:
+def _of_places(evaluation: Evaluated, places: Sequence[int], values: Any) -> Any:
     """The rows of these places; None stays None."""
     if values is None:
         return None

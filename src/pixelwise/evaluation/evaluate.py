@@ -16,7 +16,8 @@ from pixelwise.data.duplicates import UNKNOWN_HASH, perceptual_hash
 from pixelwise.data.faults import Fault
 from pixelwise.data.groups import Groups, find_groups
 from pixelwise.errors import DatasetError
-from pixelwise.evaluation.measures import Figure, Measure, Overlap
+from pixelwise.evaluation.layers import JudgedLayers, LayerSubject
+from pixelwise.evaluation.measures import Figure, Figures, Measure, Overlap
 from pixelwise.evaluation.predictions import Judged, Subject, judge
 from pixelwise.formats.viewable import viewable
 from pixelwise.metrics import figures
@@ -25,11 +26,14 @@ from pixelwise.metrics.confusion import ConfusionMatrix
 
 __all__ = [
     "Estimate",
+    "Evaluated",
     "Evaluation",
+    "LayerMeasure",
     "Onlooker",
     "Units",
     "confusion_of",
     "evaluate",
+    "evaluate_layers",
     "independent_units",
 ]
 
@@ -69,7 +73,7 @@ class Units:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluated:
     """Counts of every picture, and the scores that follow.
 
     Attributes:
@@ -78,20 +82,17 @@ class Evaluation:
         names: of the N pictures that could be judged.
         places: of these in the subject.
         counts: by the measure's name `[N, …]`.
-        confusion: int64 `[C, C + 1]` over all pictures, by truth and prediction; the last column
-            is of predictions that are of no class of the truth.
         sizes: `(H, W)` of each picture.
         ignored: pixels that did not count, of all pictures together.
         units: what intervals are over.
         faults: pictures that could not be judged, and have no part in any score.
     """
 
-    subject: Subject
-    measures: tuple[Measure, ...]
+    subject: Subject | LayerSubject
+    measures: tuple[Figures, ...]
     names: tuple[str, ...]
     places: tuple[int, ...]
     counts: Mapping[str, NDArray[Any]]
-    confusion: NDArray[np.int64]
     sizes: tuple[tuple[int, int], ...]
     ignored: int
     units: Units
@@ -126,7 +127,7 @@ class Evaluation:
     @cached_property
     def by_picture(self) -> NDArray[np.float64]:
         """float64 `[N]`: mean IoU within each picture; NaN where no pixel was counted."""
-        return figures.mean_of_defined(figures.iou(self.counts["overlap"]))
+        return figures.mean_of_defined(figures.iou(self.counts["overlap"][:, :3]))
 
     def worst(self, count: int) -> tuple[int, ...]:
         """Places in `names` of the pictures of lowest mean IoU, the lowest first."""
@@ -147,7 +148,7 @@ class Evaluation:
         return made
 
     def _intervals(
-        self, measure: Measure, chosen: Sequence[Figure], bounds: tuple[float, float] | None
+        self, measure: Figures, chosen: Sequence[Figure], bounds: tuple[float, float] | None
     ) -> dict[str, tuple[Estimate, ...]]:
         widths = [len(self.classes) if figure.per_class else 1 for figure in chosen]
         resampled = measure.resampled(self.counts[measure.name], chosen, self.units.of)
@@ -158,9 +159,25 @@ class Evaluation:
         estimates = [Estimate(*map(_known, row)) for row in rows]
         ends = np.cumsum(widths).tolist()
         return {
-            figure.key: tuple(estimates[end - width : end])
+            figure.key: tuple(
+                each if figure.measured else replace(each, low=None, high=None)
+                for each in estimates[end - width : end]
+            )
             for figure, width, end in zip(chosen, widths, ends, strict=True)
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Evaluated):
+    """Of pictures of one class a pixel.
+
+    Attributes:
+        confusion: int64 `[C, C + 1]` over all pictures, by truth and prediction; the last column
+            is of predictions that are of no class of the truth.
+    """
+
+    subject: Subject
+    confusion: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +187,26 @@ class _Counted:
     place: int
     size: tuple[int, int]
     ignored: int
-    confusion: NDArray[np.int64]
     held: NDArray[np.bool_]
     counts: tuple[NDArray[Any], ...]
     looks: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """The same of one class a pixel, with what is not kept."""
+
+    counted: _Counted
+    confusion: NDArray[np.int64]
     seen: object
+
+
+class LayerMeasure(Figures, Protocol):
+    """Something to count in pictures whose classes lie over each other."""
+
+    def counts(self, judged: JudgedLayers) -> NDArray[Any]:
+        """What one picture gives, an array of the same shape for every picture."""
+        ...
 
 
 class Onlooker(Protocol):
@@ -211,18 +243,17 @@ def evaluate(
         OutOfMemoryError: a picture needs more memory than there is.
     """
 
-    def count(judged: Judged) -> _Counted:
+    def count(judged: Judged) -> _Looked:
         own = confusion_of(judged, len(subject.classes))
-        return _Counted(
+        counted = _Counted(
             place=judged.place,
             size=(judged.truth.shape[0], judged.truth.shape[1]),
             ignored=int(judged.truth.size - own.sum()),
-            confusion=own,
             held=own.sum(axis=1) > 0,
             counts=tuple(measure.counts(judged, own) for measure in measures),
-            looks=UNKNOWN_HASH if judged.image is None else perceptual_hash(viewable(judged.image)),
-            seen=None if onlooker is None else onlooker.look(judged),
+            looks=_looks(judged.image),
         )
+        return _Looked(counted, own, None if onlooker is None else onlooker.look(judged))
 
     confusion = np.zeros((len(subject.classes), len(subject.classes) + 1), np.int64)
     counted: list[_Counted] = []
@@ -231,11 +262,67 @@ def evaluate(
         if isinstance(answer, Fault):
             faults.append(answer)
             continue
+        # One matrix for each picture would be much to keep.
         confusion += answer.confusion
         if onlooker is not None:
-            onlooker.take(answer.place, answer.confusion, answer.seen)
-        # One matrix for each picture would be much to keep.
-        counted.append(replace(answer, confusion=confusion, seen=None))
+            onlooker.take(answer.counted.place, answer.confusion, answer.seen)
+        counted.append(answer.counted)
+    whole = _evaluated(subject, measures, counted, faults)
+    return Evaluation(**vars(whole), confusion=confusion)
+
+
+def evaluate_layers(
+    subject: LayerSubject,
+    measures: Sequence[LayerMeasure],
+    *,
+    workers: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Evaluated:
+    """Judges every picture whose classes lie over each other once.
+
+    Args:
+        subject: what is judged.
+        measures: what is counted; a `LayerOverlaps` among them.
+        workers: threads; 0 works in the calling one.
+        progress: called with 1 for every picture.
+
+    Raises:
+        DatasetError: no picture can be judged; lists what is wrong with each.
+        OutOfMemoryError: a picture needs more memory than there is.
+    """
+
+    def count(judged: JudgedLayers) -> _Counted:
+        held = judged.tally.overlap[1] > 0
+        return _Counted(
+            place=judged.place,
+            size=judged.size,
+            ignored=int(np.count_nonzero(judged.ignore)),
+            held=held,
+            counts=tuple(measure.counts(judged) for measure in measures),
+            looks=_looks(judged.image),
+        )
+
+    answers = list(judge(subject, count, workers=workers, progress=progress))
+    faults = [each for each in answers if isinstance(each, Fault)]
+    counted = [each for each in answers if isinstance(each, _Counted)]
+    return _evaluated(subject, measures, counted, faults)
+
+
+def _looks(image: NDArray[Any] | None) -> int:
+    return UNKNOWN_HASH if image is None else perceptual_hash(viewable(image))
+
+
+def _evaluated(
+    subject: Subject | LayerSubject,
+    measures: Sequence[Figures],
+    counted: Sequence[_Counted],
+    faults: Sequence[Fault],
+) -> Evaluated:
+    """What all pictures give together.
+
+    Raises:
+        DatasetError: there are none; lists the faults.
+    """
     if not counted:
         raise DatasetError(
             "no picture can be judged",
@@ -246,7 +333,7 @@ def evaluate(
     names = tuple(subject.truths.names[each.place] for each in counted)
     looks = np.array([each.looks for each in counted], np.uint64)
     held = np.stack([each.held for each in counted])
-    return Evaluation(
+    return Evaluated(
         subject=subject,
         measures=tuple(measures),
         names=names,
@@ -255,7 +342,6 @@ def evaluate(
             measure.name: np.stack([each.counts[number] for each in counted])
             for number, measure in enumerate(measures)
         },
-        confusion=confusion,
         sizes=tuple(each.size for each in counted),
         ignored=sum(each.ignored for each in counted),
         units=independent_units(names, looks, held),

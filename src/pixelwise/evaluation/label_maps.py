@@ -31,6 +31,7 @@ __all__ = [
     "numbered",
     "paired",
     "prediction_files",
+    "probability_files",
     "read_ids",
     "refuse_colours",
 ]
@@ -98,6 +99,20 @@ def prediction_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
             fix="write both for every picture, or give the folder of one of them alone",
         )
     return labels, probabilities
+
+
+def probability_files(folder: Path) -> dict[str, Path]:
+    """Files of probabilities, by their path from the folder without suffix; there may be none.
+
+    Of a folder that `pixelwise predict` wrote, those below `probabilities/`.
+
+    Raises:
+        UsageError: the folder is not there.
+        DatasetError: lists names that several files share.
+    """
+    inner = folder / _PROBABILITIES
+    listing = Listing.of(inner if inner.is_dir() else folder)
+    return _by_name(listing, listing.files(*PROBABILITY_SUFFIXES))
 
 
 def found_table(folder: Path, *, above: bool) -> ClassTable | None:
@@ -258,6 +273,12 @@ def numbered(
     for ids in in_order(_ids_in, paths, workers=workers, ahead=_AHEAD * max(1, workers)):
         found |= ids
     known = {} if names is None else names
+    if ignore_index is None and not known and found == {0, 255}:
+        raise UsageError(
+            "the label maps hold 0 and 255 alone, which may be no and yes, or a class and ignored",
+            fix="name a class table of two classes: --classes TABLE; or --ignore 255; or, of masks "
+            "of one class each in a folder of its name, --layout layers",
+        )
     if ignore_index is None:
         ignore_index = next((n for n in (255, 65_535) if n in found and n not in known), None)
     found = (found | known.keys()) - {ignore_index}

@@ -19,7 +19,7 @@ from pixelwise.evaluation.predictions import Judged
 from pixelwise.metrics import figures
 from pixelwise.metrics.bootstrap import Resampled, ResampledSums
 
-__all__ = ["Figure", "Measure", "Overlap", "Summed"]
+__all__ = ["Figure", "Figures", "Measure", "Overlap", "Summed"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Figure:
         per_class: whether there is one of each class, or one alone.
         unit: "%" of a share 0 … 1; "" of a plain number; else that of a length, such as "px".
         higher_is_better: which way is up.
+        measured: False of a setting that stands beside what is measured: it has no interval and
+            is not compared.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Figure:
     per_class: bool
     unit: str = "%"
     higher_is_better: bool = True
+    measured: bool = True
 
     @property
     def is_length(self) -> bool:
@@ -51,8 +54,8 @@ class Figure:
         return f"{self.title} ({self.unit})" if self.is_length else self.title
 
 
-class Measure(Protocol):
-    """Something to count in pictures."""
+class Figures(Protocol):
+    """Figures that follow from what was counted in pictures, whatever is counted."""
 
     @property
     def name(self) -> str:
@@ -67,16 +70,6 @@ class Measure(Protocol):
     @property
     def told(self) -> str:
         """How the figures come about, in a sentence for the protocol."""
-        ...
-
-    def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[Any]:
-        """What one picture gives, an array of the same shape for every picture.
-
-        Args:
-            judged: the picture.
-            confusion: int64 `[C, C + 1]`, its pixels by truth and prediction; the last column is
-                of predictions that are of no class of the truth.
-        """
         ...
 
     def resampled(
@@ -96,6 +89,20 @@ class Measure(Protocol):
         ...
 
 
+class Measure(Figures, Protocol):
+    """Something to count in pictures of one class a pixel."""
+
+    def counts(self, judged: Judged, confusion: NDArray[np.int64]) -> NDArray[Any]:
+        """What one picture gives, an array of the same shape for every picture.
+
+        Args:
+            judged: the picture.
+            confusion: int64 `[C, C + 1]`, its pixels by truth and prediction; the last column is
+                of predictions that are of no class of the truth.
+        """
+        ...
+
+
 class Summed(ABC):
     """A measure whose counts `[K, C]`, or of any other shape, add up over pictures."""
 
@@ -109,7 +116,7 @@ class Summed(ABC):
         chosen: Sequence[Figure],
         groups: NDArray[np.integer] | None,
     ) -> Resampled:
-        """See `Measure.resampled`."""
+        """See `Figures.resampled`."""
 
         def side_by_side(sums: NDArray[np.float64]) -> NDArray[np.float64]:
             values = self.values(sums)

@@ -6,7 +6,7 @@ weigh alike and every figure of a sample is an unbiased one of the picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.data.drawing import IGNORED
-from pixelwise.data.duplicates import perceptual_hash
+from pixelwise.data.duplicates import UNKNOWN_HASH, perceptual_hash
 from pixelwise.data.faults import Fault
 from pixelwise.data.groups import find_groups
 from pixelwise.errors import ArrayError, DatasetError
@@ -24,7 +24,7 @@ from pixelwise.metrics.confusion import ConfusionMatrix
 from pixelwise.segmentation import Segmentation
 from pixelwise.temperature import local_features
 
-__all__ = ["Corners", "PixelSample", "sample_pixels"]
+__all__ = ["Corners", "PixelSample", "grouped", "sample_pixels"]
 
 _SEED = 0
 _PIXELS = 1 << 18
@@ -148,15 +148,7 @@ def sample_pixels(
     drawn = [each for each in answers if isinstance(each, _Drawn)]
     _check(subject, faults, len(drawn))
     names = tuple(subject.truths.names[each.place] for each in drawn)
-    groups, grouping = np.arange(len(names), dtype=np.int64), "every picture by itself"
-    if by == "group":
-        found = find_groups(names, np.array([each.look for each in drawn], np.uint64))
-        grouping = found.reason
-        if len(found.sizes) > 1:
-            groups = found.of.astype(np.int64)
-        else:
-            grouping += "; as all are one group, each picture counts by itself: intervals and "
-            grouping += "coverage are surer than they should be"
+    groups, grouping = grouped(names, np.array([each.look for each in drawn], np.uint64), by)
     kept = [each.corners for each in drawn if each.corners is not None]
     return PixelSample(
         names=names,
@@ -169,6 +161,28 @@ def sample_pixels(
         faults=faults,
         corners=Corners(*map(np.stack, zip(*kept, strict=True))) if kept else None,
         notes=subject.match.notes,
+    )
+
+
+def grouped(
+    names: Sequence[str], looks: NDArray[np.uint64], by: Literal["group", "image"]
+) -> tuple[NDArray[np.int64], str]:
+    """A number for each picture, int64 `[N]`, the same for those that belong together; in words.
+
+    Args:
+        names: of the pictures.
+        looks: perceptual hashes, uint64 `[N]`.
+        by: as of `sample_pixels`.
+    """
+    alone = np.arange(len(names), dtype=np.int64)
+    if by == "image":
+        return alone, "every picture by itself"
+    found = find_groups(names, None if (looks == UNKNOWN_HASH).any() else looks)
+    if len(found.sizes) > 1:
+        return found.of.astype(np.int64), found.reason
+    return alone, (
+        f"{found.reason}; as all are one group, each picture counts by itself: what follows from "
+        "them is surer than it should be"
     )
 
 

@@ -31,11 +31,22 @@ from pixelwise.formats.spacing import Spacing
 from pixelwise.inference.predictor import Model
 from pixelwise.kernels import relabel
 
-__all__ = ["Judged", "ObjectFile", "Predictions", "Subject", "Truths", "judge", "subject_of"]
+__all__ = [
+    "Judged",
+    "ObjectFile",
+    "Pictures",
+    "Predictions",
+    "Subject",
+    "Truths",
+    "judge",
+    "subject_of",
+]
 
 _AHEAD = 2
 
 _Answer = TypeVar("_Answer")
+_Picture = TypeVar("_Picture")
+_Picture_co = TypeVar("_Picture_co", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,9 +266,26 @@ def subject_of(
     return Subject(truths, made, match_classes(made.classes, truths.classes, rules, titles=titles))
 
 
+class Pictures(Protocol[_Picture_co]):
+    """What is judged, picture by picture."""
+
+    @property
+    def truths(self) -> Truths:
+        """Pictures and their truth."""
+        ...
+
+    def read(self, place: int) -> _Picture_co:
+        """The picture of that place, its truth and its prediction.
+
+        Raises:
+            PixelwiseError: something of it cannot be read.
+        """
+        ...
+
+
 def judge(
-    subject: Subject,
-    work: Callable[[Judged], _Answer],
+    subject: Pictures[_Picture],
+    work: Callable[[_Picture], _Answer],
     *,
     places: Sequence[int] | None = None,
     workers: int,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.data.wording import counted, percent
-from pixelwise.evaluation.evaluate import Evaluation
+from pixelwise.evaluation.evaluate import Evaluated, Evaluation
 from pixelwise.version import VERSION
 
 __all__ = ["card_of", "card_rows"]
@@ -15,7 +15,7 @@ __all__ = ["card_of", "card_rows"]
 _SIZES_SHOWN = 3
 
 
-def card_of(evaluation: Evaluation) -> dict[str, Any]:
+def card_of(evaluation: Evaluated) -> dict[str, Any]:
     """The card as plain data."""
     subject = evaluation.subject
     return {
@@ -57,7 +57,7 @@ def card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
     return [(title, text) for title, text in rows if text]
 
 
-def _sizes(evaluation: Evaluation) -> str:
+def _sizes(evaluation: Evaluated) -> str:
     sizes, counts = np.unique(np.array(evaluation.sizes), axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_SIZES_SHOWN]
     shown = ", ".join(f"{sizes[place][1]}×{sizes[place][0]}" for place in order)
@@ -65,21 +65,24 @@ def _sizes(evaluation: Evaluation) -> str:
     return f"each picture at the size of its truth, never resized: {shown}{more} (width × height)"
 
 
-def _ignored(evaluation: Evaluation) -> str:
+def _ignored(evaluation: Evaluated) -> str:
     subject = evaluation.subject
     number = subject.truths.classes.ignore_index
-    rules = [] if number is None else [f"id {number} of the truth"]
-    rules += ["classes ignored by the map"] if subject.match.ignores else []
+    if isinstance(evaluation, Evaluation):
+        rules = [] if number is None else [f"id {number} of the truth"]
+        rules += ["classes ignored by the map"] if subject.match.ignores else []
+    else:
+        rules = ["what the truth ignores, in every class"] if evaluation.ignored else []
     if not rules:
         return "nothing: every pixel counts"
-    share = evaluation.ignored / max(1, evaluation.ignored + int(evaluation.confusion.sum()))
+    share = evaluation.ignored / sum(height * width for height, width in evaluation.sizes)
     return (
         f"{' and '.join(rules)}: {percent(share)} of all pixels; what is predicted there changes "
         "no figure"
     )
 
 
-def _interval(evaluation: Evaluation) -> str:
+def _interval(evaluation: Evaluated) -> str:
     units = evaluation.units
     if units.count < 2:
         return "none: there is one picture"

@@ -17,7 +17,7 @@ from pixelwise.data.dataset import Dataset
 from pixelwise.data.layouts.drawn import DrawnObjects
 from pixelwise.data.objects import AnnotatedObject
 from pixelwise.data.shapes import Shape
-from pixelwise.data.targets import InstanceTarget, MultiLabelTarget
+from pixelwise.data.targets import InstanceTarget, MultiLabelTarget, layers_of
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.label_maps import Held, paired, read_ids
 from pixelwise.evaluation.stored_probabilities import Probabilities, read_stored
@@ -34,6 +34,7 @@ __all__ = [
     "Predicted",
     "SetTruth",
     "Stored",
+    "TrueLayers",
     "TrueMask",
     "hash_of",
 ]
@@ -60,6 +61,21 @@ class TrueMask:
     instances: NDArray[np.int32] | None
     image: NDArray[Any] | None
     drawn: tuple[AnnotatedObject, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrueLayers:
+    """The truth of a picture whose classes may lie over each other.
+
+    Attributes:
+        layers: bool `[C, H, W]`, in the order of the class table.
+        ignore: bool `[H, W]`: pixels that count in no layer.
+        image: `[H, W, B]`; None where there is none.
+    """
+
+    layers: NDArray[np.bool_]
+    ignore: NDArray[np.bool_]
+    image: NDArray[Any] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,12 +176,25 @@ class SetTruth:
                 "classes that overlap cannot be judged by one label per pixel",
                 where=entry.name,
                 got="a multi-label truth",
-                fix="convert it to masks: pixelwise data convert",
+                fix="judge a model or files of layers by it: pixelwise evaluate",
             )
         instances = target.instances if isinstance(target, InstanceTarget) else None
         own = self.dataset.truth
         drawn = own.pictures[entry.row].objects if isinstance(own, DrawnObjects) else None
         return TrueMask(target.mask, instances, image, drawn)
+
+    def read_layers(self, place: int) -> TrueLayers:
+        """The truth as layers; of one class a pixel, each pixel has that class alone.
+
+        Raises:
+            PixelwiseError: a file cannot be read.
+        """
+        entry = self.dataset.entries[place]
+        image = self.dataset.read_image(entry)
+        target = self.dataset.read_target(entry, (image.shape[0], image.shape[1]))
+        if not isinstance(target, MultiLabelTarget):
+            target = layers_of(target.mask, self.classes)
+        return TrueLayers(target.layers, target.ignore, image)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from pixelwise.formats.probabilities import read_class_names, read_probabilities
 from pixelwise.geometry import Window
 from pixelwise.kernels.axis import Axis
 
-__all__ = ["Probabilities", "StoredProbabilities", "read_stored", "table_in"]
+__all__ = ["Probabilities", "StoredProbabilities", "read_stored", "stored_layers", "table_in"]
 
 
 class Probabilities(Protocol):
@@ -83,18 +83,7 @@ def read_stored(
         MaskFileError: the file cannot be read, is of other classes, or differs in size from the
             label map.
     """
-    named = read_class_names(path)
-    wanted = list(zip(classes.ids, classes.names, strict=True))
-    if named is not None and sorted(named) != wanted:
-        raise MaskFileError(
-            "the probabilities are of other classes",
-            where=str(path),
-            got=f"{_listed(named)} · expected {_listed(wanted)}",
-            fix="predict all pictures with one model; a classes.csv beside them has its classes",
-        )
-    layers = read_probabilities(path, len(classes))
-    if named is not None and list(named) != wanted:
-        layers = layers[[named.index(each) for each in wanted]]
+    layers = _ordered(path, classes, exclusive=True)
     if ids is None:
         kind = np.uint8 if classes.ids[-1] < 256 else np.uint16
         ids = np.array(classes.ids, kind)[_best(layers)]
@@ -107,6 +96,36 @@ def read_stored(
             fix="store both at the size of the picture",
         )
     return StoredProbabilities(classes, layers, ids)
+
+
+def stored_layers(path: Path, classes: ClassTable) -> NDArray[np.float32]:
+    """The probabilities of a picture whose classes lie over each other, float32 `[C, H, W]`.
+
+    Args:
+        path: as of `read_probabilities`.
+        classes: of the channels, in this order where the file does not name them.
+
+    Raises:
+        MaskFileError: the file cannot be read, or is of other classes.
+    """
+    return _ordered(path, classes, exclusive=False)
+
+
+def _ordered(path: Path, classes: ClassTable, *, exclusive: bool) -> NDArray[np.float32]:
+    """Channels in the order of the table."""
+    named = read_class_names(path)
+    wanted = list(zip(classes.ids, classes.names, strict=True))
+    if named is not None and sorted(named) != wanted:
+        raise MaskFileError(
+            "the probabilities are of other classes",
+            where=str(path),
+            got=f"{_listed(named)} · expected {_listed(wanted)}",
+            fix="predict all pictures with one model; a classes.csv beside them has its classes",
+        )
+    layers = read_probabilities(path, len(classes), exclusive=exclusive)
+    if named is not None and list(named) != wanted:
+        layers = layers[[named.index(each) for each in wanted]]
+    return layers
 
 
 def table_in(paths: Iterable[Path]) -> ClassTable | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.data.wording import printable
-from pixelwise.evaluation.evaluate import Estimate, Evaluation
+from pixelwise.evaluation.evaluate import Estimate, Evaluated, Evaluation
 from pixelwise.evaluation.measures import Figure
 from pixelwise.evaluation.protocol import card_of, card_rows
 from pixelwise.formats.spacing import PIXELS
@@ -18,7 +18,7 @@ from pixelwise.formats.spacing import PIXELS
 __all__ = ["csv_text", "markdown", "number", "plain_data", "shown", "table_rows", "units_of"]
 
 
-def plain_data(evaluation: Evaluation) -> dict[str, Any]:
+def plain_data(evaluation: Evaluated) -> dict[str, Any]:
     """Everything in types that JSON has; figures that do not exist are null."""
     per_class = [figure for figure in evaluation.figures if figure.per_class]
     return {
@@ -35,11 +35,7 @@ def plain_data(evaluation: Evaluation) -> dict[str, Any]:
             }
             for channel, info in enumerate(evaluation.classes)
         ],
-        "confusion": {
-            "truth": list(evaluation.classes.names),
-            "prediction": [*evaluation.classes.names, "(nothing)"],
-            "pixels": evaluation.confusion.tolist(),
-        },
+        **_confusion(evaluation),
         "pictures": [
             {"name": name, "mean_iou": None if np.isnan(value) else value}
             for name, value in zip(evaluation.names, evaluation.by_picture.tolist(), strict=True)
@@ -51,7 +47,20 @@ def plain_data(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def table_rows(evaluation: Evaluation) -> list[list[tuple[str, ...]]]:
+def _confusion(evaluation: Evaluated) -> dict[str, Any]:
+    """Pixels by truth and prediction; nothing where classes lie over each other."""
+    if not isinstance(evaluation, Evaluation):
+        return {}
+    return {
+        "confusion": {
+            "truth": list(evaluation.classes.names),
+            "prediction": [*evaluation.classes.names, "(nothing)"],
+            "pixels": evaluation.confusion.tolist(),
+        }
+    }
+
+
+def table_rows(evaluation: Evaluated) -> list[list[tuple[str, ...]]]:
     """Tables as rows of text, titles first: figures of all classes, then of each, by measure."""
     overall: list[tuple[str, ...]] = [("figure", "value", "95 % interval")]
     overall += [
@@ -96,13 +105,13 @@ def units_of(figures: Sequence[Figure]) -> dict[str, str]:
     return {figure.key: figure.unit for figure in figures if figure.is_length}
 
 
-def markdown(evaluation: Evaluation) -> str:
+def markdown(evaluation: Evaluated) -> str:
     """Tables, and the protocol as a list."""
     card = "".join(f"- {title}: {_cell(text)}\n" for title, text in card_rows(card_of(evaluation)))
     return "\n".join([*map(_markdown_table, table_rows(evaluation)), card])
 
 
-def csv_text(evaluation: Evaluation) -> str:
+def csv_text(evaluation: Evaluated) -> str:
     """One line for each figure: class ("" for all), value, interval, unit; the protocol after.
 
     Values are unrounded, shares of 0 … 1, and empty where there is none; lengths have a unit.

@@ -10,7 +10,7 @@ by more than chance and borders are not worse by more than chance.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from pixelwise.data.duplicates import perceptual_hash
 from pixelwise.data.faults import Fault
-from pixelwise.data.groups import find_groups
 from pixelwise.errors import DatasetError
 from pixelwise.evaluation.border_measures import Borders
 from pixelwise.evaluation.compare import Comparison, Difference, compare
 from pixelwise.evaluation.evaluate import Evaluation, Units, evaluate
 from pixelwise.evaluation.folds import folds_of
 from pixelwise.evaluation.measures import Overlap
+from pixelwise.evaluation.pixels import grouped
 from pixelwise.evaluation.predictions import Judged, Subject
 from pixelwise.evaluation.refine_search import KINDS, ROUNDS, Kind, Search, search
 from pixelwise.evaluation.refined import KeptPredictions, RefinedPredictions
@@ -136,7 +136,7 @@ def tune_refine(
         kept, (Overlap(), Borders()), onlooker=looks, workers=workers, progress=progress
     )
     _check_readable(subject, plain)
-    groups, grouping = _groups(plain.names, looks.hashes, by)
+    groups, grouping = grouped(plain.names, np.array(looks.hashes, np.uint64), by)
     if by == "image":
         plain = replace(plain, units=Units(None, len(plain.names), "pictures", ""))
     folds = folds_of(groups)
@@ -227,22 +227,6 @@ def _check_readable(subject: Subject, plain: Evaluation) -> None:
             fix="`pixelwise data check` lists what is wrong with each",
         )
     _check_pictures(subject, len(plain.names))
-
-
-def _groups(
-    names: Sequence[str], hashes: Sequence[int], by: Literal["group", "image"]
-) -> tuple[NDArray[np.int64], str]:
-    """A number for each picture, int64 `[N]`, and what they are, in words."""
-    alone = np.arange(len(names), dtype=np.int64)
-    if by == "image":
-        return alone, "every picture by itself"
-    found = find_groups(names, np.array(hashes, np.uint64))
-    if len(found.sizes) > 1:
-        return found.of.astype(np.int64), found.reason
-    return alone, (
-        f"{found.reason}; as all are one group, each picture counts by itself: the interval is "
-        "surer than it should be"
-    )
 
 
 def _spread(count: int) -> list[int]:

@@ -38,7 +38,11 @@ _UNREADABLE = (
 
 
 def read_probabilities(
-    path: Path, classes: int, *, max_megapixels: float = DEFAULT_MEGAPIXELS
+    path: Path,
+    classes: int,
+    *,
+    exclusive: bool = True,
+    max_megapixels: float = DEFAULT_MEGAPIXELS,
 ) -> NDArray[np.float32]:
     """The probabilities of a picture, float32 `[C, H, W]`, with sum 1 at each pixel.
 
@@ -50,6 +54,8 @@ def read_probabilities(
     Args:
         path: the file.
         classes: C.
+        exclusive: whether a pixel has one of the classes; else each probability is 0..1 for itself,
+            whatever their sum.
         max_megapixels: larger arrays are refused by their header.
 
     Raises:
@@ -70,9 +76,10 @@ def read_probabilities(
         layers = np.moveaxis(values, 2, 0) if last and not first else values
         with np.errstate(over="ignore"):
             layers = np.ascontiguousarray(layers, np.float32)
-        faults = _value_faults(layers)
+        faults = _value_faults(layers, exclusive=exclusive)
         if faults:
-            raise _no_probabilities(path, faults)
+            fix = "" if exclusive else "save the sigmoid of each class of the table, in its order"
+            raise _no_probabilities(path, faults, fix)
     return layers
 
 
@@ -181,7 +188,7 @@ def _shape_faults(
     return faults
 
 
-def _value_faults(layers: NDArray[np.float32]) -> list[str]:
+def _value_faults(layers: NDArray[np.float32], *, exclusive: bool) -> list[str]:
     """What is wrong with the values of `[C, H, W]`."""
     low, high = float(layers.min()), float(layers.max())
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -194,6 +201,9 @@ def _value_faults(layers: NDArray[np.float32]) -> list[str]:
     faults = []
     if low < 0:
         faults.append(f"{np.count_nonzero(layers < 0):,} values are below 0, down to {low:g}")
+    if not exclusive:
+        above = int(np.count_nonzero(layers > 1))
+        return faults + ([f"{above:,} values are above 1, up to {high:g}"] if above else [])
     sums = layers.sum(0)
     wrong = int(np.count_nonzero(np.abs(sums - 1) > _TOLERANCE))
     if wrong:
@@ -203,11 +213,12 @@ def _value_faults(layers: NDArray[np.float32]) -> list[str]:
     return faults
 
 
-def _no_probabilities(path: Path, faults: list[str]) -> MaskFileError:
+def _no_probabilities(path: Path, faults: list[str], fix: str = "") -> MaskFileError:
     return MaskFileError(
         "the file holds no probabilities of these classes",
         where=str(path),
         got="; ".join(faults),
-        fix="save the softmax over all classes of the table, in its order, as float32 [C, H, W]; "
+        fix=fix
+        or "save the softmax over all classes of the table, in its order, as float32 [C, H, W]; "
         "of one sigmoid p both 1 - p and p",
     )

@@ -12,6 +12,7 @@ from pixelwise.metrics.boundary import (
 from pixelwise.metrics.calibration import Calibration, CalibrationScores
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores
 from pixelwise.metrics.detection import AveragePrecision, DetectionScores
+from pixelwise.metrics.layers import LayerOverlap, LayerScores
 from pixelwise.metrics.objects import (
     Detections,
     ObjectMasks,
@@ -21,6 +22,7 @@ from pixelwise.metrics.objects import (
 )
 from pixelwise.metrics.panoptic import PanopticMap, PanopticQuality, PanopticScores
 from pixelwise.metrics.surface import SurfaceDistances, SurfaceScores
+from pixelwise.metrics.tags import tag_precision
 from pixelwise.metrics.thresholds import Thresholds, ThresholdScores
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "DetectionScores",
     "Detections",
     "Intervals",
+    "LayerOverlap",
+    "LayerScores",
     "ObjectMasks",
     "Paired",
     "PanopticMap",
@@ -49,5 +53,6 @@ __all__ = [
     "detections_of",
     "interval",
     "paired",
+    "tag_precision",
     "true_objects_of",
 ]

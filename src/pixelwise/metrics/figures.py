@@ -8,6 +8,7 @@ class has no such figure. Sums of any real type are taken.
 | sums | K | numbers of each class |
 |---|---|---|
 | of a confusion matrix | 3 | pixels that are right · in the truth · in the prediction |
+| of `LayerOverlap` | 4 | the same, of each layer · pixels that were counted |
 | of `BoundaryIoU` | 3 | the same, of pixels near the border of the class |
 | of `BoundaryFScore` | 4 | contour pixels of the prediction near the truth's contour · in the \
 prediction · of the truth near the prediction's contour · in the truth |
@@ -33,6 +34,7 @@ __all__ = [
     "frequency_weighted_iou",
     "hausdorff_95",
     "iou",
+    "layer_accuracy",
     "mean_of_defined",
     "pixel_accuracy",
     "precision",
@@ -85,6 +87,19 @@ def pixel_accuracy(sums: _Sums) -> _Figures:
     """
     right, truth, _ = _parts(sums, 3)
     return _share(right.sum(-1), truth.sum(-1))
+
+
+def layer_accuracy(sums: _Sums) -> _Figures:
+    """Of a layer the pixels that are right, those without the class too, over all counted ones.
+
+    Args:
+        sums: `[..., 4, C]` of `LayerOverlap`.
+
+    Returns:
+        float64 `[..., C]`, 0 … 1; NaN where nothing was counted.
+    """
+    right, truth, predicted, counted = _parts(sums, 4)
+    return _share(counted - truth - predicted + 2 * right, counted)
 
 
 def frequency_weighted_iou(sums: _Sums) -> _Figures:

@@ -119,6 +119,39 @@ class Thresholds:
         self.counts += other.counts
 
     @staticmethod
+    def average_precision(sums: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Average precision of counts `[…, 2, B]` of any bins in rising order: `[…]`.
+
+        Its expectation where pixels of one bin come in any order, as those of a network do, which
+        are hardly ever equal: of n pixels after F others, R of them right, the k-th has, if it is
+        right, the precision (R + 1 + (k - 1) (r - 1) / (n - 1)) / (F + k), which is summed over k
+        in closed form. Pixels of the first and of the last bin, 0 and 1 in float32, count as
+        equal. NaN where there is no foreground.
+        """
+        falling = np.asarray(sums, np.float64)[..., ::-1]
+        right = falling[..., 1, :]
+        own = falling[..., 0, :] + right
+        right_after, after = np.cumsum(right, axis=-1), np.cumsum(own, axis=-1)
+        before = after - own
+        slope = np.divide(right - 1, own - 1, out=np.zeros_like(own), where=own > 1)
+        harmonic = _harmonic(after)
+        harmonic[..., 1:] -= harmonic[..., :-1].copy()
+        start = right_after - right + 1 - slope
+        precision = np.divide(
+            slope * own + (start - slope * before) * harmonic,
+            own,
+            out=np.zeros_like(own),
+            where=own > 0,
+        )
+        for end in (0, -1):
+            equal, found = right_after[..., end], after[..., end]
+            precision[..., end] = np.divide(equal, found, out=np.zeros_like(found), where=found > 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.einsum("...b,...b->...", right, precision)
+            shares: NDArray[np.float64] = found / right_after[..., -1]
+        return shares
+
+    @staticmethod
     def values(sums: NDArray[np.generic]) -> NDArray[np.float64]:
         """Average precision, AUC and best Dice of counts `[D, 2, 1472]`: `[D, 3]`.
 
@@ -166,6 +199,16 @@ class Thresholds:
 def _found(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pixels at or above each edge, `[D, 2, 1472]`."""
     return np.cumsum(sums[:, :, ::-1], axis=2)[:, :, ::-1]
+
+
+def _harmonic(count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 + 1/2 + … + 1/n, to 1e-4 of 1/n; 0 for 0 (Euler's series about n + 1/2)."""
+    middle = count + 0.5
+    square = 1 / (middle * middle)
+    found = np.log(middle) + np.euler_gamma + square * (1 / 24 - square * (7 / 960))
+    found[count == 0] = 0
+    found[count == 1] = 1
+    return found
 
 
 def _curves(found: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

@@ -10,6 +10,7 @@ import typer
 
 from pixelwise.data import LAYOUTS, Dataset
 from pixelwise.data import open as open_dataset
+from pixelwise.data.targets import TargetKind
 from pixelwise.errors import OutputExistsError
 from pixelwise.kernels.checks import MOST_THREADS
 
@@ -89,8 +90,9 @@ def open_from(
     valid: str | None,
     rest: str | None,
     splits: Path | None,
+    kind: TargetKind | None = None,
 ) -> Dataset:
-    """The data set that the options describe.
+    """The data set that the options describe; `kind` is that of its targets.
 
     Raises:
         PixelwiseError: it cannot be opened so.
@@ -104,4 +106,5 @@ def open_from(
         valid=valid,
         rest=rest,
         splits=splits,
+        kind=kind,
     )

@@ -25,7 +25,7 @@ from pixelwise.data.listing import Listing, stem_of
 from pixelwise.data.targets import MaskTarget, MultiLabelTarget
 from pixelwise.errors import MaskFileError
 
-__all__ = ["LayerFiles", "find"]
+__all__ = ["LayerFiles", "find", "read_presence"]
 
 _LEAST_SHARE = 0.5
 _LOOKED_AT = 4
@@ -47,13 +47,22 @@ class LayerFiles:
         """The layers of a picture; see `Truth.read`."""
         layers = np.zeros((len(classes), *size), np.bool_)
         for name, mask in self.masks[entry.image].items():
-            layers[classes.index(name)] |= _presence(root / mask, size)
+            layers[classes.index(name)] |= read_presence(root / mask, size)
         return MultiLabelTarget(layers, np.zeros(size, np.bool_))
 
 
-def _presence(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+def read_presence(path: Path, size: tuple[int, int] | None) -> NDArray[np.bool_]:
+    """Where a class is, bool `[H, W]`, by a mask of it alone.
+
+    Args:
+        path: the mask: 0 where the class is not, and one other number where it is.
+        size: `(H, W)` that it has to have; None: any.
+
+    Raises:
+        MaskFileError: it cannot be read, is of another size, or holds more than yes and no.
+    """
     values = read_values(path)
-    if values.shape != size:
+    if size is not None and values.shape != size:
         raise MaskFileError(
             "mask and picture differ in size",
             where=str(path),
