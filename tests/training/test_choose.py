@@ -47,6 +47,8 @@ def street(**changes):
         instances=False,
         objects=math.nan,
         touching=math.nan,
+        multi_label=False,
+        overlap=0.0,
         has_upper_side=True,
         upright=40.0,
         chance=2.4,

@@ -117,7 +117,8 @@ def draw_example(
     kinds = _ERRORS if background is None else _KINDS_OF_ERRORS[: len(classes)]
     titles = (*_TITLES, kinds)
     sheet = compose(parts, titles, name, " · ".join(part for part in told if part))
-    return with_legend(sheet, matrix.counts.sum(1), matrix.counts.sum(0), classes)
+    true, predicted = matrix.counts.sum(1), matrix.counts.sum(0)
+    return with_legend(sheet, true, predicted, classes, pixels=int(true.sum()))
 
 
 def _check(image: NDArray[Any], truth: NDArray[np.integer], labels: NDArray[np.integer]) -> None:
@@ -232,6 +233,8 @@ def with_legend(
     truth: NDArray[np.int64],
     predicted: NDArray[np.int64],
     classes: ClassTable,
+    *,
+    pixels: int,
 ) -> NDArray[np.uint8]:
     """Below it the classes in truth or prediction, the most frequent in the truth first.
 
@@ -240,8 +243,9 @@ def with_legend(
         truth: int64 `[C]`: pixels of each class.
         predicted: the same of the prediction.
         classes: channel i is the i-th.
+        pixels: that count, of which the classes have their shares.
     """
-    total = max(1, int(truth.sum()))
+    total = max(1, pixels)
     present = np.flatnonzero(truth + predicted)
     order = present[np.argsort(-truth[present], kind="stable")].tolist()
     if not order:

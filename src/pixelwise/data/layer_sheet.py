@@ -73,6 +73,7 @@ def draw_layer_example(
     counts = np.array(
         [layers.sum(axis=(1, 2)) for layers in (there & found, there, found & counted)]
     )
+    pixels = int(np.count_nonzero(counted.all(axis=0)))
     shape = example_shape(image.shape[0], image.shape[1])
     rows, columns = centres(image.shape[0], shape[0]), centres(image.shape[1], shape[1])
     there, counted, found = (part[:, rows][:, :, columns] for part in (there, counted, found))
@@ -87,7 +88,7 @@ def draw_layer_example(
     told = "nothing is counted here" if math.isnan(mean) else f"mean IoU {percent(mean)}"
     titles = (*(((text, _SOFT),) for text in ("photo", "truth", "prediction")), _ERRORS)
     sheet = compose(parts, titles, name, " · ".join(part for part in (told, note) if part))
-    return with_legend(sheet, counts[1], counts[2], classes)
+    return with_legend(sheet, counts[1], counts[2], classes, pixels=pixels)
 
 
 def draw_layers(

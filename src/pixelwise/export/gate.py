@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,6 @@ from pixelwise.export.network import DEQUANTISED, Network, runner, with_outputs
 from pixelwise.export.pictures import Pictures, odd_crops
 from pixelwise.inference.card import Drop
 from pixelwise.inference.predictor import Model
-from pixelwise.segmentation import Segmentation
 
 __all__ = [
     "Agreement",
@@ -55,7 +55,8 @@ class Compared:
     Attributes:
         name: of the picture.
         size: `(H, W)` of what was given.
-        agreement: share of pixels with the same label.
+        agreement: share of pixels with the same label; of classes that lie over each other: with
+            the same ones of all of them.
         score_error: largest difference of a score.
         low, high: lowest and highest score of the original.
     """
@@ -122,15 +123,33 @@ def agreement_of(
     found = []
     for place, name in enumerate(pictures.names):
         for crop in odd_crops(pictures.read(place)):
-            answers = [model.predict(crop) for model in exported]
-            found.append(_compared(name, original.predict(crop), answers))
+            answers = [_answer(model, crop) for model in exported]
+            found.append(_compared(name, _answer(original, crop), answers))
         if progress is not None:
             progress(1)
     return Agreement(tuple(found))
 
 
-def _compared(name: str, expected: Segmentation, others: Sequence[Segmentation]) -> Compared:
-    shares = [float((other.labels == expected.labels).mean()) for other in others]
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What a model says of a picture: which classes `[…, H, W]`, and by which scores."""
+
+    size: tuple[int, int]
+    classes: NDArray[np.integer] | NDArray[np.bool_]
+    scores: NDArray[np.float32]
+
+
+def _answer(model: Model, picture: NDArray[Any]) -> _Answer:
+    if model.is_multi_label:
+        several = model.predict_multi_label(picture)
+        return _Answer(several.size, several.masks(), several.scores)
+    one = model.predict(picture)
+    return _Answer(one.size, one.labels[None], one.scores)
+
+
+def _compared(name: str, expected: _Answer, others: Sequence[_Answer]) -> Compared:
+    same = [(other.classes == expected.classes).all(axis=0) for other in others]
+    shares = [float(each.mean()) for each in same]
     errors = [float(np.abs(other.scores - expected.scores).max()) for other in others]
     low, high = float(expected.scores.min()), float(expected.scores.max())
     return Compared(name, expected.size, min(shares), max(errors), low, high)

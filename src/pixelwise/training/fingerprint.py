@@ -171,7 +171,7 @@ def fingerprint(
     )
     scale = _FULL_SCALES.get(form.dtype, 1.0)
     ignored = int(statistics.ignored[statistics.labelled].sum())
-    total = area - ignored if multi_label else int(pixels.sum())
+    total = area - ignored if multi_label else int(pixels[:classes].sum())
     groups = find_groups([entry.name for entry in train.entries], statistics.hashes)
     return Fingerprint(
         train=int(statistics.labelled.sum()),
