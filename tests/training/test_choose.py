@@ -339,3 +339,24 @@ def test_large_pictures_are_said_to_be_made_smaller():
     choice = chosen(of_size(20_000, 20_000))
     assert any("into tiles" in warning for warning in choice.warnings)
     assert choice.plan.resize == "area"
+
+
+def test_classes_over_each_other_are_a_yes_or_no_each():
+    layers = {"multi_label": True, "overlap": 0.25}
+    choice = chosen(street(**layers))
+    plan = choice.plan
+    assert (plan.kind, plan.loss) == ("multi_label", "binary-cross-entropy + dice")
+    assert "25.0% of the pixels with a class have several" in choice.reasons["kind"]
+    assert plan.class_weights == "sqrt-inverse"
+    assert "'pole' is on 1.0% of the pixels" in choice.reasons["class_weights"]
+    assert not any("has several classes" in warning for warning in choice.warnings)
+    usual = chosen(street(classes=street().classes[:2], **layers)).plan
+    assert usual.class_weights == "none"
+    alone = chosen(street(classes=(NOWHERE_NEAR,), **layers))
+    assert alone.plan.kind == "multi_label"
+    assert chosen(street()).plan.kind == "multi_class"
+
+
+def test_layers_that_never_meet_are_told():
+    choice = chosen(street(multi_label=True, overlap=0.0))
+    assert any("no pixel of the pictures looked at has several" in w for w in choice.warnings)

@@ -59,6 +59,11 @@ __all__ = [
 
 _MOST_SHOWN = 10
 _AIM_POWER = 0.5
+_WRONG_NAMES = {
+    "multi_class": "choices of the plan name what is not there",
+    "multi_label": "choices of the plan name what is not there, or do not go with several classes "
+    "per pixel",
+}
 _EXAMPLE_LOSSES = {"multi_class": "cross-entropy + 0.5 dice", "multi_label": LOSS}
 
 
@@ -322,10 +327,7 @@ def check_names(plan: TrainingPlan) -> None:
             faults.append(f"{error.what} ({error.got})")
     if faults:
         raise UsageError(
-            "choices of the plan name what is not there"
-            if plan.kind == "multi_class"
-            else "choices of the plan name what is not there, or do not go with several classes "
-            "per pixel",
+            _WRONG_NAMES[plan.kind],
             where="the choices",
             got="\n  ".join(faults),
             fix="look for names with: pixelwise models --architectures, pixelwise models "
