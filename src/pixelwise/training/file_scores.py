@@ -170,9 +170,9 @@ def _of_layers(
             found = model.predict_multi_label(sample.image).masks()
             tally.add_counts(place, layer_counts(truth, found))
     said = (
-        f"{protocol.classes} classes that may lie over each other, each "
-        "found where its probability is 0.5 at least (no threshold was chosen on these pictures), "
-        "original size, counts of each class added up over all pictures"
+        f"{protocol.classes} class{'es' * (protocol.classes != 1)} that may lie over each other, "
+        "each found where its probability is 0.5 at least (no threshold was chosen on these "
+        "pictures), original size, counts of each class added up over all pictures"
     )
     return tally.scores(names, said, protocol.groups, figures=layer_scores)
 

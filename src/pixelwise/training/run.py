@@ -101,8 +101,10 @@ def choose_plan(
         DatasetError: the data cannot be used.
     """
     draft = make_plan({**fixed, "instances": "merge"}, where="the choices")
+    asked = {"instances": fixed.get("instances", "merge")}
+    check_names(draft.changed(**asked), kind_known="kind" in fixed)
     draft, datasets = settled(draft, open_sources(draft), fixed)
-    check_names(draft.changed(instances=fixed.get("instances", "merge")))
+    check_names(draft.changed(**asked, start_from=None))
     splits = draw_splits(datasets, draft, bar=bar)
     train, validation = bring_together(splits.trains, splits.validations, draft)
     gathered = _statistics(splits, train, draft)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -303,11 +304,13 @@ def check_plan(plan: TrainingPlan, processes: int, pictures: int, grid: tuple[in
         )
 
 
-def check_names(plan: TrainingPlan) -> None:
+def check_names(plan: TrainingPlan, *, kind_known: bool = True) -> None:
     """Makes sure that what the plan names is there, before all the data is read.
 
     Args:
         plan: with those choices that are fixed; its others are known.
+        kind_known: False: the data will tell how many classes a pixel has, and the loss may be of
+            either kind.
 
     Raises:
         UsageError: lists every name that is not known.
@@ -319,7 +322,7 @@ def check_names(plan: TrainingPlan) -> None:
         faults.append(f"there is no architecture {plan.architecture!r} ({told})")
     for check in (
         lambda: check_encoder(plan.encoder),
-        lambda: trial_loss(plan, classes=2, ignore_index=255),
+        lambda: _named_loss(plan, kind_known=kind_known),
     ):
         try:
             check()
@@ -335,6 +338,19 @@ def check_names(plan: TrainingPlan) -> None:
         )
     if plan.start_from is not None:
         read_start_model(plan.start_from)
+
+
+def _named_loss(plan: TrainingPlan, *, kind_known: bool) -> Loss:
+    """The loss that the text names, of either kind where that is not known.
+
+    Raises:
+        UsageError: there is none such.
+    """
+    other = plan.model_copy(update={"kind": "multi_label"})
+    if not kind_known:
+        with contextlib.suppress(UsageError):
+            return trial_loss(other, classes=2, ignore_index=255)
+    return trial_loss(plan, classes=2, ignore_index=255)
 
 
 def trial_loss(plan: TrainingPlan, *, classes: int, ignore_index: int) -> Loss:
