@@ -347,13 +347,16 @@ def test_classes_over_each_other_are_a_yes_or_no_each():
     plan = choice.plan
     assert (plan.kind, plan.loss) == ("multi_label", "binary-cross-entropy + dice")
     assert "25.0% of the pixels with a class have several" in choice.reasons["kind"]
-    assert plan.class_weights == "sqrt-inverse"
-    assert "'pole' is on 1.0% of the pixels" in choice.reasons["class_weights"]
+    assert plan.class_weights == "none"
+    assert "'pole' is on 1.00% of the pixels" in choice.reasons["class_weights"]
     assert not any("has several classes" in warning for warning in choice.warnings)
-    usual = chosen(street(classes=street().classes[:2], **layers)).plan
-    assert usual.class_weights == "none"
-    alone = chosen(street(classes=(NOWHERE_NEAR,), **layers))
-    assert alone.plan.kind == "multi_label"
+    wire = ClassFacts("wire", 0.0005, 390, 3.0, 0.9)
+    rare = chosen(street(classes=(*street().classes, wire), **layers)).plan
+    assert rare.class_weights == "sqrt-inverse"
+    alone = chosen(street(**layers), loss="binary-cross-entropy").plan
+    assert alone.class_weights == "sqrt-inverse"
+    one = chosen(street(classes=(NOWHERE_NEAR,), **layers))
+    assert one.plan.kind == "multi_label"
     assert chosen(street()).plan.kind == "multi_class"
 
 

@@ -82,20 +82,23 @@ def choose_loss(choices: Choices, seen: Fingerprint) -> None:
 
 def _choose_multi_label_loss(choices: Choices, seen: Fingerprint) -> None:
     rarest = seen.present[0]
-    share = f"{rarest.name!r} is on {rarest.share:.1%} of the pixels"
+    share = f"{rarest.name!r} is on {rarest.share:.2%} of the pixels"
     choices.set(
         "loss",
         LOSS,
         "a yes or no for each class; in Dice a class weighs the same however few pixels have it",
     )
-    if rarest.share < _SELDOM:
+    by_region = any(name in choices.plan.loss for name in ("dice", "tversky"))
+    if rarest.share < (_VERY_RARE if by_region else _SELDOM):
         choices.set(
             "class_weights",
             "sqrt-inverse",
             f"{share}: by the root of how many are without it for one with it, at most tenfold",
         )
     else:
-        choices.set("class_weights", "none", f"{share}: no weights are needed")
+        # With weights regions come out too large at a threshold of 0.5: see docs/multi_label.md.
+        reason = "the terms by region keep it from being drowned" if by_region else "no rare class"
+        choices.set("class_weights", "none", f"{share}: {reason}")
 
 
 def _choose_instances(choices: Choices, seen: Fingerprint) -> None:
