@@ -23,7 +23,7 @@ from pixelwise.data.augment import (
 )
 from pixelwise.data.cache import open_cache
 from pixelwise.data.dataset import Dataset, Entry
-from pixelwise.data.loader import Batches
+from pixelwise.data.loader import Batch, Batches
 from pixelwise.data.sampling import Aim, InOrder, Weighted, sample_generator
 from pixelwise.data.targets import InstanceTarget, MultiClassTarget, layers_of
 from pixelwise.errors import ArrayError, DatasetError, UsageError
@@ -445,3 +445,15 @@ def test_a_start_behind_the_end_is_refused(dataset):
     for begin in (batches.epoch, batches.drawn):
         with pytest.raises(UsageError, match="start"):
             begin(0, start=len(batches) + 1)
+
+
+def test_losses_get_the_layers_of_several_classes_as_numbers():
+    layers = np.array([[[[True, False, True]], [[True, True, False]]]])
+    ignore = np.array([[[False, False, True]]])
+    parts = {"layers": layers, "ignore": ignore}
+    images = np.zeros((1, 3, 1, 3), np.float32)
+    batch = Batch(0, images, parts, ("a",), np.array([0]))
+    assert batch.target.dtype == np.uint8
+    assert batch.target.tolist() == [[[[1, 0, 255]], [[1, 1, 255]]]]
+    mask = np.array([[[0, 1, 255]]], np.uint8)
+    assert Batch(0, images, {"mask": mask}, ("a",), np.array([0])).target is mask

@@ -9,7 +9,7 @@ from pixelwise.data import open as open_dataset
 from pixelwise.errors import ClassTableError, UsageError
 from pixelwise.evaluation.evaluate import evaluate_layers
 from pixelwise.evaluation.layer_measures import layer_measures_of
-from pixelwise.evaluation.layer_opening import layer_subjects, tells_layers, truth_has_layers
+from pixelwise.evaluation.layer_opening import layer_subjects, tells_layers
 from pixelwise.evaluation.opening import Source, set_truth
 from pixelwise.inference.predictor import load
 
@@ -47,7 +47,7 @@ def judged(source, truth, rules=()):
 
 
 def test_a_truth_and_a_prediction_say_whether_they_have_layers(layered, truth, softmax, tmp_path):
-    assert truth_has_layers(truth)
+    assert truth.dataset.holds_several
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "a.png")
     sigmoid = Source(str(layered / "sigmoid.onnx"), None)
     single = Source(str(softmax(*NAMES, rows=3)), None)
@@ -66,7 +66,7 @@ def test_a_truth_of_one_class_a_pixel_is_layers_too(layered, make_photos):
     table = layered / "classes.txt"
     table.write_text("\n".join(NAMES))
     truth = set_truth(open_dataset(photos.parent, classes=table), None)
-    assert not truth_has_layers(truth)
+    assert not truth.dataset.holds_several
     evaluation = judged(Source(str(layered / "sigmoid.onnx"), None), truth)
     assert evaluation.counts["overlap"][:, 1].sum(1).tolist() == [192, 192]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -174,3 +175,40 @@ def test_an_unknown_target_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="cannot be exported") as caught:
         target_of("onnx-int4")
     assert "did you mean onnx or onnx-int8" in caught.value.fix
+
+
+@pytest.fixture
+def several(tmp_path, convolutions, convolutions_card):
+    """The same network, of classes that lie over each other."""
+    card = convolutions_card.postprocessing.model_copy(update={"activation": "sigmoid"})
+    card = convolutions_card.model_copy(update={"postprocessing": card})
+    write_card(convolutions(), card, tmp_path / "several.onnx")
+    return read_model(tmp_path / "several.onnx")
+
+
+def test_of_classes_over_each_other_every_mask_is_compared(several, tmp_path):
+    result = exported(several, "onnx", tmp_path / "new.onnx")
+    assert result.verdict.agreement == 1
+    assert load(tmp_path / "new.onnx", threads=1).is_multi_label
+    # One class that is found everywhere leaves the others as they are: pixels do not agree.
+    network = read_network(several.content, where="toy")
+    broken = onnx.load_model_from_string(network.model.SerializeToString())
+    head = broken.graph.node[-1]
+    classes = len(several.card.classes)
+    shift = np.zeros((1, classes, 1, 1), np.float32)
+    shift[0, 0] = 1e3
+    broken.graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
+    given, head.output[0] = head.output[0], "before"
+    broken.graph.node.append(onnx.helper.make_node("Add", ["before", "shift"], [given]))
+    gate = Gate(SAMPLES, ("onnxruntime",), threads=1)
+    with pytest.raises(ExportRefusedError, match="nothing was written") as caught:
+        let_out(several, network, broken, TARGETS["onnx"], tmp_path / "bad.onnx", gate=gate)
+    assert re.search("labels agree, at least .* must", caught.value.got)
+
+
+def test_what_goes_by_one_label_per_pixel_is_refused_for_several(several, tmp_path):
+    with pytest.raises(UsageError, match="any number of classes") as caught:
+        exported(several, "onnx-int8", tmp_path / "new.onnx", data=lambda _: [])
+    assert "onnx-int8" in caught.value.got
+    assert "a data set" in caught.value.got
+    assert not (tmp_path / "new.onnx").exists()

@@ -6,14 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.errors import ArrayError, UsageError
-from pixelwise.losses.class_weights import CLASS_WEIGHT_RULES, class_weights
+from pixelwise.losses.class_weights import (
+    CLASS_WEIGHT_RULES,
+    POSITIVE_WEIGHT_RULES,
+    class_weights,
+    positive_weights,
+)
 from pixelwise.losses.class_weights import __all__ as names
 
 COUNTS = st.lists(st.integers(0, 10**10), min_size=1, max_size=12).map(torch.tensor)
 
 
 def test_public_names_are_sorted():
-    assert names == sorted(names) == ["CLASS_WEIGHT_RULES", "class_weights"]
+    assert names == sorted(names)
+    assert names[2:] == ["class_weights", "positive_weights"]
 
 
 @pytest.mark.parametrize("rule", CLASS_WEIGHT_RULES)
@@ -92,3 +98,26 @@ def test_what_are_no_counts_is_refused(counts):
         class_weights(counts, "inverse")
     with pytest.raises(ArrayError):
         class_weights(torch.tensor([5, 6]), "median-frequency", pixels_around=counts)
+
+
+@pytest.mark.parametrize("rule", POSITIVE_WEIGHT_RULES)
+@given(counts=COUNTS)
+def test_pixels_with_a_class_weigh_1_to_10(rule, counts):
+    weights = positive_weights(counts, rule, pixels=2 * int(counts.max()) + 1)
+    assert weights.dtype == torch.float32
+    assert ((weights >= 1) & (weights <= 10)).all()
+    assert (weights[counts == 0] == 1).all()
+
+
+def test_pixels_with_a_class_are_weighed_against_those_without_it():
+    counts = torch.tensor([200, 100, 10, 1])
+    inverse = positive_weights(counts, "inverse", pixels=300)
+    assert inverse.tolist() == pytest.approx([1, 2, 10, 10])
+    root = positive_weights(counts, "sqrt-inverse", pixels=300)
+    assert root.tolist() == pytest.approx([1, 2**0.5, 29**0.5, 10])
+    assert positive_weights(counts, "none", pixels=300).tolist() == [1, 1, 1, 1]
+
+
+def test_weights_by_the_median_of_other_classes_are_none_of_a_yes_or_no():
+    with pytest.raises(UsageError, match="no such rule"):
+        positive_weights(torch.tensor([1]), "median-frequency", pixels=2)

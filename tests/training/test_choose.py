@@ -47,6 +47,8 @@ def street(**changes):
         instances=False,
         objects=math.nan,
         touching=math.nan,
+        multi_label=False,
+        overlap=0.0,
         has_upper_side=True,
         upright=40.0,
         chance=2.4,
@@ -337,3 +339,27 @@ def test_large_pictures_are_said_to_be_made_smaller():
     choice = chosen(of_size(20_000, 20_000))
     assert any("into tiles" in warning for warning in choice.warnings)
     assert choice.plan.resize == "area"
+
+
+def test_classes_over_each_other_are_a_yes_or_no_each():
+    layers = {"multi_label": True, "overlap": 0.25}
+    choice = chosen(street(**layers))
+    plan = choice.plan
+    assert (plan.kind, plan.loss) == ("multi_label", "binary-cross-entropy + dice")
+    assert "25.0% of the pixels with a class have several" in choice.reasons["kind"]
+    assert plan.class_weights == "none"
+    assert "'pole' is on 1.00% of the pixels" in choice.reasons["class_weights"]
+    assert not any("has several classes" in warning for warning in choice.warnings)
+    wire = ClassFacts("wire", 0.0005, 390, 3.0, 0.9)
+    rare = chosen(street(classes=(*street().classes, wire), **layers)).plan
+    assert rare.class_weights == "sqrt-inverse"
+    alone = chosen(street(**layers), loss="binary-cross-entropy").plan
+    assert alone.class_weights == "sqrt-inverse"
+    one = chosen(street(classes=(NOWHERE_NEAR,), **layers))
+    assert one.plan.kind == "multi_label"
+    assert chosen(street()).plan.kind == "multi_class"
+
+
+def test_layers_that_never_meet_are_told():
+    choice = chosen(street(multi_label=True, overlap=0.0))
+    assert any("no pixel of the pictures looked at has several" in w for w in choice.warnings)

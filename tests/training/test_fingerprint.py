@@ -169,3 +169,16 @@ def test_nuclei_touch():
     seen = take(dataset.subset(range(0, 300, 12)))
     assert seen.instances
     assert 0.1 < seen.touching < 0.6
+
+
+def test_of_several_classes_shares_are_of_all_that_counts_and_one_class_is_enough(tmp_path):
+    for folder in ("images", "masks/weed"):
+        (tmp_path / folder).mkdir(parents=True)
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "images/0.png")
+    Image.fromarray(mask((20, 30), weed=60)).save(tmp_path / "masks/weed/0.png")
+    data = pixelwise.data.open(tmp_path)
+    seen = take(data, multi_label=True)
+    assert seen.multi_label
+    assert [(facts.name, facts.share) for facts in seen.classes] == [("weed", pytest.approx(0.1))]
+    with pytest.raises(DatasetError, match="nothing can be learned"):
+        take(data)

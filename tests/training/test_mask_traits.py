@@ -116,6 +116,7 @@ def test_several_labels_of_a_pixel_are_looked_at_one_by_one(make_data):
     assert seen.sides[1] == 20
     assert seen.sides[0] == pytest.approx(2400**0.5)
     assert seen.near_border[0] == 0
+    assert seen.overlap == pytest.approx(400 / 2400)
 
 
 def scenes(count, upright):

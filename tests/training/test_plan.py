@@ -25,6 +25,7 @@ OTHER = {
     "train": "train+extra",
     "validation": None,
     "validation_share": 0.1,
+    "kind": "multi_label",
     "instances": "borders",
     "architecture": "segformer",
     "encoder": "mit_b0",

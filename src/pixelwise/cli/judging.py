@@ -15,7 +15,7 @@ from pixelwise.errors import UsageError
 from pixelwise.evaluation.choice import measures_of
 from pixelwise.evaluation.evaluate import Evaluated, evaluate, evaluate_layers
 from pixelwise.evaluation.layer_measures import layer_measures_of
-from pixelwise.evaluation.layer_opening import layer_subjects, tells_layers, truth_has_layers
+from pixelwise.evaluation.layer_opening import layer_subjects, tells_layers
 from pixelwise.evaluation.layers import LayerSubject
 from pixelwise.evaluation.matching import read_rules
 from pixelwise.evaluation.opening import folder_subject, set_subjects, set_truth, source_of
@@ -157,7 +157,7 @@ def subjects_of_set(
     opened = [*map(source_of, sources)]
     loaded = lru_cache(maxsize=None)(work.loaded)
     truth = set_truth(open_from(data, **vars(opening)), split, opened)
-    layered = truth_has_layers(truth)
+    layered = truth.dataset.holds_several
     if not layered and any(tells_layers(each, truth.classes, loaded) for each in opened):
         layered = True
         whole = open_from(data, **vars(opening), kind="multi_label")

@@ -13,7 +13,7 @@ from pixelwise.cli.progress import progress_bar
 from pixelwise.data.faults import Fault
 from pixelwise.errors import UsageError
 from pixelwise.evaluation.calibrate import Figure
-from pixelwise.evaluation.layer_opening import layer_subject, truth_has_layers
+from pixelwise.evaluation.layer_opening import layer_subject
 from pixelwise.evaluation.layer_sources import ModelLayers
 from pixelwise.evaluation.layer_thresholds import (
     LayerSample,
@@ -71,7 +71,7 @@ def refuse_layers(model: Model, truth: SetTruth) -> None:
     Raises:
         UsageError: it is such a truth.
     """
-    if truth_has_layers(truth):
+    if truth.dataset.holds_several:
         raise UsageError(
             "temperatures are found by one class a pixel, and the truth has several",
             where=model.card.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import shutil
 import sys
@@ -235,7 +236,10 @@ def _report(run: Run, *, json_output: bool) -> None:
                         "interval": None
                         if each.interval is None
                         else [each.interval.low, each.interval.high],
-                        "pixel_accuracy": each.scores.pixel_accuracy,
+                        "pixel_accuracy": None
+                        if math.isnan(each.scores.pixel_accuracy)
+                        else each.scores.pixel_accuracy,
+                        "mean_dice": each.scores.mean_dice,
                     }
                     for each in finished.scores
                 ],

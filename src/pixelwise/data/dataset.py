@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from pixelwise.classes import ClassTable
 from pixelwise.data.faults import Fault
 from pixelwise.data.targets import MaskTarget, MultiLabelTarget
-from pixelwise.errors import MaskFileError, UsageError, did_you_mean
+from pixelwise.errors import MaskFileError, PixelwiseError, UsageError, did_you_mean
 from pixelwise.formats.rasters import read_picture
 
 __all__ = ["Dataset", "Entry", "Sample", "Truth"]
+
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,22 @@ class Dataset(Sequence[Sample]):
                 fix="export the mask again at the picture's size",
             )
         return target
+
+    @cached_property
+    def holds_several(self) -> bool:
+        """Whether pixels may have several classes: asks the first target that can be read.
+
+        Where the first pictures cannot be read it is False: what is wrong with them is told by
+        whoever reads all.
+        """
+        for entry in self.entries[:_TRIES]:
+            try:
+                image = self.read_image(entry)
+                target = self.read_target(entry, (image.shape[0], image.shape[1]))
+            except PixelwiseError:
+                continue
+            return isinstance(target, MultiLabelTarget)
+        return False
 
     @cached_property
     def _places(self) -> dict[str, int]:

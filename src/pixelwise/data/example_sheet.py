@@ -19,7 +19,19 @@ from pixelwise.lettering import lettering
 from pixelwise.metrics.confusion import ConfusionMatrix
 from pixelwise.overlay import LegendEntry, draw_legend
 
-__all__ = ["draw_example"]
+__all__ = [
+    "CONFUSED",
+    "GREY_SHARE",
+    "INVENTED",
+    "MISSED",
+    "Title",
+    "centres",
+    "compose",
+    "draw_example",
+    "example_shape",
+    "shrunk_photo",
+    "with_legend",
+]
 
 _LARGEST = 512
 _SMALLEST = 256
@@ -31,16 +43,16 @@ _LEGEND_HEIGHT = 320
 _BACKGROUND = (24, 24, 27)
 _TEXT = (235, 235, 235)
 _SOFT = (170, 170, 176)
-_CONFUSED, _MISSED, _INVENTED = (255, 70, 60), (255, 176, 32), (70, 160, 255)
-_GREY_SHARE = 0.55
+CONFUSED, MISSED, INVENTED = (255, 70, 60), (255, 176, 32), (70, 160, 255)
+GREY_SHARE = 0.55
 _WELL_SHAPED = 1.5
-_Title: TypeAlias = tuple[tuple[str, Colour], ...]
-_TITLES: tuple[_Title, ...] = tuple(((text, _SOFT),) for text in ("photo", "truth", "prediction"))
-_ERRORS: _Title = (("errors", _CONFUSED),)
-_KINDS_OF_ERRORS: _Title = (
-    ("missed", _MISSED),
-    ("invented", _INVENTED),
-    ("confused", _CONFUSED),
+Title: TypeAlias = tuple[tuple[str, Colour], ...]
+_TITLES: tuple[Title, ...] = tuple(((text, _SOFT),) for text in ("photo", "truth", "prediction"))
+_ERRORS: Title = (("errors", CONFUSED),)
+_KINDS_OF_ERRORS: Title = (
+    ("missed", MISSED),
+    ("invented", INVENTED),
+    ("confused", CONFUSED),
 )
 
 
@@ -82,11 +94,11 @@ def draw_example(
     known = np.where(counted, truth, np.uint16(IGNORED)).astype(np.uint16)
     matrix = ConfusionMatrix(len(classes), ignore_index=IGNORED)
     matrix.update(known, labels)
-    shape = _shape(truth.shape[0], truth.shape[1])
-    rows, columns = _centres(truth.shape[0], shape[0]), _centres(truth.shape[1], shape[1])
+    shape = example_shape(truth.shape[0], truth.shape[1])
+    rows, columns = centres(truth.shape[0], shape[0]), centres(truth.shape[1], shape[1])
     shown_truth = np.ascontiguousarray(known[np.ix_(rows, columns)])
     shown_labels = np.ascontiguousarray(labels[np.ix_(rows, columns)].astype(np.uint16))
-    photo = _photo(viewable(image), shape)
+    photo = shrunk_photo(viewable(image), shape)
     channels = _by_channel(classes)
     parts = [
         photo,
@@ -104,8 +116,9 @@ def draw_example(
     # Of two classes, none is taken for a third.
     kinds = _ERRORS if background is None else _KINDS_OF_ERRORS[: len(classes)]
     titles = (*_TITLES, kinds)
-    sheet = _compose(parts, titles, name, " · ".join(part for part in told if part))
-    return _with_legend(sheet, matrix, classes)
+    sheet = compose(parts, titles, name, " · ".join(part for part in told if part))
+    true, predicted = matrix.counts.sum(1), matrix.counts.sum(0)
+    return with_legend(sheet, true, predicted, classes, pixels=int(true.sum()))
 
 
 def _check(image: NDArray[Any], truth: NDArray[np.integer], labels: NDArray[np.integer]) -> None:
@@ -118,7 +131,7 @@ def _check(image: NDArray[Any], truth: NDArray[np.integer], labels: NDArray[np.i
         )
 
 
-def _shape(height: int, width: int) -> tuple[int, int]:
+def example_shape(height: int, width: int) -> tuple[int, int]:
     """`(h, w)` of each part."""
     longest = max(height, width)
     if longest <= _SMALLEST:
@@ -128,18 +141,19 @@ def _shape(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _centres(size: int, shown: int) -> NDArray[np.intp]:
+def centres(size: int, shown: int) -> NDArray[np.intp]:
     """The pixel under the centre of each pixel shown, in whole numbers: nothing is shifted."""
     return (2 * np.arange(shown) + 1) * size // (2 * shown)
 
 
-def _photo(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+def shrunk_photo(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The photo, uint8 `[H, W, 3]`, at that size: averaged, or magnified by a whole number."""
     height, width = shape
     if image.shape[:2] == shape:
         return image
     if image.shape[0] < height:
         return np.ascontiguousarray(
-            image[np.ix_(_centres(image.shape[0], height), _centres(image.shape[1], width))]
+            image[np.ix_(centres(image.shape[0], height), centres(image.shape[1], width))]
         )
     small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
     drawn: NDArray[np.uint8] = np.array(small)
@@ -160,20 +174,20 @@ def _errors(
     labels: NDArray[np.uint16],
     background: int | None,
 ) -> NDArray[np.uint8]:
-    grey = (photo.mean(axis=2, keepdims=True) * _GREY_SHARE).astype(np.uint8)
+    grey = (photo.mean(axis=2, keepdims=True) * GREY_SHARE).astype(np.uint8)
     drawn = np.repeat(grey, 3, axis=2)
     ignored = truth == IGNORED
     wrong = (truth != labels) & ~ignored
-    drawn[wrong] = _CONFUSED
+    drawn[wrong] = CONFUSED
     if background is not None:
-        drawn[wrong & (labels == background)] = _MISSED
-        drawn[wrong & (truth == background)] = _INVENTED
+        drawn[wrong & (labels == background)] = MISSED
+        drawn[wrong & (truth == background)] = INVENTED
     drawn[ignored] //= 2
     return drawn
 
 
-def _compose(
-    parts: list[NDArray[np.uint8]], titles: tuple[_Title, ...], name: str, told: str
+def compose(
+    parts: list[NDArray[np.uint8]], titles: tuple[Title, ...], name: str, told: str
 ) -> NDArray[np.uint8]:
     """The parts, each under its title, in the columns that give the best shape."""
     height, width = parts[0].shape[:2]
@@ -210,16 +224,28 @@ def _compose(
     return drawn
 
 
-def _plain(title: _Title) -> str:
+def _plain(title: Title) -> str:
     return _BETWEEN.join(text for text, _ in title)
 
 
-def _with_legend(
-    sheet: NDArray[np.uint8], matrix: ConfusionMatrix, classes: ClassTable
+def with_legend(
+    sheet: NDArray[np.uint8],
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    classes: ClassTable,
+    *,
+    pixels: int,
 ) -> NDArray[np.uint8]:
-    """The classes in truth or prediction, the most frequent in the truth first."""
-    truth, predicted = matrix.counts.sum(1), matrix.counts.sum(0)
-    total = max(1, int(truth.sum()))
+    """Below it the classes in truth or prediction, the most frequent in the truth first.
+
+    Args:
+        sheet: uint8 `[h, w, 3]`.
+        truth: int64 `[C]`: pixels of each class.
+        predicted: the same of the prediction.
+        classes: channel i is the i-th.
+        pixels: that count, of which the classes have their shares.
+    """
+    total = max(1, pixels)
     present = np.flatnonzero(truth + predicted)
     order = present[np.argsort(-truth[present], kind="stable")].tolist()
     if not order:

@@ -65,6 +65,16 @@ class Batch:
         """Ids of multi-class and instance targets, `[B, H, W]`: uint8 where all ids fit."""
         return self.truth["mask"]
 
+    @property
+    def target(self) -> NDArray[Any]:
+        """What losses take: `masks`; of several classes per pixel uint8 `[B, C, H, W]`.
+
+        There 1 stands for a pixel with the class, 0 for one without, 255 for one that is ignored.
+        """
+        if "layers" not in self.truth:
+            return self.masks
+        return np.where(self.truth["ignore"][:, None], np.uint8(255), self.truth["layers"])
+
 
 @dataclass(frozen=True, eq=False)
 class DrawnBatch:

@@ -8,8 +8,7 @@ from pathlib import Path
 from pixelwise.classes import ClassTable, places_that_fit
 from pixelwise.data.findings import background_in
 from pixelwise.data.layouts.tables import read_table
-from pixelwise.data.targets import MultiLabelTarget
-from pixelwise.errors import DatasetError, PixelwiseError, UsageError
+from pixelwise.errors import DatasetError, UsageError
 from pixelwise.evaluation.label_maps import (
     found_table,
     held_by,
@@ -36,23 +35,7 @@ __all__ = [
     "layer_subject",
     "layer_subjects",
     "tells_layers",
-    "truth_has_layers",
 ]
-
-_LOOKED_AT = 3
-
-
-def truth_has_layers(truth: SetTruth) -> bool:
-    """Whether pixels of the truth may have several classes; the first pictures are read."""
-    dataset = truth.dataset
-    for entry in dataset.entries[:_LOOKED_AT]:
-        try:
-            image = dataset.read_image(entry)
-            target = dataset.read_target(entry, (image.shape[0], image.shape[1]))
-        except PixelwiseError:
-            continue
-        return isinstance(target, MultiLabelTarget)
-    return False
 
 
 def tells_layers(source: Source, classes: ClassTable, loaded: Callable[[str], Model]) -> bool:

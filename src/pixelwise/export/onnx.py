@@ -127,7 +127,10 @@ def export_model(
         with torch.inference_mode():
             expected = network(torch.from_numpy(image)).numpy()
         scores = engine.run(image)
-        agreement = float((scores.argmax(1) == expected.argmax(1)).mean())
+        if card.postprocessing.activation == "sigmoid":
+            agreement = float(((scores >= 0) == (expected >= 0)).mean())
+        else:
+            agreement = float((scores.argmax(1) == expected.argmax(1)).mean())
         if agreement < _LEAST_AGREEMENT:
             raise EngineError(
                 "the exported network does not give the same answers; nothing is written",

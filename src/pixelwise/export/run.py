@@ -160,11 +160,14 @@ def export(
     Raises:
         ExportRefusedError: the export differs too much; nothing is written.
         ImageFileError: lists pictures that cannot be read.
+        UsageError: a model whose classes lie over each other is to be quantised, or judged by data.
         ModelFileError: the network is quantised already, or its weights are not finite.
         MissingExtraError: the engine that it is for is not installed.
         EngineError: a network cannot be run.
         OutputError: the file cannot be written.
     """
+    if original.card.postprocessing.activation == "sigmoid":
+        _check_multi_label(target, judged=data is not None, where=str(original.path))
     engines = _engines(target)
     # A network that no engine takes is told before the work.
     make_engine(original, engine=_REFERENCE)
@@ -191,6 +194,24 @@ def export(
     return let_out(
         original, network, model, target, path, gate=gate, found=found, calibration=calibration
     )
+
+
+def _check_multi_label(target: Target, *, judged: bool, where: str) -> None:
+    """Refuses what is worked out by one label for each pixel."""
+    faults = []
+    if target.precision == "int8":
+        faults.append(
+            f"{target.name}: layers to leave in float are chosen by the label of each pixel"
+        )
+    if judged:
+        faults.append("a data set: what is lost on it is measured by the label of each pixel")
+    if faults:
+        raise UsageError(
+            "this model gives pixels any number of classes, and cannot be exported so",
+            where=where,
+            got="; ".join(faults),
+            fix="export it to onnx, openvino or bf16, compared on pictures: --pictures FOLDER",
+        )
 
 
 def _quantise(

@@ -9,7 +9,9 @@ import torch
 
 from pixelwise.errors import ArrayError, UsageError, did_you_mean
 
-__all__ = ["CLASS_WEIGHT_RULES", "class_weights"]
+__all__ = ["CLASS_WEIGHT_RULES", "POSITIVE_WEIGHT_RULES", "class_weights", "positive_weights"]
+
+_MOST_POSITIVE = 10.0
 
 
 def _median_frequency(pixels: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
@@ -29,11 +31,13 @@ _RULES: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = Map
         "median-frequency": _median_frequency,
         "sqrt-median-frequency": lambda pixels, among: _median_frequency(pixels, among).sqrt(),
         "inverse": lambda pixels, _: 1 / pixels,
+        "sqrt-inverse": lambda pixels, _: 1 / pixels.sqrt(),
         "effective-number": _effective_number,
     }
 )
 
 CLASS_WEIGHT_RULES = tuple(_RULES)
+POSITIVE_WEIGHT_RULES = ("none", "inverse", "sqrt-inverse")
 
 
 def class_weights(
@@ -47,6 +51,7 @@ def class_weights(
       that have the class.
     - `sqrt-median-frequency`: the square root of it, for when rare classes would be overdone.
     - `inverse`: one by the class's pixels; every class has the same part in the loss.
+    - `sqrt-inverse`: the square root of it.
     - `effective-number`: Cui et al., CVPR 2019 (arXiv 1901.05555), equation 2. Its number of
       distinct samples N, from which β = (N - 1) / N, is here the mean count of a class: for
       pixels, which come by the million, the paper's β would make all classes alike. Classes far
@@ -85,6 +90,40 @@ def class_weights(
         found = _RULES[rule](pixels[present], among[present])
         weights[present] = found * pixels.sum() / (found * pixels[present]).sum()
     return weights.float()
+
+
+def positive_weights(counts: torch.Tensor, rule: str, *, pixels: int) -> torch.Tensor:
+    """float32 `[C]`: how much a pixel with a class counts beside one without it.
+
+    - `none`: as much.
+    - `inverse`: as often as there are pixels without the class for one with it: both have the same
+      part in the loss.
+    - `sqrt-inverse`: the square root of it, for when rare classes would be overdone.
+
+    None is below 1 or above 10: beyond that, few pixels of a rare class would lead the whole
+    network. A class without a pixel gets 1.
+
+    Args:
+        counts: integers `[C]`: pixels with each class in the training pictures.
+        rule: one of `POSITIVE_WEIGHT_RULES`.
+        pixels: that count in these pictures.
+
+    Raises:
+        UsageError: there is no such rule.
+        ArrayError: counts of other shape or type, or below 0.
+    """
+    if rule not in POSITIVE_WEIGHT_RULES:
+        raise UsageError(
+            "there is no such rule for weights of pixels with a class",
+            where="class_weights",
+            got=repr(rule),
+            fix=did_you_mean(rule, POSITIVE_WEIGHT_RULES),
+        )
+    _check(counts, "counts", tuple(counts.shape))
+    there = counts.double()
+    ratio = torch.where(counts > 0, (pixels - there) / there.clamp_min(1), 1.0)
+    power = {"none": 0.0, "inverse": 1.0, "sqrt-inverse": 0.5}[rule]
+    return ratio.clamp_min(0).pow(power).clamp(1, _MOST_POSITIVE).float()
 
 
 def _check(counts: torch.Tensor, name: str, shape: tuple[int, ...]) -> None:

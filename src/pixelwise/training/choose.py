@@ -138,6 +138,16 @@ def _choose_data(choices: Choices, seen: Fingerprint) -> None:
     choices.set("train", "train", counts)
     choices.set("validation", "val", counts)
     choices.set("validation_share", 0.2, "a fifth, where there is no split to score on")
+    if not seen.multi_label:
+        choices.set("kind", "multi_class", "each pixel of the data has one class")
+        return
+    overlap = f"{seen.overlap:.1%} of the pixels with a class have several"
+    choices.set("kind", "multi_label", f"{overlap}: each class is a yes or no of its own")
+    if not seen.overlap:
+        choices.warn(
+            "no pixel of the pictures looked at has several classes: one class per pixel tells the "
+            "same, and is learned more easily"
+        )
 
 
 def _channels(choices: Choices, seen: Fingerprint) -> int:

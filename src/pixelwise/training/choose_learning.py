@@ -11,6 +11,7 @@ from pixelwise.training.choose_input import Scale, size_text
 from pixelwise.training.duration import Duration
 from pixelwise.training.fingerprint import ClassFacts, Fingerprint
 from pixelwise.training.machine import Machine
+from pixelwise.training.multi_label import LOSS
 
 __all__ = [
     "choose_batch",
@@ -48,6 +49,11 @@ _RATE, _TUNING = 1e-3, 0.3
 def choose_loss(choices: Choices, seen: Fingerprint) -> None:
     """The loss, weights of classes, and what becomes of objects."""
     _choose_instances(choices, seen)
+    choices.set("label_smoothing", 0.0, "blurred truth blurs borders")
+    choices.set("auxiliary_weight", 0.4, "as in PSPNet's paper, where there is an auxiliary head")
+    if seen.multi_label:
+        _choose_multi_label_loss(choices, seen)
+        return
     ratio = seen.imbalance
     rarest, usual = seen.present[0], seen.present[-1]
     between = f"{usual.name!r} has {ratio:,.0f} times the pixels of {rarest.name!r}"
@@ -73,11 +79,33 @@ def choose_loss(choices: Choices, seen: Fingerprint) -> None:
         )
     else:
         choices.set("class_weights", "none", f"{between}: no weights are needed")
-    choices.set("label_smoothing", 0.0, "blurred truth blurs borders")
-    choices.set("auxiliary_weight", 0.4, "as in PSPNet's paper, where there is an auxiliary head")
+
+
+def _choose_multi_label_loss(choices: Choices, seen: Fingerprint) -> None:
+    rarest = seen.present[0]
+    share = f"{rarest.name!r} is on {rarest.share:.2%} of the pixels"
+    choices.set(
+        "loss",
+        LOSS,
+        "a yes or no for each class; in Dice a class weighs the same however few pixels have it",
+    )
+    by_region = any(name in choices.plan.loss for name in ("dice", "tversky"))
+    if rarest.share < (_VERY_RARE if by_region else _SELDOM):
+        choices.set(
+            "class_weights",
+            "sqrt-inverse",
+            f"{share}: by the root of how many are without it for one with it, at most tenfold",
+        )
+    else:
+        # With weights regions come out too large at a threshold of 0.5: see docs/multi_label.md.
+        reason = "the terms by region keep it from being drowned" if by_region else "no rare class"
+        choices.set("class_weights", "none", f"{share}: {reason}")
 
 
 def _choose_instances(choices: Choices, seen: Fingerprint) -> None:
+    if seen.multi_label:
+        choices.set("instances", "merge", "borders are a class of their own: not over others")
+        return
     if not seen.instances:
         choices.set("instances", "merge", "the truth does not tell objects apart")
         return

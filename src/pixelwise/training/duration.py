@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 
 from pixelwise.errors import EngineError
-from pixelwise.losses import SegmentationLoss, parse_loss
 from pixelwise.models.build import build
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.optimiser import follow_average, make_optimizer
 from pixelwise.training.plan import TrainingPlan
+from pixelwise.training.setup import trial_loss
 
 __all__ = ["Duration", "grid_of", "measure"]
 
@@ -125,11 +125,14 @@ class _Trial:
         if plan.freeze_encoder_norm:
             self._network.encoder.eval()
         self._optimizer = make_optimizer(self._network, plan)
-        self._loss: SegmentationLoss = parse_loss(plan.loss, classes=classes, ignore_index=_IGNORED)
+        self._loss = trial_loss(plan, classes=classes, ignore_index=_IGNORED)
         self._averaged = copy.deepcopy(self._network).eval()
         # A GPU is not busy with two.
         self._pictures = _PICTURES if device.type == "cpu" else max(_PICTURES, min(8, plan.batch))
         self._target = torch.randint(classes, (self._pictures, *plan.crop), device=device)
+        if plan.kind == "multi_label":
+            layers = torch.arange(classes, device=device)[:, None, None] == self._target[:, None]
+            self._target = layers.to(torch.uint8)
 
     def run(self, scored_size: tuple[int, int]) -> Duration:
         images = self._noise(self._pictures, self._plan.crop)

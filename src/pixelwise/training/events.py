@@ -88,7 +88,8 @@ class Score(_Line):
     Attributes:
         epoch, step: that it follows.
         loss_train: mean over the steps of the epoch.
-        mean_iou, pixel_accuracy: 0 … 1; None where no pixel was counted.
+        mean_iou, pixel_accuracy: 0 … 1; None where no pixel was counted; the second also where
+            pixels have several classes.
         iou, dice: of each class; None for a class in neither truth nor prediction.
         best: whether no earlier one was better.
         images: the worst pictures, the worst first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,23 @@ from pixelwise.classes import ClassTable
 from pixelwise.data.dataset import Dataset
 from pixelwise.data.example_sheet import draw_example
 from pixelwise.data.findings import background_of
+from pixelwise.data.layer_sheet import draw_layer_example
+from pixelwise.data.targets import MultiLabelTarget
 from pixelwise.errors import PixelwiseError
 from pixelwise.formats.files import write_atomic
 from pixelwise.formats.png import encode_rgb
+from pixelwise.training.multi_label import layer_values
 from pixelwise.training.picture_counts import read_picture_counts
 from pixelwise.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pixelwise.training.scoring import Seen
 
-__all__ = ["ExamplePictures", "example_file", "example_places", "final_examples"]
+__all__ = ["ExamplePictures", "Predict", "example_file", "example_places", "final_examples"]
 
 _WORST = 12
+
+Predict: TypeAlias = Callable[[NDArray[Any]], NDArray[np.integer] | NDArray[np.bool_]]
 
 
 def example_places(pictures: int, count: int = 8, *, seed: int = 0) -> tuple[int, ...]:
@@ -49,7 +54,7 @@ def final_examples(
     folder: RunFolder,
     dataset: Dataset,
     classes: ClassTable,
-    predict: Callable[[NDArray[Any]], NDArray[np.integer]],
+    predict: Predict,
     *,
     seed: int = 0,
 ) -> None:
@@ -59,7 +64,8 @@ def final_examples(
         folder: of the run.
         dataset: the validation pictures; an id of their masks is a channel, or not counted.
         classes: channel i is the i-th.
-        predict: from a picture `[H, W, B]` to channels `[H, W]`.
+        predict: from a picture `[H, W, B]` to channels `[H, W]`, or to a mask of each channel
+            where pixels have several, bool `[C, H, W]`.
         seed: of the choice.
 
     Raises:
@@ -103,14 +109,12 @@ class ExamplePictures:
         if seen.place in self.places:
             self._draw(seen.place, seen.name, seen.image, seen.truth, seen.labels)
 
-    def draw(
-        self, dataset: Dataset, predict: Callable[[NDArray[Any]], NDArray[np.integer]]
-    ) -> None:
+    def draw(self, dataset: Dataset, predict: Predict) -> None:
         """Predicts and draws all the places; a picture that cannot be read is left out.
 
         Args:
             dataset: the validation pictures; an id of their masks is a channel, or not counted.
-            predict: from a picture `[H, W, B]` to channels `[H, W]`.
+            predict: as of `final_examples`.
 
         Raises:
             OutputError: a file cannot be written.
@@ -118,10 +122,11 @@ class ExamplePictures:
         for place in sorted(self.places):
             try:
                 sample = dataset[place]
-                mask = sample.mask
             except PixelwiseError:
                 continue
-            self._draw(place, sample.name, sample.image, mask, predict(sample.image))
+            target = sample.target
+            truth = layer_values(target) if isinstance(target, MultiLabelTarget) else target.mask
+            self._draw(place, sample.name, sample.image, truth, predict(sample.image))
 
     def _draw(
         self,
@@ -129,15 +134,25 @@ class ExamplePictures:
         name: str,
         image: NDArray[Any],
         truth: NDArray[np.integer],
-        labels: NDArray[np.integer],
+        labels: NDArray[np.integer] | NDArray[np.bool_],
     ) -> None:
-        drawn = draw_example(
-            image,
-            truth,
-            labels,
-            self.classes,
-            name=name,
-            note=self.note,
-            background=self.background,
-        )
+        if truth.ndim == 3:
+            drawn = draw_layer_example(
+                image,
+                truth.astype(np.uint8),
+                labels.astype(np.bool_),
+                self.classes,
+                name=name,
+                note=self.note,
+            )
+        else:
+            drawn = draw_example(
+                image,
+                truth,
+                labels.astype(np.int64),
+                self.classes,
+                name=name,
+                note=self.note,
+                background=self.background,
+            )
         write_atomic(self.folder / example_file(place), encode_rgb(drawn))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.classes import ClassTable, distinct_colours
-from pixelwise.data import Dataset
+from pixelwise.data import Dataset, Sample
 from pixelwise.data.faults import Fault
 from pixelwise.data.parallel import in_order
-from pixelwise.data.targets import MultiLabelTarget
 from pixelwise.data.wording import counted as number_of
-from pixelwise.errors import DatasetError, OutOfMemoryError, PixelwiseError
+from pixelwise.errors import OutOfMemoryError, PixelwiseError
 from pixelwise.inference.predictor import Model
 from pixelwise.metrics.confusion import ConfusionMatrix, SemanticScores, semantic_scores
+from pixelwise.training.multi_label import layer_counts, layer_scores
 from pixelwise.training.picture_counts import Interval, PictureCounts
 from pixelwise.training.score_groups import ScoreGroups
-from pixelwise.training.scoring import IGNORED, Protocol, check_faults, counted
+from pixelwise.training.scoring import IGNORED, Protocol, check_faults, values_of
 
 __all__ = ["FileScores", "channels_of", "score_file"]
 
@@ -46,27 +46,43 @@ class FileScores:
 
 
 class _Tally:
-    """A confusion matrix, and what each picture gave to it."""
+    """What each picture gives to the counts of all."""
 
-    def __init__(self, names: tuple[str, ...], *, spare: int) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
-        self._matrix = ConfusionMatrix(len(names) + spare, ignore_index=IGNORED)
         self._pictures: list[NDArray[np.int64]] = []
         self._places: list[int] = []
 
-    def add(self, place: int, truth: NDArray[np.integer], found: NDArray[np.integer]) -> None:
-        own = ConfusionMatrix(self._matrix.classes, ignore_index=IGNORED)
-        own.update(truth, found)
-        self._matrix.merge(own)
+    def add(
+        self,
+        place: int,
+        truth: NDArray[np.integer],
+        found: NDArray[np.integer],
+        *,
+        spare: int = 0,
+    ) -> None:
+        """A picture of one class per pixel; what is found in a spare class is wrong."""
         classes = len(self._names)
-        self._pictures.append(own.class_counts[:, :classes])
+        own = ConfusionMatrix(classes + spare, ignore_index=IGNORED)
+        own.update(truth, found)
+        # A spare class has no part in the means.
+        self.add_counts(place, own.class_counts[:, :classes])
+
+    def add_counts(self, place: int, counts: NDArray[np.int64]) -> None:
+        self._pictures.append(counts)
         self._places.append(place)
 
-    def scores(self, names: str, said: str, together: ScoreGroups | None) -> FileScores:
+    def scores(
+        self,
+        names: str,
+        said: str,
+        together: ScoreGroups | None,
+        *,
+        figures: Callable[[NDArray[np.int64]], SemanticScores] = semantic_scores,
+    ) -> FileScores:
         classes, pictures = len(self._names), len(self._pictures)
-        # What is found in the spare class is wrong, and has no part in the means.
-        scores = semantic_scores(self._matrix.class_counts[:, :classes])
         of_pictures = np.array(self._pictures, np.int64).reshape(pictures, 3, classes)
+        scores = figures(of_pictures.sum(axis=0))
         groups = None if together is None else together.at(self._places)
         used = None if groups is None else groups.used(of_pictures[:, 1] > 0)
         interval = PictureCounts(
@@ -78,7 +94,8 @@ class _Tally:
             counts=of_pictures,
         ).interval()
         units = "" if interval is None else _units(interval, groups, by_groups=used is not None)
-        return FileScores(scores, interval, _words(names, pictures, said), units)
+        told = f"{names}, {number_of(pictures, 'picture')}, {said}"
+        return FileScores(scores, interval, told, units)
 
 
 def _units(interval: Interval, groups: ScoreGroups | None, *, by_groups: bool) -> str:
@@ -106,13 +123,64 @@ def score_file(
         that has no part in the mean.
 
     Raises:
-        DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read, or classes
-            overlap.
+        DatasetError: more than 0.1 % of the pictures, and more than one, cannot be read, or their
+            truth is of another kind than the training.
     """
-    whole = _Tally(model.classes.names, spare=0)
-    own = [_Tally(terms.names, spare=1) for terms in protocol.own_terms]
+    names = " + ".join(
+        f"{terms.name} {side}"
+        for terms, side in zip(protocol.own_terms, protocol.sides, strict=True)
+    )
+    if protocol.is_multi_label:
+        return (_of_layers(model, protocol, names, progress),)
+    whole = _Tally(model.classes.names)
+    own = [_Tally(terms.names) for terms in protocol.own_terms]
     owners = np.repeat(np.arange(len(protocol.lengths)), protocol.lengths)
     channel = channels_of(model.classes)
+    with closing(_samples(protocol, progress)) as samples:
+        for place, sample in samples:
+            labels, mask = channel[model.predict(sample.image).labels], sample.mask
+            whole.add(place, values_of(sample.target, protocol, sample.name), labels)
+            terms = protocol.own_terms[owners[place]]
+            truth, found = terms.of_value[mask], terms.of_channel[labels]
+            own[owners[place]].add(
+                place,
+                np.where(truth < 0, IGNORED, truth),
+                np.where(found < 0, len(terms.names), found),
+                spare=1,
+            )
+    parts = tuple(
+        tally.scores(f"{terms.name} {side}", _said(f"its own {len(terms.names)}"), protocol.groups)
+        for tally, terms, side in zip(own, protocol.own_terms, protocol.sides, strict=True)
+    )
+    first = whole.scores(names, _said(str(protocol.classes)), protocol.groups)
+    return (first, *parts) if len(parts) > 1 else (first,)
+
+
+def _of_layers(
+    model: Model,
+    protocol: Protocol,
+    names: str,
+    progress: Callable[[int], object] | None,
+) -> FileScores:
+    """The score of a model whose classes lie over each other, at the thresholds of its card."""
+    tally = _Tally(model.classes.names)
+    with closing(_samples(protocol, progress)) as samples:
+        for place, sample in samples:
+            truth = values_of(sample.target, protocol, sample.name)
+            found = model.predict_multi_label(sample.image).masks()
+            tally.add_counts(place, layer_counts(truth, found))
+    said = (
+        f"{protocol.classes} class{'es' * (protocol.classes != 1)} that may lie over each other, "
+        "each found where its probability is 0.5 at least (no threshold was chosen on these "
+        "pictures), original size, counts of each class added up over all pictures"
+    )
+    return tally.scores(names, said, protocol.groups, figures=layer_scores)
+
+
+def _samples(
+    protocol: Protocol, progress: Callable[[int], object] | None
+) -> Generator[tuple[int, Sample], None, None]:
+    """The pictures that can be read, with their places."""
     faults: list[Fault] = []
     places = range(len(protocol.dataset))
     reading = in_order(
@@ -127,53 +195,23 @@ def score_file(
                 progress(1)
             if isinstance(sample, Fault):
                 faults.append(sample)
-                continue
-            image, mask = sample
-            labels = channel[model.predict(image).labels]
-            whole.add(place, counted(mask, protocol.classes), labels)
-            terms = protocol.own_terms[owners[place]]
-            truth, found = terms.of_value[mask], terms.of_channel[labels]
-            own[owners[place]].add(
-                place,
-                np.where(truth < 0, IGNORED, truth),
-                np.where(found < 0, len(terms.names), found),
-            )
+            else:
+                yield place, sample
     check_faults(faults, protocol.dataset)
-    parts = tuple(
-        tally.scores(f"{terms.name} {side}", f"its own {len(terms.names)}", protocol.groups)
-        for tally, terms, side in zip(own, protocol.own_terms, protocol.sides, strict=True)
-    )
-    names = " + ".join(
-        f"{terms.name} {side}"
-        for terms, side in zip(protocol.own_terms, protocol.sides, strict=True)
-    )
-    first = whole.scores(names, str(protocol.classes), protocol.groups)
-    return (first, *parts) if len(parts) > 1 else (first,)
 
 
-def _read(dataset: Dataset, place: int) -> tuple[NDArray[np.uint8], NDArray[np.integer]] | Fault:
-    """A picture and its mask, or why they cannot be read."""
+def _read(dataset: Dataset, place: int) -> Sample | Fault:
+    """A picture and its truth, or why they cannot be read."""
     try:
-        sample = dataset[place]
+        return dataset[place]
     except OutOfMemoryError:
         raise
     except PixelwiseError as error:
         return Fault.from_error(error, dataset.entries[place].image)
-    if isinstance(sample.target, MultiLabelTarget):
-        raise DatasetError(
-            "classes that overlap cannot be scored by one label per pixel",
-            where=str(dataset.root),
-            got=f"{sample.name}: a multi-label truth",
-            fix="open it with kind='multi_class'",
-        )
-    return sample.image, sample.target.mask
 
 
-def _words(names: str, pictures: int, classes: str) -> str:
-    return (
-        f"{names}, {number_of(pictures, 'picture')}, {classes} classes, original size, one "
-        "confusion matrix over all pictures"
-    )
+def _said(classes: str) -> str:
+    return f"{classes} classes, original size, one confusion matrix over all pictures"
 
 
 def channels_of(classes: ClassTable) -> NDArray[np.uint16]:

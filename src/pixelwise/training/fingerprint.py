@@ -29,7 +29,8 @@ class ClassFacts:
 
     Attributes:
         name: of the class.
-        share: of all pixels that are surely of one class.
+        share: of all pixels that are surely of one class; of several classes per pixel: of all
+            that count.
         pictures: how many hold it.
         side: pixels: of a square as large as a typical region; NaN where none was looked at.
         near_border: share of its pixels within 2 pixels of another class; NaN likewise.
@@ -61,6 +62,8 @@ class Fingerprint:
         instances: the truth tells single objects apart.
         objects: median side of these in pixels, as of a square as large; NaN without.
         touching: share of them that touch another; NaN without.
+        multi_label: pixels have any number of classes.
+        overlap: share of the pixels with any class that have several.
         has_upper_side: pictures are upright: up is another direction than down.
         upright, chance: how far the upper halves differ from the lower, and what chance alone
             would give: see `Traits`.
@@ -86,6 +89,8 @@ class Fingerprint:
     instances: bool
     objects: float
     touching: float
+    multi_label: bool
+    overlap: float
     has_upper_side: bool
     upright: float
     chance: float
@@ -128,6 +133,7 @@ def fingerprint(
     *,
     validation: int,
     classes: int | None = None,
+    multi_label: bool = False,
     seed: int = 0,
     workers: int = 0,
 ) -> Fingerprint:
@@ -139,16 +145,18 @@ def fingerprint(
         validation: how many pictures there are to score on.
         classes: how many entries of the class table are classes; those above are union rows.
             None: all.
+        multi_label: pixels have any number of classes.
         seed: of the sample that is looked at.
         workers: threads; 0 for every core that this process may use.
 
     Raises:
         DatasetError: lists all that forbids a training: no labelled picture, nothing to score on,
-            pictures of different numbers of bands, fewer than two classes.
+            pictures of different numbers of bands, fewer than two classes, or none of classes that
+            lie over each other.
     """
     classes = len(train.classes) if classes is None else classes
     pixels, pictures = statistics.per_class(statistics.labelled)
-    _check(train, statistics, pixels[:classes], validation)
+    _check(train, statistics, pixels[:classes], validation, least=1 if multi_label else 2)
     sizes = statistics.sizes[statistics.readable]
     area = int(sizes.astype(np.int64).prod(axis=1).sum())
     order = np.argsort(sizes.astype(np.int64).prod(axis=1), kind="stable")
@@ -162,6 +170,8 @@ def fingerprint(
         workers=workers,
     )
     scale = _FULL_SCALES.get(form.dtype, 1.0)
+    ignored = int(statistics.ignored[statistics.labelled].sum())
+    total = area - ignored if multi_label else int(pixels[:classes].sum())
     groups = find_groups([entry.name for entry in train.entries], statistics.hashes)
     return Fingerprint(
         train=int(statistics.labelled.sum()),
@@ -175,12 +185,14 @@ def fingerprint(
         full_scale=scale,
         mean=tuple((seen.mean / scale).tolist()),
         std=tuple((seen.std / scale).tolist()),
-        classes=_facts(train, pixels[:classes], pictures, seen),
+        classes=_facts(train, pixels[:classes], pictures, seen, total=total),
         open_share=int(pixels[classes:].sum()) / max(1, int(pixels.sum())),
-        ignored=int(statistics.ignored[statistics.labelled].sum()) / max(1, area),
+        ignored=ignored / max(1, area),
         instances=bool((statistics.objects >= 0).any()),
         objects=seen.object_side,
         touching=seen.touching,
+        multi_label=multi_label,
+        overlap=seen.overlap,
         has_upper_side=seen.has_upper_side,
         upright=seen.upright,
         chance=seen.chance,
@@ -191,13 +203,17 @@ def fingerprint(
 
 
 def _facts(
-    dataset: Dataset, pixels: NDArray[np.int64], pictures: NDArray[np.int64], seen: Traits
+    dataset: Dataset,
+    pixels: NDArray[np.int64],
+    pictures: NDArray[np.int64],
+    seen: Traits,
+    *,
+    total: int,
 ) -> tuple[ClassFacts, ...]:
-    total = max(1, int(pixels.sum()))
     return tuple(
         ClassFacts(
             name=dataset.classes.names[place],
-            share=number / total,
+            share=number / max(1, total),
             pictures=int(pictures[place]),
             side=float(seen.sides[place]),
             near_border=float(seen.near_border[place]),
@@ -207,13 +223,18 @@ def _facts(
 
 
 def _check(
-    dataset: Dataset, statistics: Statistics, pixels: NDArray[np.int64], validation: int
+    dataset: Dataset,
+    statistics: Statistics,
+    pixels: NDArray[np.int64],
+    validation: int,
+    *,
+    least: int,
 ) -> None:
     """Raises all that forbids a training at once."""
     faults = []
     if not statistics.labelled.any():
         faults.append(f"none of {len(dataset):,} pictures to learn from has a readable truth")
-    elif np.count_nonzero(pixels) < 2:
+    elif np.count_nonzero(pixels) < least:
         names = [
             name for name, number in zip(dataset.classes.names, pixels, strict=False) if number
         ]

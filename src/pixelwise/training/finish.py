@@ -12,11 +12,11 @@ import numpy as np
 from pixelwise.errors import WeightsError
 from pixelwise.export.onnx import export_model, write_card
 from pixelwise.inference.card import Card, Score
-from pixelwise.inference.predictor import load
+from pixelwise.inference.predictor import Model, load
 from pixelwise.models.checkpoint import load_tensors
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.weights import read_tensors
-from pixelwise.training.examples import final_examples
+from pixelwise.training.examples import Predict, final_examples
 from pixelwise.training.file_scores import FileScores, channels_of, score_file
 from pixelwise.training.observers import Observer
 from pixelwise.training.report import Report, write_report
@@ -73,15 +73,18 @@ def finish(
     figures = tuple(figure for each in scores for figure in _figures(each))
     write_card(content, _card(materials, figures), folder.model)
     folder.unscored.unlink(missing_ok=True)
-    channel = channels_of(model.classes)
     final_examples(
-        folder,
-        protocol.dataset,
-        materials.classes,
-        lambda image: channel[model.predict(image).labels],
-        seed=materials.plan.seed,
+        folder, protocol.dataset, materials.classes, _predict(model), seed=materials.plan.seed
     )
     return Finished(folder.model, scores, write_report(folder.path))
+
+
+def _predict(model: Model) -> Predict:
+    """From a picture to what is drawn."""
+    if model.is_multi_label:
+        return lambda image: model.predict_multi_label(image).masks()
+    channel = channels_of(model.classes)
+    return lambda image: channel[model.predict(image).labels]
 
 
 def _load_best(network: SegmentationNetwork, folder: RunFolder) -> None:
@@ -100,7 +103,7 @@ def _scoring(total: int, observer: Observer | None) -> Callable[[int], object] |
 
 
 def _figures(found: FileScores) -> tuple[Score, ...]:
-    """Mean IoU with its interval, and pixel accuracy, as the card holds them."""
+    """Mean IoU with its interval, and pixel accuracy or mean Dice, as the card holds them."""
     scores, interval = found.scores, found.interval
     if np.isnan(scores.mean_iou):
         return ()
@@ -110,13 +113,13 @@ def _figures(found: FileScores) -> tuple[Score, ...]:
             f"; 95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f} % by the "
             f"jackknife over {found.units}"
         )
+    # There are no right pixels where each has any number of classes.
+    several = np.isnan(scores.pixel_accuracy)
+    metric = "mean Dice" if several else "pixel accuracy"
+    value = scores.mean_dice if several else scores.pixel_accuracy
     return (
         Score(metric="mIoU", value=round(scores.mean_iou, 4), protocol=found.protocol + sure),
-        Score(
-            metric="pixel accuracy",
-            value=round(scores.pixel_accuracy, 4),
-            protocol=found.protocol,
-        ),
+        Score(metric=metric, value=round(value, 4), protocol=found.protocol),
     )
 
 

@@ -49,6 +49,7 @@ class Traits:
             another class. NaN: not seen.
         object_side: the median side of single objects, measured likewise; NaN without.
         touching: share of the single objects that touch another; NaN without.
+        overlap: share of the pixels with any class that have several; 0 where that cannot be.
         upright: how surely the upper halves of the pictures differ from the lower ones, in
             standard errors of the mean difference: the largest over the classes' shares and the
             bands. NaN where there are too few pictures to tell.
@@ -61,6 +62,7 @@ class Traits:
     near_border: NDArray[np.float64]
     object_side: float
     touching: float
+    overlap: float
     upright: float
     chance: float
     mean: NDArray[np.float64]
@@ -81,6 +83,8 @@ class _Look:
     near: NDArray[np.int64]  # [C]
     objects: NDArray[np.int64]
     touching: int
+    labelled: int  # Pixels with any class, of targets of several labels.
+    several: int
     halves: NDArray[np.float64]  # [C + B]: upper minus lower half.
     moments: NDArray[np.float64]  # [3, B]: number, sum and sum of squares.
 
@@ -125,6 +129,8 @@ def _look(dataset: Dataset, place: int, bands: int) -> _Look | None:
         near=np.zeros(classes, np.int64),
         objects=np.zeros(0, np.int64),
         touching=0,
+        labelled=0,
+        several=0,
         halves=_halves(sample, dataset.classes),
         moments=_moments(sample.image),
     )
@@ -132,6 +138,10 @@ def _look(dataset: Dataset, place: int, bands: int) -> _Look | None:
         _look_at_plane(look, _middle(plane), classes)
     if isinstance(sample.target, InstanceTarget):
         look.objects, look.touching = _objects(sample.target.instances)
+    if isinstance(sample.target, MultiLabelTarget):
+        classes_there = sample.target.layers.sum(axis=0, dtype=np.uint16)[~sample.target.ignore]
+        look.labelled = int(np.count_nonzero(classes_there))
+        look.several = int(np.count_nonzero(classes_there > 1))
     return look
 
 
@@ -245,6 +255,7 @@ def _summary(looks: list[_Look], classes: int, bands: int) -> Traits:
         near_border=near_border,
         object_side=float(np.median(objects) ** 0.5) if len(objects) else float("nan"),
         touching=sum(look.touching for look in looks) / len(objects) if len(objects) else np.nan,
+        overlap=sum(look.several for look in looks) / max(1, sum(look.labelled for look in looks)),
         upright=_upright(np.array([look.halves for look in looks])),
         # The largest of n normal variates is about that.
         chance=math.sqrt(2 * math.log(2 * (classes + bands))),

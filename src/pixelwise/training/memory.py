@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["peak_mib", "to_device"]
+__all__ = ["device_name", "peak_mib", "to_device"]
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
@@ -21,6 +21,11 @@ def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def device_name(device: torch.device) -> str:
+    """The name of the GPU; else the kind of the device, such as "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def peak_mib(device: torch.device) -> int:

@@ -121,6 +121,8 @@ class TrainingPlan(_Part):
         train: split to learn from; several with "+" between them.
         validation: split to score on; None: a part of `train` is kept back, by groups.
         validation_share: of the pictures of `train` that are kept back where there is no split.
+        kind: "multi_class": a pixel has one class; "multi_label": any number of them, each a yes or
+            no of its own. The data decides, and where it can be read as both, this choice.
         instances: what becomes of single objects: "merge" forgets them, "borders" teaches
             outside, inside and border, so that objects that touch come apart.
         architecture: name of the network; `pixelwise models --architectures` lists them.
@@ -150,9 +152,11 @@ class TrainingPlan(_Part):
         weight_decay: AdamW's, on weights of more than one dimension.
         clip: longest gradient (2-norm); None leaves it.
         average_decay: of the averaged weights that are scored and kept; 0 keeps the last.
-        loss: names and weights, such as "cross-entropy + 0.5 dice".
-        class_weights: "none", "median-frequency", "sqrt-median-frequency", "inverse" or
-            "effective-number".
+        loss: names and weights, such as "cross-entropy + 0.5 dice"; of several classes per pixel
+            "binary-cross-entropy + dice".
+        class_weights: "none", "median-frequency", "sqrt-median-frequency", "inverse",
+            "sqrt-inverse" or "effective-number"; of several classes per pixel "none", "inverse" or
+            "sqrt-inverse", for pixels with a class against those without it.
         label_smoothing: share of the truth that is spread over all classes.
         auxiliary_weight: of the losses of auxiliary heads.
         precision: of the network's sums in training: weights stay float32.
@@ -174,6 +178,7 @@ class TrainingPlan(_Part):
     train: str = "train"
     validation: str | None = "val"
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    kind: Literal["multi_class", "multi_label"] = "multi_class"
     instances: Literal["merge", "borders"] = "merge"
 
     architecture: str = "unet"
@@ -209,7 +214,12 @@ class TrainingPlan(_Part):
 
     loss: str = "cross-entropy + dice"
     class_weights: Literal[
-        "none", "median-frequency", "sqrt-median-frequency", "inverse", "effective-number"
+        "none",
+        "median-frequency",
+        "sqrt-median-frequency",
+        "inverse",
+        "sqrt-inverse",
+        "effective-number",
     ] = "none"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     auxiliary_weight: _Share = 0.4
@@ -242,6 +252,8 @@ class TrainingPlan(_Part):
     def fingerprint(self) -> str:
         """The same for plans that train alike, wherever their files lie."""
         elsewhere = {"card", "checkpoint_seconds", "classes", "data", "start_from", "workers"}
+        # Runs that began before there was another kind go on.
+        elsewhere |= {"kind"} if self.kind == "multi_class" else set()
         chosen = self.model_dump_json(exclude=elsewhere | {"encoder_weights"})
         return sha256(chosen.encode()).hexdigest()
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from pixelwise.data.loader import Batch, Batches
 from pixelwise.errors import EngineError, UsageError
-from pixelwise.losses import SegmentationLoss
+from pixelwise.losses import Loss
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.optimiser import make_optimizer, set_learning_rate
@@ -56,7 +56,7 @@ def search_rate(
     plan: TrainingPlan,
     network: SegmentationNetwork,
     batches: Batches,
-    loss: SegmentationLoss,
+    loss: Loss,
     *,
     device: torch.device | str = "cpu",
     steps: int = 100,
@@ -111,7 +111,7 @@ class _Trial:
         self,
         plan: TrainingPlan,
         network: SegmentationNetwork,
-        loss: SegmentationLoss,
+        loss: Loss,
         device: torch.device,
     ) -> None:
         self._plan = plan
@@ -129,7 +129,7 @@ class _Trial:
         """One step at that rate; gives the loss before it."""
         plan = self._plan
         images = torch.from_numpy(batch.images).to(self._device)  # [B, bands, H, W]
-        target = torch.from_numpy(batch.masks).to(self._device)
+        target = torch.from_numpy(batch.target).to(self._device)
         set_learning_rate(self._optimizer, rate)
         self._optimizer.zero_grad(set_to_none=True)
         counts = self._loss.counts(target)

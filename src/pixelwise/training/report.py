@@ -238,11 +238,17 @@ def _protocol(history: History, interval: Interval | None) -> list[str]:
     if best is None or start is None:
         return []
     present = sum(iou is not None for iou in best.iou)
+    several = history.choice("kind") == "multi_label"
+    way = (
+        "Each class by itself is found where its probability is 0.5 at least: no threshold was "
+        "chosen on these pictures. The counts of each class are added up over all"
+        if several
+        else "One confusion matrix is filled over all"
+    )
     lines = [
         f"Mean IoU (Jaccard index) over the {present} of {len(best.iou)} classes that occur in "
-        "truth or prediction. One confusion matrix is filled over all "
-        f"{counted(start.val, 'validation picture')}, each at its original size and once, without "
-        "test-time augmentation; ignored pixels do not count.",
+        f"truth or prediction. {way} {counted(start.val, 'validation picture')}, each at its "
+        "original size and once, without test-time augmentation; ignored pixels do not count.",
         _validation(history),
         f"Weights: those after epoch {best.epoch + 1}{_averaged(history)}, the best of "
         f"{counted(len(history.scores), 'scoring')} of these same pictures.",

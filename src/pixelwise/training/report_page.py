@@ -122,7 +122,8 @@ def _course(history: History) -> list[str]:
     )
     parts = [ended]
     if best is not None:
-        accuracy = f", {percent(best.pixel_accuracy)} of all pixels right"
+        right = best.pixel_accuracy
+        accuracy = "" if right is None else f", {percent(right)} of all pixels right"
         parts.append(f"best epoch {best.epoch + 1}{accuracy}")
     return parts
 

@@ -8,9 +8,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pixelwise.data.statistics import Statistics, gather
 from pixelwise.errors import OutputError
 from pixelwise.formats.files import sweep_leftovers
@@ -21,6 +18,7 @@ from pixelwise.training.fingerprint import fingerprint
 from pixelwise.training.finish import Finished, finish
 from pixelwise.training.machine import machine
 from pixelwise.training.merging import TrainingData
+from pixelwise.training.multi_label import settled
 from pixelwise.training.observers import Observer, Observers
 from pixelwise.training.plan import TrainingPlan, make_plan, read_plan, write_plan
 from pixelwise.training.rate_search import RateSearch, search_rate
@@ -52,15 +50,14 @@ class Prepared:
         train: what is learned from.
         validation: what is scored.
         splits: pictures of both, by data set.
-        counts: int64 `[N, K]`: pixels of each value in each picture to learn from; None where
-            they are not known.
+        statistics: of the pictures to learn from; None where they are not known.
     """
 
     choice: Choice
     train: TrainingData
     validation: TrainingData
     splits: Splits
-    counts: NDArray[np.int64] | None
+    statistics: Statistics | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,29 +101,38 @@ def choose_plan(
         DatasetError: the data cannot be used.
     """
     draft = make_plan({**fixed, "instances": "merge"}, where="the choices")
-    check_names(draft)
-    splits = draw_splits(open_sources(draft), draft, bar=bar)
+    asked = {"instances": fixed.get("instances", "merge")}
+    check_names(draft.changed(**asked), kind_known="kind" in fixed)
+    draft, datasets = settled(draft, open_sources(draft), fixed)
+    check_names(draft.changed(**asked, start_from=None))
+    splits = draw_splits(datasets, draft, bar=bar)
     train, validation = bring_together(splits.trains, splits.validations, draft)
-    statistics = _statistics(splits, train, draft)
-    counts: NDArray[np.int64] | None = statistics.counts
+    gathered = _statistics(splits, train, draft)
     seen = fingerprint(
         train.dataset,
-        statistics,
+        gathered,
         validation=len(validation.dataset),
         classes=len(train.classes),
+        multi_label=draft.kind == "multi_label",
         seed=draft.seed,
     )
     choice = choose(seen, machine(), budget_seconds=budget_seconds, fixed=fixed)
     if "batch" not in fixed:
         choice = _shared(choice, processes)
-    if choice.plan.instances == "borders":
+    with_borders = choice.plan.instances == "borders"
+    if with_borders:
         train, validation = bring_together(splits.trains, splits.validations, choice.plan)
-        counts = None
     grid = grid_of(choice.plan, classes=len(train.classes))
     check_plan(choice.plan, processes, len(train.dataset), grid)
     # What becomes of the data is to be known before anything is trained.
     warnings = (*splits.notes, *train.notes, *choice.warnings)
-    return Prepared(replace(choice, warnings=warnings), train, validation, splits, counts)
+    return Prepared(
+        replace(choice, warnings=warnings),
+        train,
+        validation,
+        splits,
+        None if with_borders else gathered,
+    )
 
 
 def _statistics(splits: Splits, train: TrainingData, plan: TrainingPlan) -> Statistics:
@@ -174,7 +180,7 @@ def train(
         EngineError: the training cannot go on; its last good state is kept.
     """
     folder = RunFolder(output)
-    counts = None
+    statistics = None
     with join_world() as world, ExitStack() as holding:
         if world.is_first:
             folder.check_free()
@@ -188,8 +194,8 @@ def train(
             holding.enter_context(folder.left_free_by_errors())
             write_splits(prepared.splits, folder.splits)
             write_plan(prepared.choice.plan, folder.plan, prepared.choice.reasons)
-            counts = prepared.counts
-        return _go_on(folder, world, observer, counts)
+            statistics = prepared.statistics
+        return _go_on(folder, world, observer, statistics)
 
 
 def resume(output: Path, *, observer: Observer | None = None) -> Run:
@@ -213,7 +219,7 @@ def _go_on(
     folder: RunFolder,
     world: World,
     observer: Observer | None,
-    counts: NDArray[np.int64] | None = None,
+    statistics: Statistics | None = None,
 ) -> Run:
     started = time.monotonic()
     barrier(world)
@@ -228,7 +234,7 @@ def _go_on(
         world,
         begun=folder.is_begun(),
         groups=splits.score_groups,
-        counts=counts,
+        statistics=statistics,
     )
     views = Observers(
         [
@@ -267,7 +273,7 @@ def find_rate(prepared: Prepared, *, progress: Callable[[int], object] | None = 
     plan = prepared.choice.plan
     with join_world() as world:
         materials = prepare_training(
-            plan, prepared.train, prepared.validation, world, counts=prepared.counts
+            plan, prepared.train, prepared.validation, world, statistics=prepared.statistics
         )
         return search_rate(
             plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,17 +24,24 @@ from pixelwise.data.layouts.tables import read_table
 from pixelwise.data.loader import Batches
 from pixelwise.data.row_reader import Mixing
 from pixelwise.data.sampling import Aim, Weighted
-from pixelwise.data.statistics import gather
+from pixelwise.data.statistics import Statistics, gather
 from pixelwise.errors import DatasetError, UsageError, did_you_mean
 from pixelwise.inference.card import Postprocessing, Preprocessing, Resize
 from pixelwise.kernels.checks import usable_cores
-from pixelwise.losses import SegmentationLoss, class_weights, parse_loss
+from pixelwise.losses import (
+    Loss,
+    class_weights,
+    parse_loss,
+    parse_multi_label_loss,
+    positive_weights,
+)
 from pixelwise.models.build import ARCHITECTURES, build
 from pixelwise.models.encoders.make import check_encoder
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.training.class_file import ClassFile, read_class_file
 from pixelwise.training.distributed import World
 from pixelwise.training.merging import TrainingData, training_data, with_run_splits
+from pixelwise.training.multi_label import LOSS, choice_faults, foreground
 from pixelwise.training.plan import DataSource, TrainingPlan
 from pixelwise.training.score_groups import ScoreGroups
 from pixelwise.training.scoring import Protocol
@@ -48,10 +56,17 @@ __all__ = [
     "check_plan",
     "open_sources",
     "prepare_training",
+    "trial_loss",
 ]
 
 _MOST_SHOWN = 10
 _AIM_POWER = 0.5
+_WRONG_NAMES = {
+    "multi_class": "choices of the plan name what is not there",
+    "multi_label": "choices of the plan name what is not there, or do not go with several classes "
+    "per pixel",
+}
+_EXAMPLE_LOSSES = {"multi_class": "cross-entropy + 0.5 dice", "multi_label": LOSS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +87,7 @@ class Materials:
     classes: ClassTable
     batches: Batches
     network: SegmentationNetwork
-    loss: SegmentationLoss
+    loss: Loss
     protocol: Protocol
     notes: tuple[str, ...]
 
@@ -105,7 +120,7 @@ def open_sources(plan: TrainingPlan) -> tuple[Dataset, ...]:
         UsageError: one is named twice.
     """
     _refuse_repeated(plan.data)
-    datasets = tuple(_opened(source) for source in plan.data)
+    datasets = tuple(_opened(source, plan) for source in plan.data)
     classes = None if plan.classes is None else read_classes(plan.classes)
     return with_run_splits(datasets, classes) if isinstance(classes, ClassFile) else datasets
 
@@ -153,7 +168,7 @@ def prepare_training(
     *,
     begun: bool = False,
     groups: ScoreGroups | None = None,
-    counts: NDArray[np.int64] | None = None,
+    statistics: Statistics | None = None,
 ) -> Materials:
     """Builds everything that the plan names.
 
@@ -165,8 +180,8 @@ def prepare_training(
         begun: a checkpoint brings the weights: those to start from are not read, and need not be
             there any more.
         groups: which pictures to score on belong together; None where each stands alone.
-        counts: int64 `[N, K]`: pixels of each value in each picture to learn from; None if they
-            are not known: then all are read where the plan needs them.
+        statistics: of the pictures to learn from; None if they are not known: then all are read
+            where the plan needs them.
 
     Raises:
         UsageError: choices that do not go together.
@@ -190,8 +205,10 @@ def prepare_training(
     remainder = 1 if network.alignment == "corners" else 0
     check_plan(plan, world.size, len(train.dataset), (multiple, remainder))
     workers = usable_cores() if plan.workers is None else plan.workers
-    if counts is None:
-        counts = _counts(plan, train.dataset, workers)
+    if statistics is None and _needs_counts(plan):
+        statistics = gather(train.dataset, workers=workers)[0]
+    counts = np.zeros((len(train.dataset), len(train.dataset.classes)), np.int64)
+    counts = counts if statistics is None else statistics.counts
     return Materials(
         plan=plan,
         classes=classes,
@@ -208,7 +225,7 @@ def prepare_training(
             world=world.size,
         ),
         network=network,
-        loss=_loss(plan, train, counts),
+        loss=_loss(plan, train, statistics),
         protocol=Protocol(
             dataset=validation.dataset,
             own_terms=validation.own_terms,
@@ -216,7 +233,10 @@ def prepare_training(
             sides=_sides(train, validation),
             classes=len(classes),
             preprocessing=_preprocessing(plan, multiple=multiple, remainder=remainder),
-            postprocessing=Postprocessing(alignment=network.alignment),
+            postprocessing=Postprocessing(
+                alignment=network.alignment,
+                activation="sigmoid" if plan.kind == "multi_label" else "softmax",
+            ),
             workers=workers,
             groups=groups,
         ),
@@ -237,8 +257,9 @@ def _splits_of(data: TrainingData) -> list[set[str]]:
     return [{entry.split for entry in islice(entries, length)} for length in data.lengths]
 
 
-def _opened(source: DataSource) -> Dataset:
-    dataset = open_dataset(**source.model_dump())
+def _opened(source: DataSource, plan: TrainingPlan) -> Dataset:
+    several = plan.kind == "multi_label"
+    dataset = open_dataset(**source.model_dump(), kind="multi_label" if several else None)
     if dataset.faults:
         faults = [f"{fault.file}: {fault.what}" for fault in dataset.faults[:_MOST_SHOWN]]
         raise DatasetError(
@@ -247,7 +268,7 @@ def _opened(source: DataSource) -> Dataset:
             got="\n  ".join(faults),
             fix="`pixelwise data check` lists them all",
         )
-    return dataset
+    return foreground(dataset) if several else dataset
 
 
 def read_classes(name: str) -> ClassTable | ClassFile:
@@ -303,25 +324,25 @@ def check_plan(plan: TrainingPlan, processes: int, pictures: int, grid: tuple[in
         )
 
 
-def check_names(plan: TrainingPlan) -> None:
+def check_names(plan: TrainingPlan, *, kind_known: bool = True) -> None:
     """Makes sure that what the plan names is there, before all the data is read.
 
     Args:
         plan: with those choices that are fixed; its others are known.
+        kind_known: False: the data will tell how many classes a pixel has, and the loss may be of
+            either kind.
 
     Raises:
         UsageError: lists every name that is not known.
         UnknownModelError, ModelFileError, WeightsError: training cannot start from the model.
     """
-    faults = []
+    faults = choice_faults(plan) if plan.kind == "multi_label" else []
     if plan.architecture not in ARCHITECTURES:
         told = did_you_mean(plan.architecture, ARCHITECTURES)
         faults.append(f"there is no architecture {plan.architecture!r} ({told})")
     for check in (
         lambda: check_encoder(plan.encoder),
-        lambda: parse_loss(
-            plan.loss, classes=2, ignore_index=255, label_smoothing=plan.label_smoothing
-        ),
+        lambda: _named_loss(plan, kind_known=kind_known),
     ):
         try:
             check()
@@ -329,14 +350,43 @@ def check_names(plan: TrainingPlan) -> None:
             faults.append(f"{error.what} ({error.got})")
     if faults:
         raise UsageError(
-            "choices of the plan name what is not there",
+            _WRONG_NAMES[plan.kind],
             where="the choices",
             got="\n  ".join(faults),
             fix="look for names with: pixelwise models --architectures, pixelwise models "
-            '--encoders TEXT; a loss is a sum of names, such as "cross-entropy + 0.5 dice"',
+            f'--encoders TEXT; a loss is a sum of names, such as "{_EXAMPLE_LOSSES[plan.kind]}"',
         )
     if plan.start_from is not None:
         read_start_model(plan.start_from)
+
+
+def _named_loss(plan: TrainingPlan, *, kind_known: bool) -> Loss:
+    """The loss that the text names, of either kind where that is not known.
+
+    Raises:
+        UsageError: there is none such.
+    """
+    other = plan.model_copy(update={"kind": "multi_label"})
+    if not kind_known:
+        with contextlib.suppress(UsageError):
+            return trial_loss(other, classes=2, ignore_index=255)
+    return trial_loss(plan, classes=2, ignore_index=255)
+
+
+def trial_loss(plan: TrainingPlan, *, classes: int, ignore_index: int) -> Loss:
+    """The loss of a plan without weights of classes, which only the data tells.
+
+    Raises:
+        UsageError: lists every fault of its text.
+    """
+    if plan.kind == "multi_label":
+        return parse_multi_label_loss(plan.loss, classes=classes)
+    return parse_loss(
+        plan.loss,
+        classes=classes,
+        ignore_index=ignore_index,
+        label_smoothing=plan.label_smoothing,
+    )
 
 
 def _augmentation(plan: TrainingPlan) -> Augmentation:
@@ -364,10 +414,12 @@ def _aim(
     return Aim.at_rare(counts, dataset.classes, power=_AIM_POWER, chance=plan.aim)
 
 
-def _loss(plan: TrainingPlan, train: TrainingData, counts: NDArray[np.int64]) -> SegmentationLoss:
+def _loss(plan: TrainingPlan, train: TrainingData, statistics: Statistics | None) -> Loss:
     weights = None
-    if plan.class_weights != "none":
-        counts = counts[:, : len(train.classes)]
+    if plan.kind == "multi_label":
+        return _multi_label_loss(plan, train, statistics)
+    if plan.class_weights != "none" and statistics is not None:
+        counts = statistics.counts[:, : len(train.classes)]
         around = (counts.sum(axis=1, keepdims=True) * (counts > 0)).sum(axis=0)
         weights = class_weights(
             torch.from_numpy(counts.sum(axis=0)),
@@ -384,11 +436,23 @@ def _loss(plan: TrainingPlan, train: TrainingData, counts: NDArray[np.int64]) ->
     )
 
 
-def _counts(plan: TrainingPlan, dataset: Dataset, workers: int) -> NDArray[np.int64]:
-    """Pixels of each class in each picture, int64 `[N, C]`, where the plan needs them."""
-    if plan.class_weights == "none" and plan.sampling == "shuffled" and not plan.aim:
-        return np.zeros((len(dataset), len(dataset.classes)), np.int64)
-    return gather(dataset, workers=workers)[0].counts
+def _multi_label_loss(
+    plan: TrainingPlan, train: TrainingData, statistics: Statistics | None
+) -> Loss:
+    weights = None
+    if plan.class_weights != "none" and statistics is not None:
+        areas = statistics.sizes.astype(np.int64).prod(axis=1) - statistics.ignored
+        weights = positive_weights(
+            torch.from_numpy(statistics.counts.sum(axis=0)),
+            plan.class_weights,
+            pixels=int(areas[statistics.labelled].sum()),
+        )
+    return parse_multi_label_loss(plan.loss, classes=len(train.classes), positive_weights=weights)
+
+
+def _needs_counts(plan: TrainingPlan) -> bool:
+    """Whether pixels of each class in each picture are to be known."""
+    return plan.class_weights != "none" or plan.sampling != "shuffled" or plan.aim > 0
 
 
 def _mix(plan: TrainingPlan) -> Mixing | None:

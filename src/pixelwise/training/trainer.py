@@ -30,7 +30,7 @@ from pixelwise.training.depthwise import quicken_depthwise
 from pixelwise.training.distributed import World, from_first, gather_values, sum_over
 from pixelwise.training.events import read_events
 from pixelwise.training.log_lines import rounded, score_line
-from pixelwise.training.memory import peak_mib, to_device
+from pixelwise.training.memory import device_name, peak_mib, to_device
 from pixelwise.training.observers import Observer
 from pixelwise.training.optimiser import (
     follow_average,
@@ -157,7 +157,7 @@ class Trainer:
         ):
             if self._world.is_first and self._observer is not None:
                 self._observer.begin(tuple(read_events(self._folder.log)))
-            self._timed(machine_event(_name(self._device), self._world.size))
+            self._timed(machine_event(device_name(self._device), self._world.size))
             if not resumed:
                 self._note(self._materials.description(self._steps))
                 self._save()
@@ -203,9 +203,10 @@ class Trainer:
         progress, plan = self._progress, self._plan
         images = to_device(batch.images, self._device)  # [B, 3, H, W]
         images = images.contiguous(memory_format=self._layout)
-        target = to_device(batch.masks, self._device)
+        truth = batch.target
+        target = to_device(truth, self._device)
         # Counted on the processor, which would have to wait for a GPU.
-        counts = sum_over(self._world, self._materials.loss.counts(torch.from_numpy(batch.masks)))
+        counts = sum_over(self._world, self._materials.loss.counts(torch.from_numpy(truth)))
         rate = learning_rate(plan, progress.step, plan.epochs * self._steps)
         set_learning_rate(self._optimizer, rate)
         loss = self._gradients(images, target, counts)
@@ -494,7 +495,3 @@ class _Nothing:
 
 def _mixed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
