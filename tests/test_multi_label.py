@@ -83,7 +83,7 @@ def test_shares_need_not_sum_to_one(result):
     assert result.size == (8, 12)
     assert result.shares == {"class 0": 0.5, "class 7": 8 / 12, "class 300": 0}
     assert list(result.tags) == ["class 7", "class 0"]
-    assert repr(result) == "MultiLabelSegmentation(8×12: class 7 67%, class 0 50%)"
+    assert repr(result) == "MultiLabelSegmentation(8×12: class 7 67 %, class 0 50 %)"
     assert list(result.at(5, 0)) == ["class 0", "class 7", "class 300"]
     with pytest.raises(UsageError):
         result.at(12, 0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -144,10 +146,19 @@ def test_an_int8_model_is_not_quantised_again(work, export):
     assert "quantised already" in error
 
 
-def test_without_onnx_the_extra_is_named(work, export, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("pixelwise.export")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    code, _, error = export("--to", "onnx", "--pictures", "data/images")
-    assert code == 2
-    assert 'pip install "pixelwise[train]"' in error
+def test_without_onnx_the_extra_is_named(work):
+    arguments = ["pixelwise", "export", "toy.onnx", "--to", "onnx", "--pictures", "data/images"]
+    code = (
+        f"import sys; sys.modules['onnx'] = None; sys.argv = {arguments}\n"
+        "from pixelwise.cli import main\nsys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=work,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    assert done.returncode == 2
+    assert 'pip install "pixelwise[train]"' in done.stderr

@@ -15,7 +15,7 @@ def test_thresholds_go_into_a_new_file_and_make_it_better(layered, command, monk
     code, out, error = command("calibrate", "sigmoid.onnx", "data", "-o", "new.onnx")
     assert (code, error) == (0, "")
     assert "data, all pictures, 12 pictures in 12 groups, all pixels, 3 classes" in out
-    assert "higher with a probability of 100.0%" in " ".join(out.split())
+    assert "higher with a probability of 100.0 %" in " ".join(out.split())
     assert out.rstrip().endswith("written: new.onnx")
     assert (layered / "sigmoid.onnx").read_bytes() == before
     card = read_model(layered / "new.onnx").card

@@ -346,9 +346,9 @@ def test_classes_over_each_other_are_a_yes_or_no_each():
     choice = chosen(street(**layers))
     plan = choice.plan
     assert (plan.kind, plan.loss) == ("multi_label", "binary-cross-entropy + dice")
-    assert "25.0% of the pixels with a class have several" in choice.reasons["kind"]
+    assert "25.0 % of the pixels with a class have several" in choice.reasons["kind"]
     assert plan.class_weights == "none"
-    assert "'pole' is on 1.00% of the pixels" in choice.reasons["class_weights"]
+    assert "'pole' is on 1.00 % of the pixels" in choice.reasons["class_weights"]
     assert not any("has several classes" in warning for warning in choice.warnings)
     wire = ClassFacts("wire", 0.0005, 390, 3.0, 0.9)
     rare = chosen(street(classes=(*street().classes, wire), **layers)).plan

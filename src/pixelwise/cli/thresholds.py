@@ -26,6 +26,7 @@ from pixelwise.evaluation.matching import Rule
 from pixelwise.evaluation.sources import SetTruth
 from pixelwise.inference.card import Card
 from pixelwise.inference.predictor import Model
+from pixelwise.percentages import percent
 
 __all__ = ["Calibrated", "refuse_layers", "refuse_softmax_options", "tuned"]
 
@@ -153,7 +154,7 @@ def _print(result: ThresholdResult, sample: LayerSample) -> None:
     text = f"mean IoU of other pictures: {100 * change.value:+.1f} points"
     if not math.isnan(change.low):
         text += f" (95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
-    print_wrapped(f"{text}, higher with a probability of {result.better:.1%}")
+    print_wrapped(f"{text}, higher with a probability of {percent(result.better)}")
     if result.few:
         print_wrapped(f"too few pixels, thresholds stay as they were: {', '.join(result.few)}")
     if not result.helps:

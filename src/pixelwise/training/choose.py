@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pixelwise.data.borders import BORDER_CLASSES
+from pixelwise.percentages import percent
 from pixelwise.training.choices import Choices
 from pixelwise.training.choose_input import Scale, choose_crop, choose_pictures, choose_scale
 from pixelwise.training.choose_learning import (
@@ -141,7 +142,7 @@ def _choose_data(choices: Choices, seen: Fingerprint) -> None:
     if not seen.multi_label:
         choices.set("kind", "multi_class", "each pixel of the data has one class")
         return
-    overlap = f"{seen.overlap:.1%} of the pixels with a class have several"
+    overlap = f"{percent(seen.overlap)} of the pixels with a class have several"
     choices.set("kind", "multi_label", f"{overlap}: each class is a yes or no of its own")
     if not seen.overlap:
         choices.warn(

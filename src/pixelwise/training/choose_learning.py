@@ -83,7 +83,7 @@ def choose_loss(choices: Choices, seen: Fingerprint) -> None:
 
 def _choose_multi_label_loss(choices: Choices, seen: Fingerprint) -> None:
     rarest = seen.present[0]
-    share = f"{rarest.name!r} is on {rarest.share:.2%} of the pixels"
+    share = f"{rarest.name!r} is on {percent(rarest.share, 2)} of the pixels"
     choices.set(
         "loss",
         LOSS,
