@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -160,13 +160,22 @@ class MultiLabelSegmentation(ScoredPicture):
         Raises:
             OutputError: a file cannot be written.
         """
-        for path, content in zip(mask_paths(self.classes, name), self.encode_masks(), strict=True):
+        for path, content in zip(
+            mask_paths(self.classes, name), self.encode_masks({}), strict=True
+        ):
             write_atomic(Path(folder) / path, content)
 
-    def encode_masks(self, **facts: str) -> Iterator[bytes]:
-        """The PNGs that `save` writes, made one by one; `facts` are added to their provenance."""
-        for layer in self.layers():
-            yield layer.encode_mask(**facts)
+    def encode_masks(
+        self, facts: Mapping[str, str], *, of_last: Mapping[str, str] | None = None
+    ) -> Iterator[bytes]:
+        """The PNGs that `save` writes, made one by one; `facts` are added to their provenance.
+
+        The last one says `of_last` too: what is of the picture, and not of one class.
+        """
+        last = len(self.classes) - 1
+        for number, layer in enumerate(self.layers()):
+            more = of_last if number == last and of_last is not None else {}
+            yield layer.encode_mask(**facts, **more)
 
     def _repr_png_(self) -> bytes:
         if self.image is not None:

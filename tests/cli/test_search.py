@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pixelwise.cli.search import _line
 from pixelwise.formats.masks import read_mask
 
 
@@ -141,3 +142,8 @@ def test_rasters_by_what_they_say_of_themselves(tmp_path, monkeypatch, command, 
         "class 1 in top left": (part == 1).sum() / (part != nodata).sum(),
     }
     assert (found["source"], found["size"]) == ("scene.tif", [530, 1100])
+
+
+def test_names_that_are_no_text_go_into_a_pipe_as_bytes():
+    assert _line("ä\udcff.jpg") == "ä".encode() + b"\xff.jpg\n"
+    assert _line("b\ud800.jpg") == b"b\\ud800.jpg\n"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from pixelwise.errors import ImageFileError, OutOfMemoryError, OutputExistsError
-from pixelwise.formats.masks import read_mask
+from pixelwise.formats.files import write_atomic
+from pixelwise.formats.masks import encode_mask, read_mask
 from pixelwise.inference.jobs import Job, Outputs, read_job, run_jobs, source_facts
 from pixelwise.inference.predictor import load
 
@@ -127,9 +129,21 @@ def test_a_whole_result_is_known_again(result):
     assert not outputs.are_done(facts, model.classes)
     outputs.save(model.predict(job.source), facts, overwrite=False)
     assert outputs.are_done(facts, model.classes)
-    assert outputs.stored_facts()["model_hash"] == model.sha256
+    assert sum(outputs.stored_shares().values()) == pytest.approx(1, abs=1e-5)
     assert not outputs_of(job, layers=True).are_done(facts, model.classes)
     assert not outputs_of(job, probabilities=True).are_done(facts, model.classes)
+
+
+@pytest.mark.parametrize(
+    "shares", ["x", "[1]", '{"a": "b"}', "5", 5, "[" * 100_000, '{"a": NaN}', '{"a": 2}', None]
+)
+def test_shares_that_make_no_sense_are_none(shares, work):
+    outputs = outputs_of(Job(Path("a.png"), Path("a")))
+    said = json.dumps({"shares": shares})
+    write_atomic(
+        work / outputs.labels, encode_mask(np.zeros((2, 2), np.uint8), text={"pixelwise": said})
+    )
+    assert outputs.stored_shares() == {}
 
 
 def test_another_setting_is_another_result(result):

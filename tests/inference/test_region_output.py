@@ -89,3 +89,24 @@ def test_a_journal_that_is_damaged_makes_no_file_ours(output):
         path.write_text('{"files": 3')
     with pytest.raises(OutputExistsError):
         output.begin("m", CLASSES, [JOB])
+
+
+def test_what_a_killed_run_was_about_to_replace_is_not_done(output):
+    output.save(segmentation_of(0), JOB, b"", FACTS)
+    path = output.place(JOB)
+    first = path.read_bytes()
+    facts = FACTS | {"settings": "others"}
+    output.save(segmentation_of(1), JOB, b"", facts)
+    assert output.is_done(JOB, facts, overwrite=False)
+    path.write_bytes(first)
+    assert not output.is_done(JOB, facts, overwrite=False)
+    path.write_bytes(b"corrected")
+    assert output.is_done(JOB, facts, overwrite=False)
+
+
+@pytest.mark.parametrize("text", ['{"files": {"a": 3}}', '{"files": {}, "facts": 1}'])
+def test_a_journal_of_another_form_knows_nothing(text, output):
+    output.save(segmentation_of(0), JOB, b"", FACTS)
+    (entry,) = (output.folder / ".pixelwise" / "pictures").rglob("*.json")
+    entry.write_text(text)
+    assert not output.is_done(JOB, FACTS, overwrite=False)

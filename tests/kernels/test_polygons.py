@@ -255,6 +255,12 @@ def test_nothing_but_ignored_pixels_and_no_rows_at_all_give_no_polygons():
     assert (len(empty), empty.points.shape) == (0, (0, 2))
 
 
+def test_more_rows_than_can_be_counted_are_refused():
+    labels = np.broadcast_to(np.zeros((1, 1), np.uint8), (2**31, 1))
+    with pytest.raises(ArrayError, match="more rows than can be counted"):
+        kernels.trace_polygons(labels)
+
+
 def test_other_arguments_are_refused():
     labels = np.zeros((3, 4), np.uint8)
     for wrong in (labels.astype(float), labels[0], labels[:0], labels.astype(np.int64), "labels"):

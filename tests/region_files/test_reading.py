@@ -51,7 +51,16 @@ def test_geojson_says_what_regions_are(saved, table):
         ("p.svg", "<svg/>", "viewBox"),
         ("p.svg", "<!DOCTYPE svg [<!ENTITY a 'b'>]><svg/>", "document type"),
         ("p.svg", '<svg viewBox="0 0 99999999 99999999"/>', "max_megapixels"),
+        ("p.svg", '<?xml version="1.0" encoding="foo"?><svg/>', "unknown encoding"),
+        ("p.svg", '<?xml version="1.0" encoding="shift_jis"?><svg/>', "multi-byte"),
         ("p.geojson", "{", "JSONDecodeError"),
+        (
+            "p.geojson",
+            '{"size": [2, 3], "features": [{"geometry": {"type": "Polygon", "coordinates": [[['
+            + "9" * 400
+            + ", 0]]]}}]}",
+            "OverflowError",
+        ),
         ("p.geojson", "[]", "TypeError"),
         ("p.geojson", '{"size": [0, 3], "features": []}', "size of 0"),
         ("p.geojson", '{"size": [2, 3], "features": [{}]}', "geometry"),
@@ -66,7 +75,17 @@ def test_files_of_others_are_refused(name, content, said, table, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["", "M0 0", "H3Z", "M0 0L3 3Z", "M0 0H3V2Z x", "M0 0H99999999999Z", "M0H3Z"]
+    "path",
+    [
+        "",
+        "M0 0",
+        "H3Z",
+        "M0 0L3 3Z",
+        "M0 0H3V2Z x",
+        "M0 0H99999999999Z",
+        "M0H3Z",
+        "M0 " + "9" * 5000,
+    ],
 )
 def test_paths_of_others_are_refused(path, saved, table):
     group = f'<g data-class="car"><path d="{path}"/></g>'

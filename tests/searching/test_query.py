@@ -79,6 +79,7 @@ def test_texts_and_what_they_mean(text, expected):
         ("car in cell 1,1 of 3", "row and column", 12),
         ("car in cell 1 1 of 2", "row and column", 12),
         ("car in cell 0,1 of 2", "row and column", 12),
+        (f"car in cell {'9' * 5000},1 of 2", "row and column", 12),
         ("car; rm", "is expected", 3),
         ("(" * 60 + "a" + ")" * 60, "too many", 50),
         ("not " * 60 + "a", "too many", 200),

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 from xml.sax import saxutils as xml
 
@@ -161,6 +163,56 @@ def test_a_damaged_index_is_made_anew(tmp_path, write_map, places):
             assert pw.search(tmp_path, query) == expected
     assert pw.search(tmp_path, "car in left").pictures == 6
     assert index.read_bytes() == content
+
+
+def test_an_index_made_by_hand_is_made_anew(tmp_path, write_map):
+    """Its checksums are right, and what they are of is not what a search writes."""
+    for seed in range(4):
+        write_map(tmp_path / f"{seed}.png", picture(seed))
+    expected = pw.search(tmp_path, "car in left")
+    index = tmp_path / INDEX_NAME
+    content = index.read_bytes()
+    sections, place = [], 8
+    while place < len(content):
+        (length,) = struct.unpack_from("<I", content, place)
+        sections.append(zlib.decompress(content[place + 8 : place + 8 + length]))
+        place += 8 + length
+
+    def written(number, plain):
+        parts = [zlib.compress(plain if n == number else old) for n, old in enumerate(sections)]
+        heads = [struct.pack("<II", len(part), zlib.crc32(part)) for part in parts]
+        return content[:8] + b"".join(map(b"".join, zip(heads, parts, strict=True)))
+
+    for number, section in enumerate(sections):
+        (told,) = struct.unpack_from("<I", section)
+        head, rest = json.loads(section[4 : 4 + told]), section[4 + told :]
+        for field in range(len(head)):
+            for place, value in [(0, 9), (1, "<U1"), (1, ""), (1, "|u1"), (1, "<i8"), (2, 1)]:
+                changed = [list(each) for each in head]
+                changed[field][place] = value
+                text = json.dumps(changed).encode()
+                index.write_bytes(written(number, struct.pack("<I", len(text)) + text + rest))
+                assert pw.search(tmp_path, "car in left").pictures == expected.pictures
+    index.write_bytes(written(2, bytes(1 << 30)))
+    assert pw.search(tmp_path, "car in left") == expected
+
+
+def test_results_of_several_classes_per_pixel_are_one_picture_each(layered, command, monkeypatch):
+    monkeypatch.chdir(layered)
+    assert command("predict", "--model", "sigmoid.onnx", "data/images", "-o", "out")[0] == 0
+    answer = pw.search("out", "red")
+    assert answer.pictures == 12
+    assert answer.matches == len({found.source for found in answer.found})
+
+
+def test_a_size_that_no_raster_has_is_no_result(tmp_path, write_map):
+    result = json.dumps({"size": [10**30, 4], "classes": [], "nodata_pixels": 4})
+    said = xml.quoteattr(json.dumps({"source": "scene.tif", "result": result}))[1:-1]
+    items = f'<Item name="pixelwise">{said}</Item><Item name="CLASS_1">car</Item>'
+    items = f"<GDALMetadata>{items}</GDALMetadata>"
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.tif", tiffinfo={42112: items})
+    write_map(tmp_path / "b.png", np.ones((4, 4), np.uint8))
+    assert pw.search(tmp_path, "car").skipped == {"not a label map of pixelwise": 1}
 
 
 def test_an_index_that_is_none_is_told(tmp_path):

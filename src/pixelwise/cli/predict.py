@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -405,7 +404,7 @@ def work(model: Model, job: Job, request: Request) -> Done:
     regions_done = regions is None or regions.is_done(job, facts, overwrite=request.overwrite)
     done = done and regions_done
     if done and not request.summary and request.point is None:
-        shares = json.loads(outputs.stored_facts().get("shares", "{}"))
+        shares = outputs.stored_shares()
         facts_there = _facts_there(outputs, model) if request.facts else None
         return Done(outputs, shares, True, None, None, facts_there, facts["source_hash"], ())
     segmentation = _answer(model, content, request, str(job.source))

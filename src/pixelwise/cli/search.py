@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from typing import Annotated
@@ -53,7 +54,8 @@ def search(
         _print_table(answer, labels=labels)
     else:
         for found in answer.found:
-            sys.stdout.write(_name(found, labels=labels) + "\n")
+            sys.stdout.buffer.write(_line(_name(found, labels=labels)))
+        sys.stdout.buffer.flush()
         for reason, count in answer.skipped.items():
             sys.stderr.write(f"passed over: {count:,} × {reason}\n")
     for note in answer.notes:
@@ -62,6 +64,14 @@ def search(
 
 def _name(found: Found, *, labels: bool) -> str:
     return str(found.labels) if labels else found.name
+
+
+def _line(name: str) -> bytes:
+    """A name as the file system has it, which need not be text; other programs open it so."""
+    try:
+        return os.fsencode(name) + b"\n"
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _print_table(answer: SearchAnswer, *, labels: bool) -> None:

@@ -146,9 +146,13 @@ class Outputs:
     def _answer(self) -> str:
         return _MASKS if self.masks else "labels"
 
-    def stored_facts(self) -> dict[str, Any]:
-        """What the label map that is there says of itself; `{}` where none of ours is."""
-        return facts_in(self.labels)
+    def stored_shares(self) -> dict[str, float]:
+        """Shares of the classes, by the label map that is there; `{}` where it does not tell."""
+        try:
+            shares = json.loads(facts_in(self.labels)["shares"])
+            return {str(name): _share(value) for name, value in shares.items()}
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            return {}
 
     def are_done(
         self, facts: dict[str, str], classes: ClassTable, *, overwrite: bool = False
@@ -198,7 +202,7 @@ class Outputs:
         if self._answer in wanted:
             if isinstance(segmentation, MultiLabelSegmentation):
                 shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
-                contents = segmentation.encode_masks(**facts, shares=json.dumps(shares))
+                contents = segmentation.encode_masks(facts, of_last={"shares": json.dumps(shares)})
             else:
                 contents = iter([segmentation.encode(**facts)])
             for path, content in zip(self.masks or (self.labels,), contents, strict=True):
@@ -389,6 +393,12 @@ def _outcome(job: Job, work: Callable[[Job], _Result]) -> Outcome[_Result]:
 def _agree(facts: dict[str, str], found: dict[str, Any]) -> bool:
     """Whether a result says what it must, and names no setting that was not asked for."""
     return {_SETTINGS: ""} | facts == {key: found.get(key, "") for key in (_SETTINGS, *facts)}
+
+
+def _share(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("no share")
+    return float(value)
 
 
 def facts_in(path: Place) -> dict[str, Any]:

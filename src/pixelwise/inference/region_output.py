@@ -111,13 +111,13 @@ class RegionOutput:
         known = _read(self._of(job))
         if not known or overwrite:
             return False
-        if known["facts"] != self._facts(facts):
+        if known.get("facts") != self._facts(facts):
             raise OutputExistsError(
                 "regions are there already, of another picture, model or setting",
                 where=str(self.place(job)),
                 fix="pass --overwrite, or give another output folder",
             )
-        return all((self.folder / path).exists() for path in known["files"])
+        return all(self._is_whole(path, known["files"][path]) for path in known["files"])
 
     def save(
         self, segmentation: Segmentation, job: Job, content: bytes, facts: dict[str, str]
@@ -179,10 +179,12 @@ class RegionOutput:
         """Content of each, made anew by each call."""
 
         def pieces() -> Iterator[str]:
-            return (entry["piece"] for entry in self._entries())
+            return (entry.get("piece", "") for entry in self._entries())
 
         def names() -> Iterator[bytes]:
-            return (f"{Path(entry['picture']).stem}\n".encode() for entry in self._entries())
+            return (
+                f"{Path(entry.get('picture', '')).stem}\n".encode() for entry in self._entries()
+            )
 
         made: dict[str, dict[str, Callable[[], Iterable[bytes]]]] = {
             "coco": {"annotations/instances.json": lambda: coco_file(pieces(), classes)},
@@ -212,6 +214,12 @@ class RegionOutput:
         if found and found not in ours:
             raise _in_the_way(self.folder / path, "")
         return [found] if found else []
+
+    def _is_whole(self, path: str, hashes: Sequence[str]) -> bool:
+        """Whether a file is there, and not the one that a killed run was about to replace."""
+        if len(hashes) < 2:
+            return (self.folder / path).exists()
+        return _hash_of(self.folder / path) not in ("", *hashes[:-1])
 
     def _facts(self, facts: dict[str, str]) -> dict[str, str]:
         if self.spacing is None:
@@ -264,7 +272,17 @@ def _read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) and isinstance(value.get("files"), dict) else {}
+    return value if isinstance(value, dict) and _is_entry(value) else {}
+
+
+def _is_entry(value: dict[str, Any]) -> bool:
+    files = value.get("files")
+    return (
+        isinstance(files, dict)
+        and all(isinstance(hashes, list) for hashes in files.values())
+        and isinstance(value.get("facts", {}), dict)
+        and all(isinstance(value.get(key, ""), str) for key in ("model_hash", "piece", "picture"))
+    )
 
 
 def _known_hashes(entry: dict[str, Any], path: str) -> list[str]:

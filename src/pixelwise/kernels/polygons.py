@@ -150,7 +150,8 @@ class PolygonStream:
         weights: npt.NDArray[np.float64] | None,
         values: Floats | None,
     ) -> Polygons:
-        if COMPILED and self._is_exact and weights is None and values is None and labels.size:
+        is_bare = self._is_exact and weights is None and values is None
+        if COMPILED and is_bare and 0 < len(labels) <= _LONGEST_SIDE:
             found = _native.trace_outlines(np.ascontiguousarray(labels), *self._ignored)
             return _polygons(found, has_values=False)
         self._feed(labels, weights, values)

@@ -22,7 +22,7 @@ from pixelwise.segments import Labels
 
 __all__ = ["read_regions"]
 
-_STEP = re.compile(r"([MHVZ])(\d*)(?: (\d+))?")
+_STEP = re.compile(r"([MHVZ])([0-9]{0,10})(?: ([0-9]{1,10}))?")
 _LONGEST_SIDE = 2**30
 _LARGEST = 1 << 32
 
@@ -115,6 +115,9 @@ def _svg(content: bytes) -> tuple[tuple[int, int], _Drawn]:
     except expat.ExpatError as error:
         place = f"line {error.lineno}, column {error.offset}"
         raise _broken(f"{place}: {expat.ErrorString(error.code)}") from error
+    except (LookupError, ValueError) as error:
+        # Of an encoding that the file declares and nobody knows.
+        raise _broken(str(error)[:200]) from error
     if reader.size is None:
         raise _broken("no <svg> with a viewBox of whole pixels from 0 0")
     return reader.size, reader.drawn
@@ -155,7 +158,7 @@ def _rings(text: str) -> list[NDArray[np.float64]]:
         if step.start() != end or (step[1] == "M") != (step[3] is not None):
             break
         kind, number = step[1], step[2]
-        if (kind == "Z") != (number == "") or (kind != "M" and not points) or len(number) > 10:
+        if (kind == "Z") != (number == "") or (kind != "M" and not points):
             break
         end = step.end()
         if kind == "M":
@@ -186,7 +189,7 @@ def _geojson(content: bytes) -> tuple[tuple[int, int], _Drawn]:
             rings = [np.array(ring, np.float64).reshape(-1, 2) for part in parts for ring in part]
             name = feature["properties"]["class"]
             drawn.append((None if name is None else str(name), rings))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise _broken(f"{type(error).__name__}: {error}"[:200]) from error
     return _size(height, width), drawn
 

@@ -36,6 +36,11 @@ _TYPES = {
     "mask": np.dtype(np.uint64),
 }
 
+# Of arrays as `pack` writes them: whole numbers and truth values alone.
+_STORED = frozenset(np.dtype(code).str for code in "?bBhHiIqQ")
+# A thousand times what a block of ordinary pictures takes; a few bytes of a file may claim more.
+_LARGEST = 1 << 29
+
 _Section = TypeVar("_Section", "Files", "Facts", "Places")
 
 
@@ -101,10 +106,14 @@ class Places:
 
     def cells(self) -> NDArray[np.int64]:
         """int64 `[m, 64]`."""
-        there = np.unpackbits(self.mask.view(np.uint8), bitorder="little").astype(np.bool_)
+        there = self.there()
         found = np.zeros(there.size, np.int64)
         found[there] = self.counts
         return found.reshape(-1, CELLS)
+
+    def there(self) -> NDArray[np.bool_]:
+        """In which cells each class occurs, bool `[64 · m]`."""
+        return np.unpackbits(self.mask.view(np.uint8), bitorder="little").view(np.bool_)
 
 
 def block_of(entries: Sequence[Entry]) -> tuple[Files, Facts, Places]:
@@ -193,10 +202,11 @@ def check_sections(files: Files, facts: Facts, places: Places | None) -> None:
     fits = (
         all(len(each) == len(files.paths) for each in of_files)
         and all(len(each) == facts.count.sum() for each in of_classes)
-        and (facts.count >= 0).all()
+        and ((facts.count >= 0) & (facts.count <= len(facts.name))).all()
         and all(0 <= name < len(facts.names) for name in np.unique(facts.name))
         and all(0 <= table < len(facts.tables) for table in np.unique(facts.table))
         and facts.kind.max(initial=0) <= UNREADABLE
+        and (places is None or len(places.there().nonzero()[0]) == len(places.counts))
     )
     if not fits:
         raise DamagedError
@@ -228,7 +238,10 @@ def unpack(kind: type[_Section], content: bytes, checksum: int) -> _Section:
     """
     if zlib.crc32(content) != checksum:
         raise DamagedError
-    plain = zlib.decompress(content)
+    unpacker = zlib.decompressobj()
+    plain = unpacker.decompress(content, _LARGEST)
+    if not unpacker.eof:
+        raise DamagedError
     (told,) = _COUNT.unpack_from(plain)
     place = _COUNT.size + told
     values: dict[str, Any] = {}
@@ -237,14 +250,18 @@ def unpack(kind: type[_Section], content: bytes, checksum: int) -> _Section:
     ):
         data = plain[place : place + length]
         place += length
-        if dtype:
-            wide = _TYPES.get(field.name, np.dtype(np.int64))
-            array = np.frombuffer(data, dtype).astype(wide)
-            values[field.name] = array.reshape(-1, 2) if field.name == "size" else array
-        else:
+        if field.type == "list[str]":
             text = data.decode("utf-8", "surrogatepass")
             values[field.name] = text.split("\0") if count else []
-    return kind(**values)
+        elif dtype in _STORED:
+            array = np.frombuffer(data, dtype).astype(_TYPES.get(field.name, np.dtype(np.int64)))
+            values[field.name] = array.reshape(-1, 2) if field.name == "size" else array
+        if len(values.get(field.name, ())) != count:
+            raise DamagedError
+    found = kind(**values)
+    if isinstance(found, Files) and not len(found.paths) == len(found.length) == len(found.changed):
+        raise DamagedError
+    return found
 
 
 def read_head(file: BinaryIO) -> tuple[int, int] | None:
@@ -267,4 +284,6 @@ def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype != np.int64 or not values.size:
         return values
     low, high = int(values.min()), int(values.max())
-    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    # Signed and unsigned together would become floats, which lose the ends of times.
+    most = np.min_scalar_type(-high - 1 if low < 0 < high else high)
+    return values.astype(np.promote_types(np.min_scalar_type(low), most))

@@ -41,6 +41,8 @@ UNSETTLED = -1
 """The time of a file that may be written again without its time changing."""
 
 _PNG_SIZE = slice(16, 24)
+# So that areas are numbers of 64 bits.
+_LONGEST_SIDE = 2**31
 _TWO_SIDES = struct.Struct(">II")
 _CLASS_ITEM = re.compile(r"CLASS_\d+").fullmatch
 _NO_SENSE = (KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error)
@@ -104,6 +106,8 @@ def read_entry(folder: Path, path: str, length: int, changed: int) -> Entry:
 def _result(facts: dict[str, Any], file: Entry) -> Entry:
     """The entry of a label map of ours; raises whatever comes where it is none."""
     presence = Presence.decode(facts["presence"])
+    if max(presence.size) >= _LONGEST_SIDE:
+        raise ValueError("no size")
     classes = {int(id_): _name(name) for id_, name in dict(json.loads(facts["classes"])).items()}
     is_raster = "result" in facts
     names, rows = [], []
@@ -129,6 +133,8 @@ def _older_raster(facts: dict[str, Any], file: Entry) -> Entry:
     """The entry of a label raster that tells how much there is of every class, and not where."""
     said = json.loads(facts["result"])
     height, width = map(int, said["size"])
+    if not (0 <= height < _LONGEST_SIDE and 0 <= width < _LONGEST_SIDE):
+        raise ValueError("no size")
     counts = {_name(entry["name"]): int(entry["pixels"]) for entry in said["classes"]}
     names = tuple(counts)
     return replace(

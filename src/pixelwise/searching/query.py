@@ -42,6 +42,8 @@ _KEYWORDS = {"and", "or", "not", "in"}
 _COMPARISONS = {"≥": ">=", "≤": "<="}
 _DEEPEST = 50
 _LONGEST = 10_000
+# Python refuses to read numbers of thousands of digits.
+_LONGEST_WHOLE = 10
 _PLACES = (
     "left, right, top, bottom (halves), top left, …, centre (the middle half of both sides), "
     "or cell ROW,COLUMN of 2, 4 or 8"
@@ -279,7 +281,10 @@ class _Parser:
 
     def _whole(self) -> int:
         token = self._next
-        return int(self._take().text) if token.kind == "number" and token.text.isdigit() else 0
+        is_short = (
+            token.kind == "number" and token.text.isdigit() and len(token.text) < _LONGEST_WHOLE
+        )
+        return int(self._take().text) if is_short else 0
 
     def _refuse_rest(self) -> NoReturn:
         token = self._next

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pixelwise import data
+from pixelwise.data.layouts.cvat import _read
 from pixelwise.errors import MaskFileError
 
 SIZE = (12, 16)
@@ -112,6 +113,12 @@ def test_subsets_are_splits(write, subset, split):
 def test_document_types_are_refused(write, head):
     (fault,) = (fault for fault in write(head=head).faults if fault.severity == "error")
     assert "document type" in fault.got
+
+
+def test_an_encoding_that_nobody_knows_is_told(tmp_path):
+    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="foo"?><annotations/>')
+    _, fault = _read(tmp_path / "a.xml", "a.xml")
+    assert "encoding" in fault.got
 
 
 def test_names_are_text(write):

@@ -156,7 +156,7 @@ def _work(job: Job, request: Request) -> Done:
     outputs = Outputs.of(job, request.output, layers=False, probabilities=request.probabilities)
     done = outputs.are_done(facts, GROUND, overwrite=request.overwrite)
     if done and not request.summary:
-        shares = json.loads(outputs.stored_facts().get("shares", "{}"))
+        shares = outputs.stored_shares()
         return Done(outputs, shares, skipped=True, summary=None)
     segmentation = _segmented(job, request, seeds)
     removed = outputs.save(segmentation, facts, overwrite=request.overwrite)

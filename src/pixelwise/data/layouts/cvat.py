@@ -145,7 +145,8 @@ def _read(path: Path, file: str) -> tuple[_Reader, Fault | None]:
         got = str(error)
     except expat.ExpatError as error:
         got = f"line {error.lineno}, column {error.offset}: {expat.ErrorString(error.code)}"
-    except (OSError, ValueError) as error:
+    except (LookupError, OSError, ValueError) as error:
+        # Encodings that nobody knows are no errors of expat.
         got = str(error)[:200]
     else:
         return reader, None
