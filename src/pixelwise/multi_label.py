@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from pixelwise.formats.files import write_atomic
 from pixelwise.formats.png import encode_rgb
 from pixelwise.geometry import Geometry, Window
 from pixelwise.layer import mask_paths
+from pixelwise.presence import CELL_SIDE, Presence, cell_edges
 from pixelwise.scored_picture import Provenance, ScoredPicture, read_only
 from pixelwise.segments import Segment, class_summary, find_segments
 
@@ -72,6 +73,22 @@ class MultiLabelSegmentation(ScoredPicture):
             info.name: np.count_nonzero(self.mask_of(index)) / (height * width)
             for index, info in enumerate(self.classes)
         }
+
+    @cached_property
+    def presence(self) -> Presence:
+        """How many pixels each id has in 1, 2 × 2, 4 × 4 and 8 × 8 cells of the picture."""
+        edges = cell_edges(self.size[0]), cell_edges(self.size[1])
+        counts = {
+            info.id: kernels.count_cells(
+                self.mask_of(index).view(np.uint8), *edges, 2, threads=self.threads
+            )[..., 1]
+            for index, info in enumerate(self.classes)
+        }
+        ids = sorted(number for number, cells in counts.items() if cells.any())
+        stacked = np.zeros((len(ids), CELL_SIDE, CELL_SIDE), np.int64)
+        for row, number in enumerate(ids):
+            stacked[row] = counts[number]
+        return Presence(self.size, np.array(ids, np.int64), stacked)
 
     def probabilities(self, window: Window | None = None) -> NDArray[np.float32]:
         """Sigmoid of the scores, float32 `[C, H, W]`, each 0..1 for itself.
@@ -160,22 +177,18 @@ class MultiLabelSegmentation(ScoredPicture):
         Raises:
             OutputError: a file cannot be written.
         """
-        for path, content in zip(
-            mask_paths(self.classes, name), self.encode_masks({}), strict=True
-        ):
+        for path, content in zip(mask_paths(self.classes, name), self.encode_masks(), strict=True):
             write_atomic(Path(folder) / path, content)
 
-    def encode_masks(
-        self, facts: Mapping[str, str], *, of_last: Mapping[str, str] | None = None
-    ) -> Iterator[bytes]:
+    def encode_masks(self, **facts: str) -> Iterator[bytes]:
         """The PNGs that `save` writes, made one by one; `facts` are added to their provenance.
 
-        The last one says `of_last` too: what is of the picture, and not of one class.
+        The last one, whose coming makes the result whole, also says what is of the picture.
         """
-        last = len(self.classes) - 1
-        for number, layer in enumerate(self.layers()):
-            more = of_last if number == last and of_last is not None else {}
-            yield layer.encode_mask(**facts, **more)
+        *others, last = self.layers()
+        for layer in others:
+            yield layer.encode_mask(**facts)
+        yield last.encode_mask(**facts, **self.picture_facts())
 
     def _repr_png_(self) -> bytes:
         if self.image is not None:

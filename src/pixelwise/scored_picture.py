@@ -22,6 +22,7 @@ from pixelwise.formats.png import encode_rgb
 from pixelwise.geometry import Geometry, Window
 from pixelwise.layer import Layer, layer_file_names
 from pixelwise.percentages import percent
+from pixelwise.presence import Presence
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,6 +124,19 @@ class ScoredPicture(ABC):
     @abstractmethod
     def shares(self) -> dict[str, float]:
         """Part of the picture that each class fills, 0..1, for every class of the table."""
+
+    @property
+    @abstractmethod
+    def presence(self) -> Presence:
+        """How many pixels each class has in 1, 2 × 2, 4 × 4 and 8 × 8 cells of the picture."""
+
+    def picture_facts(self) -> dict[str, str]:
+        """What a stored answer says of the picture as a whole, for reports and for searches."""
+        return {
+            "shares": json.dumps({name: round(share, 6) for name, share in self.tags.items()}),
+            "classes": json.dumps({info.id: info.name for info in self.classes}),
+            "presence": self.presence.encode(),
+        }
 
     @cached_property
     def tags(self) -> dict[str, float]:

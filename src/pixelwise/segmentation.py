@@ -7,7 +7,6 @@ until then.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -246,12 +245,8 @@ class Segmentation(RegionViews, ScoredPicture):
     def encode(self, **facts: str) -> bytes:
         """The PNG that `save` writes; `facts` are added to its provenance."""
         palette = self.classes.palette if self.labels.dtype == np.uint8 else None
-        said = {
-            "shares": json.dumps({name: round(share, 6) for name, share in self.tags.items()}),
-            "classes": json.dumps({info.id: info.name for info in self.classes}),
-            "presence": self.presence.encode(),
-        }
-        return encode_mask(self.labels, palette=palette, text=self.provenance_text(facts | said))
+        text = self.provenance_text(facts | self.picture_facts())
+        return encode_mask(self.labels, palette=palette, text=text)
 
     def _repr_png_(self) -> bytes:
         if self.image is None:

@@ -201,8 +201,12 @@ def test_results_of_several_classes_per_pixel_are_one_picture_each(layered, comm
     monkeypatch.chdir(layered)
     assert command("predict", "--model", "sigmoid.onnx", "data/images", "-o", "out")[0] == 0
     answer = pw.search("out", "red")
-    assert answer.pictures == 12
+    assert (answer.pictures, answer.skipped) == (12, {})
     assert answer.matches == len({found.source for found in answer.found})
+    for found in pw.search("out", "red > 0% in left half").found:
+        mask = np.asarray(Image.open(Path("out/masks/red") / Path(found.labels).name))
+        left = mask[:, : mask.shape[1] // 2]
+        assert (left > 0).mean() == pytest.approx(next(iter(found.shares.values())))
 
 
 def test_a_size_that_no_raster_has_is_no_result(tmp_path, write_map):

@@ -201,8 +201,7 @@ class Outputs:
             removed = remove_stale(self._of_earlier_runs(segmentation.classes), facts)
         if self._answer in wanted:
             if isinstance(segmentation, MultiLabelSegmentation):
-                shares = {name: round(share, 6) for name, share in segmentation.tags.items()}
-                contents = segmentation.encode_masks(facts, of_last={"shares": json.dumps(shares)})
+                contents = segmentation.encode_masks(**facts)
             else:
                 contents = iter([segmentation.encode(**facts)])
             for path, content in zip(self.masks or (self.labels,), contents, strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelwise.presence import CELLS
-from pixelwise.searching.entries import UNREADABLE, Entry
+from pixelwise.searching.entries import PART, Entry
 
 __all__ = [
     "DamagedError",
@@ -205,7 +205,7 @@ def check_sections(files: Files, facts: Facts, places: Places | None) -> None:
         and ((facts.count >= 0) & (facts.count <= len(facts.name))).all()
         and all(0 <= name < len(facts.names) for name in np.unique(facts.name))
         and all(0 <= table < len(facts.tables) for table in np.unique(facts.table))
-        and facts.kind.max(initial=0) <= UNREADABLE
+        and facts.kind.max(initial=0) <= PART
         and (places is None or len(places.there().nonzero()[0]) == len(places.counts))
     )
     if not fits:

@@ -21,6 +21,7 @@ from pixelwise.presence import CELLS, Presence
 __all__ = [
     "NOTHING",
     "NO_RESULT",
+    "PART",
     "RESULT",
     "SUFFIXES",
     "UNREADABLE",
@@ -31,8 +32,9 @@ __all__ = [
 
 SUFFIXES = (".png", *sorted(TIFF_SUFFIXES))
 
-RESULT, NO_RESULT, UNREADABLE = 0, 1, 2
-"""What a file is: a label map that tells what it shows, another, or one that cannot be read."""
+RESULT, NO_RESULT, UNREADABLE, PART = 0, 1, 2, 3
+"""What a file is: one that tells what its picture shows, none such, one that cannot be read, or one
+beside the first, such as the mask of another class."""
 
 NOTHING = ""
 """The name under which pixels without data are counted, which are no part of a raster."""
@@ -56,7 +58,7 @@ class Entry:
         path: relative to the folder, with "/" between its parts.
         length: of the file in bytes.
         changed: when it was last changed, nanoseconds; `UNSETTLED`: look again next time.
-        kind: `RESULT`, `NO_RESULT` or `UNREADABLE`.
+        kind: `RESULT`, `NO_RESULT`, `UNREADABLE` or `PART`.
         source: name of the picture that the result was made of.
         size: `(H, W)` of the picture.
         known: names of all classes that it could show.
@@ -92,15 +94,22 @@ def read_entry(folder: Path, path: str, length: int, changed: int) -> Entry:
     except OSError:
         return replace(file, changed=UNSETTLED, kind=UNREADABLE)
     try:
-        if "presence" in facts:
-            return _result(facts, file)
-        if "result" not in facts:
-            return _older(facts, head, file)
-        # All rasters and overlays of a result say this; the names of ids stand in its labels.
-        items = read_cog_facts(place) if place.suffix == ".tif" else {}
-        return _older_raster(facts, file) if any(map(_CLASS_ITEM, items)) else file
+        return _told(place, facts, head, file)
     except _NO_SENSE:
         return file
+
+
+def _told(place: Path, facts: dict[str, Any], head: bytes, file: Entry) -> Entry:
+    """The entry of a file with facts; raises whatever comes where they make no sense."""
+    if "presence" in facts:
+        return _result(facts, file)
+    if "model_hash" in facts and not {"shares", "result"} & facts.keys():
+        return replace(file, kind=PART)
+    if "result" not in facts:
+        return _older(facts, head, file)
+    # All rasters and overlays of a result say this; the names of ids stand in its labels.
+    items = read_cog_facts(place) if place.suffix == ".tif" else {}
+    return _older_raster(facts, file) if any(map(_CLASS_ITEM, items)) else file
 
 
 def _result(facts: dict[str, Any], file: Entry) -> Entry:

@@ -57,7 +57,8 @@ _DAMAGE = (
 _BLOCK = 4096
 # Clocks of file systems are as coarse as two seconds (FAT).
 _SETTLING = 2_000_000_000
-_BESIDE_LABELS = frozenset(RESULT_FOLDERS) - {"labels"} | {"summary"}
+_ANSWERS = frozenset({"labels", "masks"})
+_BESIDE_ANSWERS = frozenset(RESULT_FOLDERS) - _ANSWERS | {"summary"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def find_files(folder: Path) -> list[str]:
             ) from error
 
     for parent, inner, names in os.walk(folder, onerror=tell):
-        beside = _BESIDE_LABELS if "labels" in inner else frozenset()
+        beside = frozenset() if _ANSWERS.isdisjoint(inner) else _BESIDE_ANSWERS
         inner[:] = [name for name in inner if name[0] != "." and name not in beside]
         prefix = Path(parent).relative_to(folder).as_posix()
         prefix = "" if prefix == "." else f"{prefix}/"

@@ -17,7 +17,7 @@ from pixelwise.errors import ClassNameError, OutputError, UsageError, did_you_me
 from pixelwise.inference.remote import is_address
 from pixelwise.presence import CELL_SIDE
 from pixelwise.searching.blocks import DamagedError, Facts, Files, Places
-from pixelwise.searching.entries import NO_RESULT, NOTHING, RESULT, UNREADABLE
+from pixelwise.searching.entries import NO_RESULT, NOTHING, PART, RESULT, UNREADABLE
 from pixelwise.searching.index import INDEX_NAME, find_files, read_index, update_index
 from pixelwise.searching.query import Condition, Query, conditions_of, holds, parse
 
@@ -249,10 +249,10 @@ class _Best:
 def _overview(index: Path) -> tuple[set[str], list[int]]:
     """Names of all classes, and how many files there are of each kind."""
     known: set[str] = set()
-    kinds = np.zeros(3, np.int64)
+    kinds = np.zeros(PART + 1, np.int64)
     for _, facts, _ in read_index(index, places=False):
         known.update(facts.names)
-        kinds += np.bincount(facts.kind, minlength=3)
+        kinds += np.bincount(facts.kind, minlength=len(kinds))
     return known - {NOTHING}, kinds.tolist()
 
 
