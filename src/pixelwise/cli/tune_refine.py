@@ -36,7 +36,7 @@ from pixelwise.cli.refinement import superpixels
 from pixelwise.data.wording import counted, percent
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.evaluation.matching import read_rules
-from pixelwise.evaluation.opening import set_subjects, set_truth, source_of
+from pixelwise.evaluation.opening import refuse_layers, set_subjects, set_truth, source_of
 from pixelwise.evaluation.protocol import card_of, card_rows
 from pixelwise.evaluation.refine_search import flags_of
 from pixelwise.evaluation.tune_refine import steps_of
@@ -127,6 +127,7 @@ def tune_refine(
         )
         chosen = split or (_VALIDATION if dataset.splits else None)
         truth = set_truth(dataset, chosen, [source])
+        refuse_layers(truth)
         (subject,) = set_subjects([source], truth, rules, loaded=lambda _: loaded)
         with progress_bar(steps_of(len(truth.names))) as advance:
             result = tuned(

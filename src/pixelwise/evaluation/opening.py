@@ -28,7 +28,15 @@ from pixelwise.evaluation.sources import FileTruth, SetTruth, Stored
 from pixelwise.evaluation.stored_probabilities import table_in
 from pixelwise.inference.predictor import Model
 
-__all__ = ["ALL", "Source", "folder_subject", "set_subjects", "set_truth", "source_of"]
+__all__ = [
+    "ALL",
+    "Source",
+    "folder_subject",
+    "refuse_layers",
+    "set_subjects",
+    "set_truth",
+    "source_of",
+]
 
 ALL = "all"
 _HELD_OUT = ("val", "valid", "validation", "dev", "test", "testing")
@@ -249,3 +257,18 @@ def _ignoring(table: ClassTable, ignore_index: int) -> ClassTable:
     return ClassTable(
         table.name, kept, ignore_index, table.source, (*table.ignore_colours, *colours)
     )
+
+
+def refuse_layers(truth: SetTruth) -> None:
+    """Lets no truth of several classes a pixel pass where each picture is judged by one label map.
+
+    Raises:
+        UsageError: it is such a truth.
+    """
+    if truth.dataset.holds_several:
+        raise UsageError(
+            "this is judged by one class a pixel, and here classes lie over each other",
+            where=truth.facts["data"],
+            got="several classes a pixel",
+            fix="give masks of one class a pixel",
+        )

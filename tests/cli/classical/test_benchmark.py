@@ -106,3 +106,17 @@ def test_pictures_that_cannot_be_read_are_told(squares, command):
     assert code == 1
     assert "5 pictures, 1 picture left out" in " ".join(out.split())
     assert "2" in error
+
+
+def test_a_truth_of_several_classes_a_pixel_is_refused_before_work(tmp_path, command):
+    (tmp_path / "set/images").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (12, 10)).save(tmp_path / f"set/images/{name}.png")
+        for layer in ("bag", "person"):
+            folder = tmp_path / "set/masks" / layer
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.eye(10, 12, dtype=np.uint8) * 255).save(folder / f"{name}.png")
+    code, _, error = command("classical", str(tmp_path / "set"), "--benchmark")
+    assert code == 2
+    assert "judged by one class a pixel" in " ".join(error.split())
+    assert "fix:" in error

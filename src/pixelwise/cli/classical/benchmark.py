@@ -31,7 +31,7 @@ from pixelwise.data.wording import counted
 from pixelwise.errors import MaskFileError, UsageError
 from pixelwise.evaluation.evaluate import Estimate, Evaluation, evaluate
 from pixelwise.evaluation.matching import Match, Rule, match_classes, read_rules
-from pixelwise.evaluation.opening import set_subjects, set_truth, source_of
+from pixelwise.evaluation.opening import refuse_layers, set_subjects, set_truth, source_of
 from pixelwise.evaluation.predictions import Subject
 from pixelwise.evaluation.sources import SetTruth
 from pixelwise.formats.files import write_atomic
@@ -129,6 +129,7 @@ def _opened(wanted: Wanted) -> tuple[SetTruth, Subject | None]:
     dataset = open_from(wanted.data, **vars(wanted.opening))
     sources = [] if wanted.model is None else [source_of(wanted.model)]
     truth = set_truth(dataset, wanted.split, sources)
+    refuse_layers(truth)
     count = len(truth.names)
     if wanted.sample is not None and wanted.sample < count:
         generator = np.random.default_rng(wanted.seed)
