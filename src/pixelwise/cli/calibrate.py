@@ -172,14 +172,14 @@ def _fitted(
     model: Model, truth: SetTruth, rules: Sequence[Rule], data: str, asked: _Asked
 ) -> Calibrated:
     """Temperatures."""
-    from pixelwise.cli.thresholds import Calibrated, refuse_layers
+    from pixelwise.cli.thresholds import Calibrated
     from pixelwise.evaluation.calibrate import calibrate as fit
     from pixelwise.evaluation.calibrate import calibrated_card, needs_corners
     from pixelwise.evaluation.conformal import check_coverage
-    from pixelwise.evaluation.opening import Source, set_subjects
+    from pixelwise.evaluation.opening import Source, refuse_layers, set_subjects
     from pixelwise.evaluation.pixels import sample_pixels
 
-    refuse_layers(model, truth)
+    refuse_layers(truth)
     source = Source(model.card.name, None)
     (subject,) = set_subjects([source], truth, rules, loaded=lambda _: model)
     if asked.coverage is not None:

@@ -28,7 +28,7 @@ from pixelwise.inference.card import Card
 from pixelwise.inference.predictor import Model
 from pixelwise.percentages import percent
 
-__all__ = ["Calibrated", "refuse_layers", "refuse_softmax_options", "tuned"]
+__all__ = ["Calibrated", "refuse_softmax_options", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,6 @@ def refuse_softmax_options(model: Model, kind: str | None, coverage: float | Non
             where=model.card.name,
             got=" ".join(given),
             fix="leave out --kind and --coverage",
-        )
-
-
-def refuse_layers(model: Model, truth: SetTruth) -> None:
-    """Lets no truth of several classes a pixel pass for a model that gives each one.
-
-    Raises:
-        UsageError: it is such a truth.
-    """
-    if truth.dataset.holds_several:
-        raise UsageError(
-            "temperatures are found by one class a pixel, and the truth has several",
-            where=model.card.name,
-            got=truth.facts["data"],
-            fix="calibrate by masks of one class a pixel, or a model with a sigmoid for each class",
         )
 
 

@@ -180,7 +180,9 @@ class Postprocessing(_Part):
         """How scores become probabilities, in one line."""
         if self.activation == "sigmoid":
             limits = self.thresholds or (0.5,)
-            return f"sigmoid of each class, thresholds {min(limits):.3g} to {max(limits):.3g}"
+            least, most = f"{min(limits):.3g}", f"{max(limits):.3g}"
+            spread = f"threshold {least}" if least == most else f"thresholds {least} to {most}"
+            return f"sigmoid of each class, {spread}"
         if isinstance(self.temperature, LocalTemperature):
             text = f"{self.activation}, calibrated: temperature {self.temperature} by place"
         elif self.temperature == 1:
