@@ -193,6 +193,7 @@ class ScoredPicture(ABC):
         if not (0 <= x < width and 0 <= y < height):
             raise UsageError(
                 "the pixel lies outside the picture",
+                where=self.provenance.source,
                 got=f"x={x}, y={y} in a picture {width} wide and {height} high",
                 fix=f"x from 0 to {width - 1}, y from 0 to {height - 1}",
             )

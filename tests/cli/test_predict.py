@@ -227,6 +227,7 @@ def test_a_pixel_outside_the_picture(work, predict, make_photos):
     make_photos(work, "a.png")
     code, _, error = predict("a.png", "--at", "16,2")
     assert code == 1
+    assert "  a.png\n" in error
     assert "x=16, y=2 in a picture 16 wide and 12 high" in error
     assert "x from 0 to 15, y from 0 to 11" in error
 

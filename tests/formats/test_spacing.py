@@ -117,3 +117,9 @@ def test_a_missing_package_is_named(raster, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(MissingExtraError, match="rasterio"):
         read_spacing(path)
+
+
+@pytest.mark.parametrize("text", ["1e308m", "1e-320mm", "1e200,1mm"])
+def test_refuses_sizes_whose_areas_are_no_numbers(text: str) -> None:
+    with pytest.raises(UsageError, match="no size of a pixel"):
+        parse_spacing(text)

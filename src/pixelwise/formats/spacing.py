@@ -26,6 +26,8 @@ _BIG_TIFF = 43
 # WGS 84 (EPSG 7030): half the equator's width in metres, and the square of its eccentricity.
 _RADIUS, _ECCENTRICITY = 6_378_137.0, 0.00669437999014
 _SKEW = 1e-6
+# So that no area becomes 0 or infinite, which JSON cannot hold.
+_SMALLEST, _LARGEST = 1e-100, 1e100
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Spacing:
     """The size of a pixel.
 
     Attributes:
-        height, width: finite, above 0; in the unit.
+        height, width: from 1e-100 to 1e100, in the unit.
         unit: nm, µm, mm, cm, m, km, or px, of which both sides are 1.
     """
 
@@ -43,12 +45,13 @@ class Spacing:
 
     def __post_init__(self) -> None:
         sides = (self.height, self.width)
-        known = self.unit in _UNITS and all(math.isfinite(side) and side > 0 for side in sides)
+        known = self.unit in _UNITS and all(_SMALLEST <= side <= _LARGEST for side in sides)
         if not known or (self.unit == PIXELS and sides != (1, 1)):
             raise UsageError(
                 "this is no size of a pixel",
                 got=f"{self.height:g} × {self.width:g} {self.unit}",
-                fix=f"height and width above 0 in {', '.join(_UNITS)}; px alone has 1 × 1",
+                fix=f"height and width from {_SMALLEST:g} to {_LARGEST:g}, in {', '.join(_UNITS)}; "
+                "px alone has 1 × 1",
             )
 
 
