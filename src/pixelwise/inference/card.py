@@ -180,8 +180,8 @@ class Postprocessing(_Part):
         """How scores become probabilities, in one line."""
         if self.activation == "sigmoid":
             limits = self.thresholds or (0.5,)
-            least, most = f"{min(limits):.3g}", f"{max(limits):.3g}"
-            spread = f"threshold {least}" if least == most else f"thresholds {least} to {most}"
+            first, last = f"{min(limits):.3g}", f"{max(limits):.3g}"
+            spread = f"threshold {first}" if first == last else f"thresholds {first} to {last}"
             return f"sigmoid of each class, {spread}"
         if isinstance(self.temperature, LocalTemperature):
             text = f"{self.activation}, calibrated: temperature {self.temperature} by place"
