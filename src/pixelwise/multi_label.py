@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pixelwise.formats.spacing import Spacing
     from pixelwise.overlay import LegendEntry
 
-__all__ = ["MultiLabelSegmentation", "least_logits", "sigmoid"]
+__all__ = ["MultiLabelSegmentation", "layer_masks", "least_logits", "sigmoid"]
 
 _BLOCK = 1 << 16
 """Values that are worked out at once: in float64, they stay in the cache."""
@@ -108,10 +108,7 @@ class MultiLabelSegmentation(ScoredPicture):
             UsageError: the window is empty or leaves the picture.
         """
         geometry = self.geometry.window(window)
-        found = np.empty((len(self.classes), *geometry.size), np.bool_)
-        for index, layer in enumerate(found):
-            np.greater_equal(self._logits_of(index, geometry), self._least[index], out=layer)
-        return found
+        return layer_masks(self.scores, geometry, self._least, threads=self.threads)
 
     def mask_of(self, index: int) -> NDArray[np.bool_]:
         """Where the picture has the class in this place of the table, bool `[H, W]`."""
@@ -255,6 +252,32 @@ def sigmoid(
             part = np.exp(-values[first : first + _BLOCK].astype(np.float64))
             part += 1
             np.divide(1, part, out=places[first : first + _BLOCK], casting="same_kind")
+    return found
+
+
+def layer_masks(
+    scores: NDArray[np.float32],
+    geometry: Geometry,
+    least: NDArray[np.float32],
+    *,
+    threads: int,
+) -> NDArray[np.bool_]:
+    """Where the scores of each class reach its least logit, bool `[C, H, W]`.
+
+    Class by class, so that no float array of that size is needed.
+
+    Args:
+        scores: logits, float32 `[C, h, w]`.
+        geometry: how the picture's pixels fall on them.
+        least: float32 `[C]`, of `least_logits`.
+        threads: cores that may be used; 0 means all.
+    """
+    found = np.empty((len(scores), *geometry.size), np.bool_)
+    for index, layer in enumerate(found):
+        plane = kernels.decode_scores(
+            scores[index : index + 1], geometry.rows, geometry.columns, threads=threads
+        )
+        np.greater_equal(plane[0], least[index], out=layer)
     return found
 
 

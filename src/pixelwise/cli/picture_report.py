@@ -21,10 +21,18 @@ from pixelwise.inference.jobs import Outcome, Outputs
 from pixelwise.inference.remote import Place
 from pixelwise.overlay import format_share
 
-__all__ = ["FinishedPicture", "gather", "print_shares"]
+__all__ = ["FinishedPicture", "gather", "print_shares", "told"]
 
 
-class FinishedPicture(Protocol):
+class Finished(Protocol):
+    """What a finished picture of any size is told with."""
+
+    @property
+    def removed(self) -> tuple[Place, ...]:
+        """Files of an earlier run that went."""
+
+
+class FinishedPicture(Finished, Protocol):
     """What a finished picture is reported with."""
 
     @property
@@ -39,12 +47,9 @@ class FinishedPicture(Protocol):
     def skipped(self) -> bool:
         """Whether all was there already."""
 
-    @property
-    def removed(self) -> tuple[Place, ...]:
-        """Files of an earlier run that went."""
-
 
 _Finished = TypeVar("_Finished", bound=FinishedPicture)
+_Removing = TypeVar("_Removing", bound=Finished)
 
 
 def gather(
@@ -72,16 +77,21 @@ def gather(
                     raise outcome.error
                 finished.append(outcome)
                 advance(1)
-                if outcome.result is not None:
-                    print_removed(outcome.result.removed)
-                if outcome.error is None:
-                    continue
-                print_error(outcome.error)
-                if hits_every_picture(outcome.error):
+                if told(outcome):
                     return UNWRITABLE
     except KeyboardInterrupt:
         return INTERRUPTED
     return ""
+
+
+def told(outcome: Outcome[_Removing]) -> bool:
+    """Tells what was removed and what went wrong; whether that hits every picture."""
+    if outcome.result is not None:
+        print_removed(outcome.result.removed)
+    if outcome.error is None:
+        return False
+    print_error(outcome.error)
+    return hits_every_picture(outcome.error)
 
 
 def print_shares(

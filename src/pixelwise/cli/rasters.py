@@ -14,12 +14,10 @@ from pixelwise.cli.output import (
     INTERRUPTED,
     UNWRITABLE,
     error_facts,
-    hits_every_picture,
     print_columns,
-    print_error,
     print_line,
-    print_removed,
 )
+from pixelwise.cli.picture_report import told
 from pixelwise.cli.progress import progress_bar
 from pixelwise.errors import PixelwiseError, UsageError
 from pixelwise.formats.vectors import vector_path
@@ -156,12 +154,7 @@ def run_rasters(
     try:
         for outcome in run_jobs(jobs, lambda job: _run(model, job, folder, settings), workers=1):
             finished.append(outcome)
-            if outcome.result is not None:
-                print_removed(outcome.result.removed)
-            if outcome.error is None:
-                continue
-            print_error(outcome.error)
-            if hits_every_picture(outcome.error):
+            if told(outcome):
                 return UNWRITABLE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -14,15 +14,15 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelwise import kernels
 from pixelwise.data import Dataset, MultiLabelTarget
 from pixelwise.data.findings import background_of
 from pixelwise.data.mapping import relabelled
 from pixelwise.errors import UsageError
 from pixelwise.geometry import Geometry
 from pixelwise.losses.class_weights import POSITIVE_WEIGHT_RULES
+from pixelwise.metrics import LayerOverlap
 from pixelwise.metrics.confusion import SemanticScores, semantic_scores
-from pixelwise.multi_label import least_logits
+from pixelwise.multi_label import layer_masks, least_logits
 from pixelwise.training.plan import TrainingPlan
 
 __all__ = [
@@ -118,22 +118,14 @@ def choice_faults(plan: TrainingPlan) -> list[str]:
 
 
 def decoded_layers(scores: NDArray[np.float32], geometry: Geometry) -> NDArray[np.bool_]:
-    """Where each class has a probability of 0.5 at least, bool `[C, H, W]`: see `least_logits`.
-
-    Class by class, so that no float array of that size is needed.
+    """Where each class has a probability of 0.5 at least, bool `[C, H, W]`.
 
     Args:
         scores: logits, float32 `[C, h, w]`.
         geometry: how the picture's pixels fall on them.
     """
-    found = np.empty((len(scores), *geometry.size), np.bool_)
-    (least,) = least_logits((_THRESHOLD,))
-    for place in range(len(scores)):
-        plane = kernels.decode_scores(
-            scores[place : place + 1], geometry.rows, geometry.columns, threads=1
-        )
-        np.greater_equal(plane[0], least, out=found[place])
-    return found
+    least = least_logits((_THRESHOLD,) * len(scores))
+    return layer_masks(scores, geometry, least, threads=1)
 
 
 def layer_values(target: MultiLabelTarget) -> NDArray[np.uint8]:
@@ -148,13 +140,9 @@ def layer_counts(values: NDArray[np.uint8], found: NDArray[np.bool_]) -> NDArray
         values: of `layer_values`; what is ignored counts for nothing.
         found: bool `[C, H, W]`.
     """
-    counts = np.empty((3, len(values)), np.int64)
-    for place, (truth, mask) in enumerate(zip(values, found, strict=True)):
-        there = truth == 1
-        counts[0, place] = np.count_nonzero(there & mask)
-        counts[1, place] = np.count_nonzero(there)
-        counts[2, place] = np.count_nonzero(mask & (truth != _IGNORED))
-    return counts
+    overlap = LayerOverlap(len(values))
+    overlap.update(values == 1, found, values[0] == _IGNORED)
+    return overlap.counts[:3]
 
 
 def layer_scores(counts: NDArray[np.int64]) -> SemanticScores:
